@@ -1,0 +1,212 @@
+"""Decode, warp and jitter: plain functions of one photo, a random generator and settings.
+
+A warp is one affine map from photo pixels to network-input pixels, so that crop, scale, squeeze, rotation, shift and
+mirror cost a single resample. Pixel centres are at whole numbers; scaling by f therefore maps x to (x + 0.5) f - 0.5.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from data.schemes import Scheme
+from utils.errors import InputError
+
+# Shares of the training crops. Most look like the `crop` protocol, since that is what a tracking crop shows; the rest
+# span the scales of the scheme evenly (in log scale), since the demo first looks at the whole frame.
+ANY_SCALE_SHARE = 0.2
+ANY_ANGLE_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class Warp:
+    """A square cut from a photo: `centre` (x, y) and `side` in photo pixels, turned by `angle` degrees (positive turns
+    the content clockwise on the screen), then narrowed by `squeeze_x` and `squeeze_y` (1: not at all), then mirrored.
+    """
+
+    centre: tuple[float, float]
+    side: float
+    angle: float = 0.0
+    squeeze_x: float = 1.0
+    squeeze_y: float = 1.0
+    mirror: bool = False
+
+    def matrix(self, size: int) -> np.ndarray:
+        """The map (2, 3) from photo pixels to pixels of a `size` x `size` input."""
+        turn = math.radians(self.angle)
+        rotation = np.array([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]])
+        scale = np.diag([self.squeeze_x * (-1 if self.mirror else 1), self.squeeze_y]) * (size / self.side)
+        linear = scale @ rotation
+        middle = (size - 1) / 2  # the centre of the cut lands on the centre of the input
+        return np.column_stack([linear, middle - linear @ np.asarray(self.centre, dtype=np.float64)])
+
+
+def apply_matrix(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Points (..., 2) through an affine map (2, 3); float32."""
+    return (points @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
+
+
+def invert_matrix(matrix: np.ndarray) -> np.ndarray:
+    """The inverse (2, 3) of an affine map (2, 3)."""
+    return cv2.invertAffineTransform(np.asarray(matrix, dtype=np.float64))
+
+
+def decode_photo(path: str | os.PathLike) -> np.ndarray:
+    """The photo as displayed: (height, width, 3) uint8 RGB.
+
+    EXIF rotation is applied, gray becomes RGB, alpha is dropped and 16 bits become 8. Raises `InputError` if the file
+    cannot be decoded.
+    """
+    try:
+        # Not cv2.imread: it cannot open every path on Windows and prints a warning of its own where a file is missing.
+        data = np.fromfile(path, dtype=np.uint8)
+    except OSError as problem:
+        raise InputError(f"{path}: cannot be read: {problem.strerror}") from problem
+    try:
+        photo = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    except cv2.error as problem:  # a picture above OpenCV's size limit, for one
+        raise InputError(f"{path}: cannot be decoded ({problem.err})") from problem
+    if photo is None:
+        raise InputError(f"{path}: cannot be decoded; it is corrupt or no picture (see it with python -m data.check)")
+    return cv2.cvtColor(photo, cv2.COLOR_BGR2RGB)
+
+
+def warp_photo(
+    photo: np.ndarray,
+    matrix: np.ndarray,
+    size: int,
+    border: int = cv2.BORDER_CONSTANT,
+    fill: tuple[int, int, int] = (0, 0, 0),
+) -> np.ndarray:
+    """The photo (height, width, 3) through `matrix` (2, 3): (size, size, 3) uint8, without aliasing.
+
+    Bilinear sampling skips pixels where the map shrinks more than 2 times, so the photo is first shrunk by a whole
+    number with area averaging, and an axis that a squeeze shrinks further is sampled more densely and averaged.
+    Outside the photo the picture is `fill`, or what the OpenCV `border` mode makes of its edge.
+    """
+    corners = apply_matrix(invert_matrix(matrix), np.array([[0, 0], [size, 0], [0, size], [size, size]]) - 0.5)
+    shrink = max(1, int(1 / np.linalg.norm(matrix[:, :2], 2)))
+    height, width = photo.shape[:2]
+    # Only the part that can be seen, with room for the interpolation, on the grid of the shrink.
+    left, top = (max(0, int(low) // shrink * shrink) for low in corners.min(0) - 2 * shrink)
+    right, bottom = (
+        min(length, int(high)) for length, high in zip((width, height), corners.max(0) + 2 * shrink + 1, strict=True)
+    )
+    if right <= left or bottom <= top:
+        return np.full((size, size, 3), fill, dtype=np.uint8)
+    photo = photo[top:bottom, left:right]
+    matrix = matrix @ np.array([[1, 0, left], [0, 1, top], [0, 0, 1]], dtype=np.float64)
+    if shrink > 1:
+        down, across = -photo.shape[0] % shrink, -photo.shape[1] % shrink
+        photo = cv2.copyMakeBorder(photo, 0, down, 0, across, cv2.BORDER_REPLICATE)
+        photo = cv2.resize(photo, (photo.shape[1] // shrink, photo.shape[0] // shrink), interpolation=cv2.INTER_AREA)
+        matrix = matrix @ np.array([[shrink, 0, (shrink - 1) / 2], [0, shrink, (shrink - 1) / 2], [0, 0, 1]])
+    dense = [max(1, int(1 / max(np.linalg.norm(row), 1 / 16))) for row in matrix[:, :2]]
+    matrix = np.array(
+        [[n * row[0], n * row[1], n * row[2] + (n - 1) / 2] for n, row in zip(dense, matrix, strict=True)]
+    )
+    warped = cv2.warpAffine(
+        photo, matrix, (size * dense[0], size * dense[1]), flags=cv2.INTER_LINEAR, borderMode=border, borderValue=fill
+    )
+    return cv2.resize(warped, (size, size), interpolation=cv2.INTER_AREA) if max(dense) > 1 else warped
+
+
+def crop_warp(scheme: Scheme, points: np.ndarray) -> Warp:
+    """The `crop` protocol: a square on the centre of the points' box, `scheme.crop_side` times its longer side."""
+    low, high = np.nanmin(points, axis=0), np.nanmax(points, axis=0)
+    longer = max(float((high - low).max()), 1.0)
+    return Warp(tuple(((low + high) / 2).tolist()), scheme.crop_side * longer)
+
+
+def draw_warp(scheme: Scheme, points: np.ndarray, rng: np.random.Generator, strength: float) -> Warp:
+    """A random warp for training; `strength` scales every spread (1: as tuned, 0: exactly `crop_warp`)."""
+    base = crop_warp(scheme, points)
+    if strength == 0:
+        return base
+    longer = base.side / scheme.crop_side
+    tight, wide = scheme.train_sides
+    if rng.random() < ANY_SCALE_SHARE:
+        side = math.exp(rng.uniform(math.log(tight), math.log(wide)))
+    else:
+        side = float(np.clip(scheme.crop_side * math.exp(rng.normal(0, 0.12 * strength)), tight, wide))
+    # A tight crop moves a little; in a wide one the head is anywhere, as long as its points stay inside.
+    room = max(0.06 * side, (side - scheme.crop_side) / 2)
+    shift = np.clip(rng.uniform(-room, room, 2) * strength, -side / 2, side / 2) * longer
+    if rng.random() < ANY_ANGLE_SHARE:
+        angle = rng.uniform(-60, 60) * min(strength, 1.5)
+    else:
+        angle = rng.normal(0, 12 * strength)
+    squeeze = [1.0, 1.0]
+    if rng.random() < 0.4:
+        narrowest = scheme.train_squeeze[0] ** min(strength, 1.0)
+        squeeze[0] = math.exp(rng.uniform(math.log(narrowest), 0))
+    elif rng.random() < 0.2:
+        squeeze[1] = rng.uniform(0.85, 1.0)
+    return Warp(
+        centre=(base.centre[0] + shift[0], base.centre[1] + shift[1]),
+        side=side * longer,
+        angle=angle,
+        squeeze_x=squeeze[0],
+        squeeze_y=squeeze[1],
+        mirror=bool(rng.random() < 0.5),
+    )
+
+
+def jitter_photo(photo: np.ndarray, rng: np.random.Generator, strength: float) -> np.ndarray:
+    """Occlusion, colour, gray, blur, low resolution, noise and JPEG jitter of a (height, width, 3) uint8 picture.
+
+    `strength` scales the spreads and the chances; 0 returns the picture unchanged.
+    """
+    if strength == 0:
+        return photo
+    size = photo.shape[0]
+    if rng.random() < 0.25 * strength:
+        photo = _occlude(photo, rng)
+    photo = _jitter_colour(photo, rng, strength)
+    if rng.random() < 0.1 * strength:
+        photo = cv2.cvtColor(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    if rng.random() < 0.2 * strength:
+        photo = cv2.GaussianBlur(photo, (0, 0), rng.uniform(0.3, 0.011 * size))
+    if rng.random() < 0.15 * strength:
+        small = max(16, int(size * rng.uniform(0.35, 0.9)))
+        photo = cv2.resize(photo, (small, small), interpolation=cv2.INTER_AREA)
+        photo = cv2.resize(photo, (size, size), interpolation=cv2.INTER_LINEAR)
+    if rng.random() < 0.15 * strength:
+        noise = rng.standard_normal(photo.shape, dtype=np.float32) * rng.uniform(2, 12)
+        photo = np.clip(photo + noise, 0, 255).astype(np.uint8)
+    if rng.random() < 0.15 * strength:
+        _, packed = cv2.imencode(".jpg", photo, [cv2.IMWRITE_JPEG_QUALITY, int(rng.uniform(20, 80))])
+        photo = cv2.imdecode(packed, cv2.IMREAD_COLOR)
+    return photo
+
+
+def _jitter_colour(photo: np.ndarray, rng: np.random.Generator, strength: float) -> np.ndarray:
+    """Gamma, contrast, brightness and colour cast in one table look-up a channel."""
+    levels = np.linspace(0, 1, 256)[:, None] ** math.exp(rng.normal(0, 0.2 * strength))
+    contrast = math.exp(rng.normal(0, 0.2 * strength))
+    cast = rng.normal(0, 0.03 * strength, 3) + rng.normal(0, 0.08 * strength)
+    table = (levels - 0.5) * contrast * np.exp(rng.normal(0, 0.05 * strength, 3)) + 0.5 + cast
+    return cv2.LUT(photo, (np.clip(table, 0, 1) * 255).astype(np.uint8)[:, None, :])
+
+
+def _occlude(photo: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Cover a part with a turned rectangle or ellipse, of one colour or of another part of the picture."""
+    size = photo.shape[0]
+    centre = rng.uniform(0, size, 2)
+    axes = np.exp(rng.uniform(math.log(0.06), math.log(0.45), 2)) * size
+    angle = rng.uniform(0, 180)
+    mask = np.zeros((size, size), np.uint8)
+    if rng.random() < 0.5:
+        cv2.ellipse(mask, tuple(map(int, centre)), tuple(map(int, axes / 2)), angle, 0, 360, 255, -1)
+    else:
+        corners = cv2.boxPoints((tuple(map(float, centre)), tuple(map(float, axes)), float(angle)))
+        cv2.fillConvexPoly(mask, corners.astype(np.int32), 255)
+    if rng.random() < 0.5:
+        cover = np.broadcast_to(rng.integers(0, 256, 3, dtype=np.uint8), photo.shape)
+    else:
+        cover = np.roll(photo, tuple(rng.integers(0, size, 2)), axis=(0, 1))
+    return np.where(mask[..., None] > 0, cover, photo)

@@ -1,0 +1,306 @@
+"""Datasets on disk -> a list of samples, and the split by person or photo.
+
+Layouts that are recognised below the folder given as `--data`:
+
+- 300W-LP as its zip unpacks: `AFW/NAME.jpg`, `AFW_Flip/...`, `HELEN/...` with `landmarks/AFW/NAME_pts.mat`, or each
+  photo's own `NAME.mat` beside it;
+- 300W-LP as the predecessor laid it out: `AFW/NAME.jpg` with `AFW_landmark/NAME_pts.mat`;
+- ibug-ears: `CollectionA/train` and `CollectionA/test`, photos with `.pts` of the same stem;
+- any folder of photos with `.pts` (or, for faces, `.mat`) of the same stem, subfolders included.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from data.formats import read_300w_lp, read_pts
+from data.schemes import FACE, Scheme
+from utils.errors import InputError
+from utils.files import replacing
+
+PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
+FACE_FOLDERS = ("AFW", "HELEN", "IBUG", "LFPW")
+PARTS = ("train", "validation", "test")
+
+WHERE_TO_GET = {
+    "face": "300W-LP (see data/README.md) unpacks to AFW/NAME.jpg with landmarks/AFW/NAME_pts.mat; "
+    "a folder of photos with NAME.pts beside NAME.jpg also does",
+    "ear": "ibug-ears (see data/README.md) unpacks to CollectionA/train/NAME.png with NAME.pts beside it; "
+    "a folder of photos with NAME.pts beside NAME.jpg also does",
+}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One annotated photo.
+
+    - `name`: the photo's path below its dataset, unique within it.
+    - `points`: (landmarks, 2) float32, pixels of the photo as displayed, 0-based. NaN: not annotated (weight 0).
+    - `group`: the person if known, else the photo; a split never parts a group.
+    - `part`: "train" or "test" where the dataset comes split, else "".
+    """
+
+    name: str
+    image: Path
+    points: np.ndarray
+    group: str
+    part: str = ""
+
+    @property
+    def photo_id(self) -> str:
+        """12 hex digits that know the photo again wherever its folder is: from its stem and its size in bytes."""
+        return hashlib.sha256(f"{self.image.stem}:{self.image.stat().st_size}".encode()).hexdigest()[:12]
+
+
+@dataclass
+class Found:
+    """What a dataset holds: its samples, and one line for each file that was left out (with its reason)."""
+
+    samples: list[Sample] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """A photo and the file with its points; either is None where it is missing."""
+
+    name: str
+    image: Path | None
+    landmarks: Path | None
+    part: str = ""
+
+
+def find_samples(
+    folders: Iterable[str | os.PathLike],
+    scheme: Scheme,
+    points: str = "2d",
+    skip_bad: bool = False,
+    limit: int | None = None,
+    progress: bool = False,
+) -> Found:
+    """Read every photo's points below `folders` (several are mixed), in a fixed order.
+
+    `points` chooses between "2d" and "3d" points of `.mat` files. `limit` keeps that many photos, chosen evenly over
+    the sorted list. Photos that cannot be used (points missing, unreadable, wrong in number or NaN; picture empty or
+    truncated) raise an `InputError` that names the first and counts the rest, unless `skip_bad`: then they are left
+    out and listed in `Found.problems`. Raises `InputError` too if a folder is missing or holds nothing usable.
+    """
+    found = Found()
+    for folder in folders:
+        pairs = _pairs(Path(folder), scheme)
+        people = _read_identities(Path(folder))
+        if limit is not None and len(pairs) > limit:
+            pairs = [pairs[k * len(pairs) // limit] for k in range(limit)]
+        if progress:
+            from tqdm import tqdm
+
+            pairs = tqdm(pairs, desc=f"reading {folder}", unit="photo", leave=False)
+        for pair in pairs:
+            try:
+                found.samples.append(_read_pair(pair, scheme, points, people))
+            except InputError as problem:
+                found.problems.append(str(problem))
+    if found.problems and not skip_bad:
+        rest = f" (and {len(found.problems) - 1} more)" if len(found.problems) > 1 else ""
+        raise InputError(f"{found.problems[0]}{rest}; mend it, or leave such photos out with --skip-bad")
+    if not found.samples:
+        raise InputError(f"no usable photo: all {len(found.problems)} were left out, the first: {found.problems[0]}")
+    return found
+
+
+def _read_pair(pair: _Pair, scheme: Scheme, points: str, people: dict[str, str]) -> Sample:
+    if pair.image is None:
+        raise InputError(f"{pair.landmarks}: points without a photo of the same stem")
+    if pair.landmarks is None:
+        wanted = "NAME.pts, NAME_pts.mat or NAME.mat" if scheme is FACE else "NAME.pts"
+        raise InputError(f"{pair.image}: photo without points ({wanted})")
+    check_photo_is_whole(pair.image)
+    if pair.landmarks.suffix == ".pts":
+        landmarks = read_pts(pair.landmarks, scheme.count)
+    else:
+        landmarks = read_300w_lp(pair.landmarks, scheme.count, points)
+    return Sample(pair.name, pair.image, landmarks, people.get(pair.image.stem, _photo_of(pair.image.stem)), pair.part)
+
+
+def _pairs(root: Path, scheme: Scheme) -> list[_Pair]:
+    """The photos and points below `root`, sorted by name, whatever the layout."""
+    if not root.is_dir():
+        raise InputError(f"{root}: no such folder; {WHERE_TO_GET[scheme.task]}")
+    pairs = _face_layouts(root) if scheme is FACE else _ear_layouts(root)
+    pairs = pairs or _match(root, root, (".pts", "_pts.mat", ".mat") if scheme is FACE else (".pts",), recursive=True)
+    if not pairs:
+        raise InputError(f"{root}: no {scheme.task} photos with points in it; {WHERE_TO_GET[scheme.task]}")
+    return sorted(pairs, key=lambda pair: pair.name)
+
+
+def _face_layouts(root: Path) -> list[_Pair]:
+    pairs = []
+    for name in [folder + flip for folder in FACE_FOLDERS for flip in ("", "_Flip")]:
+        photos = root / name
+        if not photos.is_dir():
+            continue
+        separate = [folder for folder in (root / "landmarks" / name, root / f"{name}_landmark") if folder.is_dir()]
+        if separate:
+            pairs += _match(root, photos, ("_pts.mat",), separate[0])
+        else:
+            pairs += _match(root, photos, (".mat", ".pts"))
+    return pairs
+
+
+def _ear_layouts(root: Path) -> list[_Pair]:
+    collection = root / "CollectionA" if (root / "CollectionA").is_dir() else root
+    if not (collection / "train").is_dir():
+        return []
+    return [
+        pair
+        for part in ("train", "test")
+        if (collection / part).is_dir()
+        for pair in _match(root, collection / part, (".pts",), part=part)
+    ]
+
+
+def _match(
+    root: Path,
+    photos: Path,
+    endings: tuple[str, ...],
+    landmarks: Path | None = None,
+    part: str = "",
+    recursive: bool = False,
+) -> list[_Pair]:
+    """Pair the photos of a folder with the files in `landmarks` (default: beside them) whose names end in `endings`.
+
+    Where a photo has several, the first of `endings` counts. Points without a photo are listed too, but for `.mat`
+    files, which may be anything.
+    """
+    pictures = {_stem(path): path for path in _files(photos, recursive) if path.suffix.lower() in PHOTO_SUFFIXES}
+    annotations: dict[Path, Path] = {}
+    for ending in reversed(endings):
+        for path in _files(landmarks or photos, recursive):
+            if path.name.endswith(ending):
+                stem = path.with_name(path.name.removesuffix(ending))
+                annotations[photos / stem.name if landmarks else stem] = path
+    orphans = [stem for stem, path in annotations.items() if stem not in pictures and path.name.endswith("pts.mat")]
+    orphans += [stem for stem, path in annotations.items() if stem not in pictures and path.suffix == ".pts"]
+    if not annotations:
+        return []
+    return [
+        _Pair(
+            name=str((pictures.get(stem) or annotations[stem]).relative_to(root).as_posix())
+            if stem in pictures or not landmarks
+            else annotations[stem].name,
+            image=pictures.get(stem),
+            landmarks=annotations.get(stem),
+            part=part,
+        )
+        for stem in [*pictures, *orphans]
+    ]
+
+
+def _files(folder: Path, recursive: bool) -> list[Path]:
+    walk = folder.rglob("*") if recursive else folder.iterdir()
+    return sorted(path for path in walk if not path.name.startswith(".") and path.is_file())
+
+
+def _stem(path: Path) -> Path:
+    return path.with_name(path.stem)
+
+
+def check_photo_is_whole(path: Path) -> None:
+    """Raise an `InputError` if a JPEG or PNG file is empty, ends early or is neither (by its first and last bytes).
+
+    OpenCV fills the missing part of a truncated JPEG with gray and only prints a warning: points would then be trained
+    on gray. Reads a few kilobytes, not the whole picture.
+    """
+    try:
+        size = path.stat().st_size
+        with open(path, "rb") as stream:
+            head = stream.read(16)
+            stream.seek(max(0, size - 4096))
+            tail = stream.read()
+    except OSError as problem:
+        raise InputError(f"{path}: cannot be read: {problem.strerror}") from problem
+    if size == 0:
+        raise InputError(f"{path}: empty file")
+    if head.startswith(b"\xff\xd8"):
+        whole = b"\xff\xd9" in tail
+    elif head.startswith(b"\x89PNG\r\n\x1a\n"):
+        whole = b"IEND" in tail
+    elif head.startswith(b"BM"):
+        whole = int.from_bytes(head[2:6], "little") <= size
+    else:
+        raise InputError(f"{path}: not a JPEG, PNG or BMP picture")
+    if not whole:
+        raise InputError(f"{path}: truncated picture (its end is missing); copy it again")
+
+
+def _photo_of(stem: str) -> str:
+    """The photo that a picture was made from: 300W-LP's posed and mirrored copies are one photo for a split.
+
+    Its names are `AFW_<photo>_<face>_<pose>`; those of LFPW (`LFPW_image_train_0001_<pose>`) have no face number.
+    """
+    match = re.fullmatch(r"((?:AFW|HELEN|IBUG)_.+)_\d+_\d+", stem) or re.fullmatch(r"(LFPW_.+)_\d+", stem)
+    return match[1] if match else stem
+
+
+def _read_identities(root: Path) -> dict[str, str]:
+    """Photo stem -> person, from `identities.csv` (columns name, identity) if the dataset has one."""
+    path = root / "identities.csv"
+    if not path.is_file():
+        return {}
+    return {Path(name).stem: person for name, person in _read_table(path, ("name", "identity"))}
+
+
+def _read_table(path: Path, columns: tuple[str, str]) -> list[tuple[str, str]]:
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as stream:
+            return [(row[columns[0]], row[columns[1]]) for row in csv.DictReader(stream)]
+    except (OSError, UnicodeDecodeError, csv.Error, KeyError) as problem:
+        raise InputError(f"{path}: not a readable CSV file with the columns {', '.join(columns)}") from problem
+
+
+def part_of(sample: Sample) -> str:
+    """The part of a sample, the same on every machine and for every seed.
+
+    sha256 of the group (person if known, else photo) modulo 10: 0 test, 1 validation, else train. Photos that come
+    as a test part stay there, and none of the others joins them.
+    """
+    if sample.part == "test":
+        return "test"
+    digit = int(hashlib.sha256(sample.group.encode()).hexdigest(), 16) % 10
+    if digit == 0:
+        return "train" if sample.part == "train" else "test"
+    return "validation" if digit == 1 else "train"
+
+
+def split_samples(samples: list[Sample], split_file: str | os.PathLike | None = None) -> dict[str, list[Sample]]:
+    """Samples by part ("train", "validation", "test"), each in the given order.
+
+    `split_file` (CSV with columns name, part, as `write_split` writes it) overrides `part_of`; a name may be a photo's
+    or a group's. Raises `InputError` if it misses a photo or names another part.
+    """
+    parts: dict[str, list[Sample]] = {part: [] for part in PARTS}
+    chosen = None if split_file is None else dict(_read_table(Path(split_file), ("name", "part")))
+    for sample in samples:
+        part = part_of(sample) if chosen is None else chosen.get(sample.name, chosen.get(sample.group))
+        if part not in parts:
+            told = "has no line for" if part is None else f"says {part!r} (not {', '.join(PARTS)}) for"
+            raise InputError(f"{split_file}: {told} {sample.name}")
+        parts[part].append(sample)
+    return parts
+
+
+def write_split(path: str | os.PathLike, parts: dict[str, list[Sample]]) -> None:
+    """Write which photo went where as CSV: name, group, part. `--split` reads it back."""
+    with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["name", "group", "part"])
+        for part, samples in parts.items():
+            writer.writerows([sample.name, sample.group, part] for sample in samples)

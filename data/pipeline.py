@@ -1,0 +1,140 @@
+"""The two input chains, side by side: one for training (random, endless) and one for evaluation (every photo once).
+
+    training:   order of the epoch -> decode -> random warp -> jitter -> batch
+    evaluation: list order         -> decode -> crop warp             -> batch
+
+Both give uint8 RGB images. Points travel, heatmaps do not: the device draws them from the points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import cv2
+import numpy as np
+
+from data.augment import apply_matrix, crop_warp, decode_photo, draw_warp, jitter_photo, warp_photo
+from data.datasets import Sample
+from data.schemes import Scheme
+from utils.errors import InputError
+
+
+def training_example(
+    sample: Sample, scheme: Scheme, size: int, rng: np.random.Generator, strength: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """One random view of a photo: image (size, size, 3) uint8 and points (landmarks, 2) float32, input pixels."""
+    photo = decode_photo(sample.image)
+    warp = draw_warp(scheme, sample.points, rng, strength)
+    border, fill = cv2.BORDER_CONSTANT, (0, 0, 0)
+    if strength:
+        border = int(rng.choice([cv2.BORDER_CONSTANT, cv2.BORDER_REPLICATE, cv2.BORDER_REFLECT_101], p=[0.6, 0.3, 0.1]))
+        fill = (0, 0, 0) if rng.random() < 0.5 else tuple(int(level) for level in rng.integers(0, 256, 3))
+    matrix = warp.matrix(size)
+    image = jitter_photo(warp_photo(photo, matrix, size, border, fill), rng, strength)
+    points = apply_matrix(matrix, sample.points)
+    return image, points[list(scheme.flip_order)] if warp.mirror else points
+
+
+def evaluation_example(sample: Sample, scheme: Scheme, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """The photo under the `crop` protocol: image (size, size, 3) uint8 and the warp's matrix (2, 3)."""
+    matrix = crop_warp(scheme, sample.points).matrix(size)
+    return warp_photo(decode_photo(sample.image), matrix, size), matrix
+
+
+class TrainingChain:
+    """Endless batches of random views, in an order that depends only on seed and epoch.
+
+    Every photo comes once an epoch; example k of epoch e draws its view from a generator seeded by (seed, e, photo).
+    A run that resumes at epoch e therefore sees the batches that an undisturbed run would have seen. The last batch of
+    an epoch is filled up from the same epoch's start, so that every step has the same shape.
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        scheme: Scheme,
+        size: int,
+        batch_size: int,
+        seed: int = 0,
+        strength: float = 1.0,
+        landmarks: Sequence[int] | None = None,
+    ):
+        self.samples, self.scheme, self.size = list(samples), scheme, size
+        self.batch_size, self.seed, self.strength = batch_size, seed, strength
+        self.landmarks = list(range(scheme.count) if landmarks is None else landmarks)
+        self.steps = -(-len(self.samples) // batch_size)
+        self.problem: InputError | None = None  # why the chain stopped: TensorFlow wraps and hides exceptions
+
+    def order(self, epoch: int) -> np.ndarray:
+        """Photo numbers (steps x batch_size) of an epoch."""
+        order = np.random.default_rng((self.seed, epoch)).permutation(len(self.samples))
+        return np.resize(order, self.steps * self.batch_size)
+
+    def example(self, epoch: int, photo: int) -> tuple[np.ndarray, np.ndarray]:
+        """Image (size, size, 3) uint8 and points (landmarks, 2) float32 of one photo in one epoch."""
+        try:
+            rng = np.random.default_rng((self.seed, epoch, photo))
+            image, points = training_example(self.samples[photo], self.scheme, self.size, rng, self.strength)
+        except InputError as problem:
+            self.problem = problem
+            raise
+        return image, points[self.landmarks]
+
+    def batches(self, first_epoch: int = 0):
+        """A tf.data dataset of images (batch, size, size, 3) uint8 and points (batch, landmarks, 2) float32."""
+        import tensorflow as tf
+
+        cv2.setNumThreads(0)  # the chain runs photos in parallel; threads inside a photo would only compete
+
+        def positions() -> Iterator[tuple[int, int]]:
+            epoch = first_epoch
+            while True:
+                for photo in self.order(epoch):
+                    yield epoch, photo
+                epoch += 1
+
+        def load(epoch, photo):
+            image, points = tf.numpy_function(self.example, (epoch, photo), (tf.uint8, tf.float32))
+            image.set_shape((self.size, self.size, 3))
+            points.set_shape((len(self.landmarks), 2))
+            return image, points
+
+        place = tf.TensorSpec((), tf.int64)
+        return (
+            tf.data.Dataset.from_generator(positions, output_signature=(place, place))
+            .map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+            .batch(self.batch_size, drop_remainder=True)
+            .prefetch(2)
+        )
+
+
+class EvaluationChain:
+    """Every photo once, in list order, nothing random, under the `crop` protocol."""
+
+    def __init__(self, samples: Sequence[Sample], scheme: Scheme, size: int, batch_size: int):
+        self.samples, self.scheme, self.size, self.batch_size = list(samples), scheme, size, batch_size
+
+    def batches(self) -> Iterator[tuple[list[Sample], np.ndarray, np.ndarray]]:
+        """Samples, images (batch, size, size, 3) uint8 and matrices (batch, 2, 3); the last batch may be smaller.
+
+        The next batch is read while the caller works on this one.
+        """
+        from concurrent.futures import ThreadPoolExecutor
+
+        cv2.setNumThreads(0)
+        chunks = [
+            self.samples[start : start + self.batch_size] for start in range(0, len(self.samples), self.batch_size)
+        ]
+
+        def load(chunk: list[Sample]) -> tuple[list[Sample], np.ndarray, np.ndarray]:
+            images, matrices = zip(
+                *(evaluation_example(sample, self.scheme, self.size) for sample in chunk), strict=True
+            )
+            return chunk, np.stack(images), np.stack(matrices)
+
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(load, chunks[0]) if chunks else None
+            for following in [*chunks[1:], None]:
+                ready = waiting.result()
+                waiting = pool.submit(load, following) if following else None
+                yield ready

@@ -1,0 +1,1 @@
+"""The networks, their trainers and their weights files."""

@@ -1,0 +1,258 @@
+"""The network: a VGG trunk and a loop of stages, each predicting one heatmap a landmark.
+
+Convolutional Pose Machine, the heatmap branch of OpenPose (Cao et al., CVPR 2017, arXiv 1611.08050, section 2.1)
+without part affinity fields. Departures from the paper:
+
+- the trunk is 14 convolutions, the last giving 128 channels (paper: the first 10 of VGG-19, then 256 and 128);
+- stage 1 has no 3x3 convolutions, only two 1x1;
+- a stage hands its features to the next (paper: its heatmaps), so that a second head leaves the first task's
+  computation untouched. `stage_input="heatmaps"` gives the paper's way.
+
+Every layer is named by its role: `trunk3_conv2`, `feature_map`, `stage2_conv1`, `stage2_features`, `stage2_face`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from utils.errors import InputError
+from utils.heatmaps import STRIDE
+
+TRUNK = ((64, 2), (128, 2), (256, 4), (512, 6))  # channels and convolutions between poolings, at width 1
+NORMS = ("none", "weight", "batch", "group")
+STAGE_INPUTS = ("features", "heatmaps")
+# ImageNet's mean and standard deviation of a channel in 0..1, rounded: what the first convolution is centred on.
+PIXEL_MEAN, PIXEL_SPREAD = 0.45, 0.25
+
+
+@keras.saving.register_keras_serializable("landmarks")
+class StandardisedConv2D(layers.Conv2D):
+    """A convolution whose kernel is standardised before use: zero mean and, times a learned gain, unit variance out.
+
+    Scaled weight standardisation (Brock et al., "Characterizing signal propagation ...", ICLR 2021, arXiv 2101.08692,
+    equations 6 and 7): what batch normalisation does for the signal, done to the few weights instead of the many
+    activations, so it costs next to nothing and no statistic is kept. After training `folded_weights` gives the plain
+    convolution that does the same.
+    """
+
+    RELU_GAIN = (2 / (1 - 1 / np.pi)) ** 0.5  # a ReLU lets this part of a unit normal's deviation through
+
+    def build(self, input_shape):
+        """Create kernel, bias and one gain for each output channel."""
+        super().build(input_shape)
+        self.gain = self.add_weight(name="gain", shape=(self.filters,), initializer="ones")
+
+    def convolution_op(self, inputs, kernel):
+        """Convolve with the standardised kernel; the statistics are float32 under any policy."""
+        kernel = standardise(ops.cast(kernel, "float32")) * ops.cast(self.gain, "float32")
+        return super().convolution_op(inputs, ops.cast(kernel, inputs.dtype))
+
+    def folded_weights(self) -> list[np.ndarray]:
+        """Kernel and bias of the plain `Conv2D` that computes the same."""
+        kernel, bias, gain = self.get_weights()
+        return [ops.convert_to_numpy(standardise(kernel)) * gain, bias]
+
+    def set_folded_weights(self, kernel: np.ndarray, bias: np.ndarray) -> None:
+        """Take over a plain convolution. Exact if its kernels have zero mean, as folded ones do."""
+        spread = kernel.std(axis=(0, 1, 2))
+        gain = spread * np.sqrt(np.prod(kernel.shape[:3])) / self.RELU_GAIN
+        self.set_weights([kernel, bias, gain])
+
+
+def standardise(kernel):
+    """A kernel (height, width, in, out) with mean 0 and variance RELU_GAIN^2 / fan-in in each output channel."""
+    fan_in = float(np.prod(kernel.shape[:3]))
+    centred = kernel - ops.mean(kernel, axis=(0, 1, 2), keepdims=True)
+    variance = ops.mean(ops.square(centred), axis=(0, 1, 2), keepdims=True)
+    return centred * StandardisedConv2D.RELU_GAIN * ops.rsqrt(ops.maximum(variance * fan_in, 1e-8))
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that is needed to build a network again, and to read its answers.
+
+    - `width`: factor on every channel count; `stages`: how many; `input_size`: pixels it was trained at.
+    - `heads`: task -> landmark indices within the task's scheme, one heatmap each, in that order.
+    - `norm`: "none", "weight" (kernels standardised: `StandardisedConv2D`), "batch" or "group" (layers after each
+      convolution); `stage_input`: what a stage hands to the next.
+    - `sigma`: of the targets, in heatmap cells; `decode_offset`: added to decoded points, input pixels.
+    - `points`: "2d" or "3d", the annotation that the face was trained on.
+    - `delayed_heads`: tasks whose head k reads the features of stage k - 1 (stage 0: `feature_map`), as the
+      predecessor's ear heads do.
+    """
+
+    preset: str
+    width: float
+    stages: int
+    input_size: int
+    heads: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    norm: str = "none"
+    stage_input: str = "features"
+    sigma: float = 1.15
+    decode_offset: float = 0.0
+    points: str = "2d"
+    delayed_heads: tuple[str, ...] = ()
+
+    def to_json(self) -> dict:
+        """The settings as plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict) -> Settings:
+        """Settings from what `to_json` gave. Raises TypeError or ValueError for anything else."""
+        heads = {str(task): tuple(int(k) for k in landmarks) for task, landmarks in values["heads"].items()}
+        return cls(**{**values, "heads": heads, "delayed_heads": tuple(values.get("delayed_heads", ()))})
+
+
+PRESETS = {
+    "full": Settings(preset="full", width=1.0, stages=6, input_size=368),
+    "lite": Settings(preset="lite", width=0.5, stages=3, input_size=256),
+    "tiny": Settings(preset="tiny", width=0.125, stages=2, input_size=96),
+}
+
+
+def preset_settings(preset: str, heads: dict[str, tuple[int, ...]], **changes) -> Settings:
+    """A preset's row with these heads; `changes` that are None leave the row as it is."""
+    return replace(
+        PRESETS[preset], heads=heads, **{name: value for name, value in changes.items() if value is not None}
+    )
+
+
+def head_name(stage: int, task: str) -> str:
+    """Name of the layer and output with the heatmaps of a task at a stage (from 1)."""
+    return f"stage{stage}_{task}"
+
+
+def build_network(settings: Settings, with_features: bool = False) -> keras.Model:
+    """The network of `settings`, under the current Keras dtype policy.
+
+    Input: (batch, height, width, 3) uint8 or float RGB in 0..255; height and width multiples of 8, any size. Output:
+    a dict of float32 maps (batch, height / 8, width / 8, landmarks) named `stage1_face`, `stage1_ear`, ...; with
+    `with_features` also `feature_map` and `stage1_features`, ... in the compute dtype. Linear heads, ReLU elsewhere.
+    Raises `InputError` for settings that name no network.
+    """
+    _check(settings)
+
+    def channels(count: int) -> int:
+        return max(1, round(count * settings.width))
+
+    def convolution(x, count: int, size: int, name: str):
+        kind = StandardisedConv2D if settings.norm == "weight" else layers.Conv2D
+        x = kind(
+            count,
+            size,
+            padding="same",
+            use_bias=settings.norm in ("none", "weight"),
+            # Twice the variance of Glorot's: half of it is lost in each ReLU, and 25 layers of that leave nothing.
+            kernel_initializer="he_normal",
+            name=name,
+        )(x)
+        if settings.norm == "batch":
+            x = layers.BatchNormalization(name=f"{name}_norm")(x)
+        elif settings.norm == "group":
+            x = layers.GroupNormalization(groups=min(8, count), name=f"{name}_norm")(x)
+        return layers.ReLU(name=f"{name}_relu")(x)
+
+    outputs = {}
+    image = keras.Input((None, None, 3), name="image", dtype="uint8")
+    x = layers.Rescaling(1 / 255, name="unit_range")(image)
+    for block, (count, repeats) in enumerate(TRUNK, start=1):
+        if block > 1:
+            x = layers.MaxPooling2D(name=f"trunk{block}_pool")(x)
+        for k in range(1, repeats + 1):
+            x = convolution(x, channels(count), 3, f"trunk{block}_conv{k}")
+    feature_map = outputs["feature_map"] = convolution(x, channels(128), 3, "feature_map")
+
+    features = feature_map
+    for stage in range(1, settings.stages + 1):
+        before = features
+        if stage == 1:
+            features = convolution(feature_map, channels(512), 1, "stage1_features")
+        else:
+            handed = [features] if settings.stage_input == "features" else heatmaps
+            x = layers.Concatenate(name=f"stage{stage}_input")([feature_map, *handed])
+            for k in range(1, 6):
+                x = convolution(x, channels(128), 7, f"stage{stage}_conv{k}")
+            features = convolution(x, channels(128), 1, f"stage{stage}_features")
+        outputs[f"stage{stage}_features"] = features
+        heatmaps = []
+        for task, landmarks in settings.heads.items():
+            head = layers.Conv2D(
+                len(landmarks),
+                1,
+                # Small: maps start near empty, which is what most of every target is.
+                kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
+                dtype="float32",
+                name=head_name(stage, task),
+            )
+            outputs[head.name] = head(before if task in settings.delayed_heads else features)
+            heatmaps.append(outputs[head.name])
+
+    if not with_features:
+        outputs = {name: output for name, output in outputs.items() if "feature" not in name}
+    network = keras.Model(image, outputs, name=f"cpm_{settings.preset}")
+    _centre_pixels(network.get_layer("trunk1_conv1"))
+    return network
+
+
+def _check(settings: Settings) -> None:
+    if settings.norm not in NORMS:
+        raise InputError(f"normalisation {settings.norm!r} is none of {', '.join(NORMS)}")
+    if settings.stage_input not in STAGE_INPUTS:
+        raise InputError(f"stage input {settings.stage_input!r} is none of {', '.join(STAGE_INPUTS)}")
+    if settings.width <= 0 or settings.stages < 1 or not settings.heads:
+        raise InputError("a network needs a width above 0, at least 1 stage and at least one head")
+    if settings.input_size < STRIDE * 4 or settings.input_size % STRIDE:
+        raise InputError(f"--input-size {settings.input_size}: must be a multiple of {STRIDE} of at least {STRIDE * 4}")
+
+
+def _centre_pixels(layer: layers.Conv2D) -> None:
+    """Fold (x - mean) / spread into a fresh first convolution: without it every feature starts as a brightness."""
+    if isinstance(layer, StandardisedConv2D):  # its kernels have zero mean, which no constant gets through
+        layer.gain.assign(layer.gain / PIXEL_SPREAD)
+        return
+    kernel = ops.convert_to_numpy(layer.kernel)
+    layer.kernel.assign(kernel / PIXEL_SPREAD)
+    if layer.bias is not None:
+        layer.bias.assign(-kernel.sum(axis=(0, 1, 2)) * PIXEL_MEAN / PIXEL_SPREAD)
+
+
+def fold_network(network: keras.Model, settings: Settings) -> tuple[keras.Model, Settings]:
+    """A plain network that computes the same, without standardised kernels, in the current dtype policy.
+
+    A network with another normalisation is copied as it is.
+    """
+    plain_settings = replace(settings, norm="none") if settings.norm == "weight" else settings
+    plain = build_network(plain_settings)
+    copy_layers(network, plain, [layer.name for layer in plain.layers if layer.weights])
+    return plain, plain_settings
+
+
+def copy_layers(source: keras.Model, target: keras.Model, names: list[str]) -> None:
+    """Copy the weights of the named layers; plain and standardised convolutions are turned into each other."""
+    for name in names:
+        give, take = source.get_layer(name), target.get_layer(name)
+        weights = give.folded_weights() if isinstance(give, StandardisedConv2D) else give.get_weights()
+        if isinstance(take, StandardisedConv2D):
+            take.set_folded_weights(*weights)
+        else:
+            take.set_weights(weights)
+
+
+def count_flop(settings: Settings, size: int | None = None) -> int:
+    """Floating-point operations of one forward pass of one photo of `size` pixels (default: the input size).
+
+    Convolutions only, a multiply-add counted as 2; biases, ReLU and pooling are under 1 % of that.
+    """
+    size = settings.input_size if size is None else size
+    network = build_network(settings)
+    total = 0
+    for layer in network.layers:
+        if isinstance(layer, layers.Conv2D):
+            block = int(layer.name[5]) if layer.name.startswith("trunk") else 4
+            total += 2 * int(np.prod(layer.kernel.shape)) * (size >> (block - 1)) ** 2
+    return total

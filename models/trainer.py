@@ -1,0 +1,81 @@
+"""What `fit` trains and what reads points out of a network: two thin Keras models around the network itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import keras
+from keras import ops
+
+from data.schemes import Scheme
+from models.cpm import Settings, head_name
+from utils.heatmaps import annotated, decode_heatmaps, draw_heatmaps
+from utils.losses import STAGE_LOSSES
+from utils.metrics import nme, normaliser_length
+
+
+def stages_loss(
+    points, outputs: dict, task: str, settings: Settings, stage_loss: Callable, landmarks: Sequence[int]
+) -> object:
+    """The loss of every stage of one task, summed over stages (Cao et al., CVPR 2017, equation 5): a scalar.
+
+    `points` (batch, count, 2) are the scheme's points in input pixels; the targets of `landmarks` are drawn here, once
+    for all stages.
+    """
+    points = ops.take(points, ops.array(list(landmarks)), axis=1)
+    maps = [outputs[head_name(stage, task)] for stage in range(1, settings.stages + 1)]
+    height, width = ops.shape(maps[0])[1:3]
+    target = draw_heatmaps(points, height, width, settings.sigma)
+    weight = annotated(points)
+    return sum(stage_loss(target, heatmaps, weight) for heatmaps in maps)
+
+
+class StageTrainer(keras.Model):
+    """Trains a network's heatmaps of one task on batches of images and points.
+
+    Images (batch, size, size, 3) uint8, points (batch, scheme.count, 2) float32 in input pixels. Besides the loss it
+    tracks `nme`, the last stage's error on the training views (a fraction of the scheme's normaliser). Compile it with
+    an optimiser only: the loss is fixed here.
+    """
+
+    def __init__(self, network: keras.Model, settings: Settings, scheme: Scheme, stage_loss: str = "combined"):
+        super().__init__(name=f"{scheme.task}_trainer")
+        self.network, self.settings, self.scheme = network, settings, scheme
+        self.stage_loss = STAGE_LOSSES[stage_loss]
+        self.landmarks = settings.heads[scheme.task]
+        self.nme_tracker = keras.metrics.Mean(name="nme")
+
+    def call(self, images, training=None):
+        """The network's outputs: a dict of heatmaps (batch, height, width, landmarks) by head name."""
+        return self.network(images, training=training)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """Sum of the stage losses, a scalar; `y` are points."""
+        return stages_loss(y, y_pred, self.scheme.task, self.settings, self.stage_loss, self.landmarks)
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        """The running means of the epoch: loss and nme."""
+        predicted, _ = decode_heatmaps(y_pred[head_name(self.settings.stages, self.scheme.task)])
+        truth = ops.take(y, ops.array(list(self.landmarks)), axis=1)
+        self.nme_tracker.update_state(nme(truth, predicted, normaliser_length(y, self.scheme)))
+        return self.get_metrics_result()
+
+
+class LandmarkReader(keras.Model):
+    """Images in, points out: the last stage's heatmaps of one task, decoded on the device.
+
+    `predict_on_batch(images)` with (batch, height, width, 3) uint8 returns a dict of `points` (batch, landmarks, 2) in
+    input pixels and `confidence` (batch, landmarks), the heights of the peaks.
+    """
+
+    def __init__(self, network: keras.Model, settings: Settings, task: str):
+        super().__init__(name=f"{task}_reader")
+        self.network, self.settings, self.task = network, settings, task
+        self.compile(jit_compile=False if keras.backend.backend() == "tensorflow" else "auto")
+
+    def call(self, images, training=None):
+        """Points and confidences of a batch."""
+        outputs = self.network(images, training=False)
+        heatmaps = outputs[head_name(self.settings.stages, self.task)]
+        points, confidence = decode_heatmaps(heatmaps, offset=self.settings.decode_offset)
+        return {"points": points, "confidence": confidence}

@@ -1,0 +1,282 @@
+"""Weights files: save, load, describe, start from.
+
+What is read, by content and not by name alone:
+
+- `.keras`, as the scripts write it: an ordinary Keras file (plain `keras.models.load_model` reads it, as float32) with
+  one more entry, `landmarks.json`, that holds the network's `Settings` and a record of its training;
+- `.weights.h5` of such a network: the settings are worked out from the shapes of its arrays;
+- the predecessor's Keras 2 `.h5` (whole model): its layers are looked up by name.
+
+Only arrays and JSON are read, never a layer's code: a file from a stranger cannot run anything.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import h5py
+import keras
+import numpy as np
+
+from data.schemes import SCHEMES
+from models.cpm import NORMS, PRESETS, STAGE_INPUTS, TRUNK, Settings, build_network, copy_layers, fold_network
+from utils.errors import InputError
+from utils.files import replacing
+
+ENTRY = "landmarks.json"
+FORMAT = 1
+# The predecessor draws its targets on 100 cells of a 368 px input, at x * 100 / 368, and resizes its 46 cells to
+# them. Cell u of 46 is then taught x = (u + 0.5) * 8 - 368 / 200, while ours is read as (u + 0.5) * 8 - 0.5.
+OLD_DECODE_OFFSET = 0.5 - 368 / 200
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A network from a file, in this machine's precision, with its settings and the record of its training."""
+
+    network: keras.Model
+    settings: Settings
+    record: dict
+    path: Path
+
+
+def save_network(path: str | os.PathLike, network: keras.Model, settings: Settings, record: dict) -> None:
+    """Write a network as a self-describing `.keras` file: written beside `path`, then renamed.
+
+    The arrays are float32 whatever the dtype policy of `network`. `record` is JSON: how it was trained, its score, the
+    photos it saw. Raises `InputError` if `path` does not end in `.keras` or cannot be written.
+    """
+    path = Path(path)
+    if path.suffix != ".keras":
+        raise InputError(f"{path}: weights are written as .keras; give a name that ends so")
+    with dtype_policy("float32"):
+        plain, settings = fold_network(network, settings)
+    with replacing(path) as part:
+        plain.save(part)
+        with zipfile.ZipFile(part, "a") as archive:
+            content = {"format": FORMAT, "settings": settings.to_json(), "record": record}
+            archive.writestr(ENTRY, json.dumps(content, indent=1))
+
+
+def load_network(path: str | os.PathLike, policy: str = "float32") -> Loaded:
+    """The network in a file, built anew under the Keras dtype policy `policy`.
+
+    Raises `InputError` in one line for a missing, corrupt or foreign file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such weights file")
+    try:
+        if zipfile.is_zipfile(path):
+            return _load_keras(path, policy)
+        if h5py.is_hdf5(path):
+            with h5py.File(path, "r") as file:
+                old = "model_weights" in file
+            return _load_predecessor(path, policy) if old else _load_bare(path, policy)
+    except (OSError, KeyError, ValueError, TypeError, zipfile.BadZipFile, EOFError) as problem:
+        raise InputError(f"{path}: corrupt weights file, or not one of ours ({_first_line(problem)})") from problem
+    raise InputError(f"{path}: not a weights file (.keras, .weights.h5 or the predecessor's .h5)")
+
+
+def read_description(path: str | os.PathLike) -> dict:
+    """The `landmarks.json` of a `.keras` file: format, settings and record, without building the network."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            content = json.loads(archive.read(ENTRY))
+    except KeyError as problem:
+        raise InputError(f"{path}: a .keras file, but not one of ours (no {ENTRY} in it)") from problem
+    except (OSError, zipfile.BadZipFile, EOFError, ValueError) as problem:
+        raise InputError(f"{path}: corrupt weights file ({_first_line(problem)})") from problem
+    if content.get("format") != FORMAT:
+        raise InputError(f"{path}: weights format {content.get('format')}, this version reads {FORMAT}; update it")
+    return content
+
+
+def check_task(loaded: Loaded, task: str) -> None:
+    """Raise an `InputError` if a network has no head for `task`."""
+    if task not in loaded.settings.heads:
+        held = " and ".join(loaded.settings.heads)
+        raise InputError(f"{loaded.path}: has landmarks of the {held}, not of the {task}; give {task} weights")
+
+
+def start_from(network: keras.Model, settings: Settings, path: str | os.PathLike) -> str:
+    """Copy into `network` what fits of the weights in `path`; returns what was copied, in words.
+
+    Everything, if the heads are the same; trunk and `feature_map` alone, if they differ. Raises `InputError` if not
+    even the trunk fits.
+    """
+    source = load_network(path)
+    ours, theirs = _layer_shapes(network), _layer_shapes(source.network)
+    trunk = {name: shape for name, shape in ours.items() if name.startswith(("trunk", "feature_map"))}
+    if any(theirs.get(name) != shape for name, shape in trunk.items()):
+        raise InputError(
+            f"--init {path}: its trunk does not fit (preset {source.settings.preset}, width {source.settings.width:g}, "
+            f"norm {source.settings.norm}; wanted {settings.preset}, {settings.width:g}, {settings.norm})"
+        )
+    heads = [(each.heads, each.delayed_heads, each.stage_input) for each in (source.settings, settings)]
+    whole = heads[0] == heads[1] and ours == theirs
+    copy_layers(source.network, network, list(ours if whole else trunk))
+    return "all weights" if whole else "the trunk's weights (heads or stages differ)"
+
+
+def _layer_shapes(network: keras.Model) -> dict[str, list[tuple[int, ...]]]:
+    """Shapes of each layer's weights; a standardised convolution counts as the plain one that it folds to."""
+    return {
+        layer.name: [tuple(weight.shape) for weight in layer.weights if weight.name != "gain"]
+        for layer in network.layers
+        if layer.weights
+    }
+
+
+def start_from_imagenet(network: keras.Model, settings: Settings) -> str:
+    """Copy VGG-19's ImageNet convolutions into the trunk of a network of width 1; returns what was copied.
+
+    Raises `InputError` if the width is another or `keras.applications` cannot download them.
+    """
+    if settings.width != 1 or settings.norm != "none":
+        raise InputError("--init imagenet: VGG-19 has width 1 and no normalisation; use --preset full --norm none")
+    try:
+        vgg = keras.applications.VGG19(include_top=False, weights="imagenet")
+    except Exception as problem:  # urllib, socket, hash and file errors alike: there is no network to get them from
+        raise InputError(
+            f"--init imagenet: VGG-19's weights cannot be downloaded here ({_first_line(problem)}); "
+            "train without --init, or give a weights file"
+        ) from problem
+    copy_vgg(network, vgg)
+    return "VGG-19's first 12 convolutions (ImageNet)"
+
+
+# Caffe's channel means, BGR, that keras.applications subtracts for VGG networks.
+VGG_MEAN_BGR = np.array([103.939, 116.779, 123.68], dtype=np.float32)
+
+
+def copy_vgg(network: keras.Model, vgg: keras.Model) -> None:
+    """Copy blocks 1 to 4 of a VGG-19 (12 convolutions) into the trunk, input convention folded in.
+
+    VGG wants BGR in 0..255 minus `VGG_MEAN_BGR`; the trunk gives RGB / 255. So the first kernel's input channels are
+    reversed and multiplied by 255, and the means move into its bias (exact but for the padded border).
+    """
+    for block, (_, repeats) in enumerate(TRUNK, start=1):
+        for k in range(1, min(repeats, 4) + 1):  # VGG-19's fourth block has 4 convolutions
+            kernel, bias = vgg.get_layer(f"block{block}_conv{k}").get_weights()
+            if block == k == 1:
+                bias = bias - np.einsum("hwco,c->o", kernel, VGG_MEAN_BGR)
+                kernel = kernel[:, :, ::-1] * 255
+            network.get_layer(f"trunk{block}_conv{k}").set_weights([kernel, bias])
+
+
+@contextmanager
+def dtype_policy(policy: str) -> Iterator[None]:
+    """Build networks under a Keras dtype policy, and leave the global one as it was."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _build(settings: Settings, policy: str) -> keras.Model:
+    with dtype_policy(policy):
+        return build_network(settings)
+
+
+def _first_line(problem: Exception) -> str:
+    text = str(problem).strip().splitlines()
+    return text[0][:120] if text else type(problem).__name__
+
+
+def _load_keras(path: Path, policy: str) -> Loaded:
+    content = read_description(path)
+    settings = Settings.from_json(content["settings"])
+    network = _build(settings, policy)
+    with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(path) as archive:
+        network.load_weights(archive.extract("model.weights.h5", folder))
+    return Loaded(network, settings, content["record"], path)
+
+
+def _load_bare(path: Path, policy: str) -> Loaded:
+    """A `.weights.h5`: width, stages, heads and normalisation follow from the arrays' shapes."""
+    with h5py.File(path, "r") as file:
+        if "layers" not in file:
+            raise InputError(f"{path}: an HDF5 file, but no weights of ours")
+        names = list(file["layers"])
+        kernels = [tuple(file[f"layers/{name}/vars/0"].shape) for name in names if name.startswith("conv2d")]
+    width = next(shape[3] for shape in kernels if shape[2] == 3) / 64
+    stages = 1 + sum(shape[0] == 7 for shape in kernels) // 5
+    outputs = [shape[3] for shape in kernels if shape[0] == 1]
+    features = {round(512 * width), round(128 * width)}
+    heads = {
+        task: tuple(range(scheme.count))
+        for task, scheme in SCHEMES.items()
+        if outputs.count(scheme.count) >= stages and scheme.count not in features
+    }
+    if not heads:
+        raise InputError(f"{path}: no heads of {' or '.join(str(s.count) for s in SCHEMES.values())} landmarks in it")
+    norm = next((kind for kind in NORMS if any(f"{kind}_normalization" in name for name in names)), "none")
+    alike = [row for row in PRESETS.values() if (row.width, row.stages) == (width, stages)]
+    base = alike[0] if alike else replace(PRESETS["lite"], preset="custom", width=width, stages=stages)
+    for stage_input in STAGE_INPUTS:
+        settings = replace(base, heads=heads, norm=norm, stage_input=stage_input)
+        network = _build(settings, policy)
+        try:
+            network.load_weights(path)
+        except ValueError:
+            continue
+        return Loaded(network, settings, {}, path)
+    raise InputError(f"{path}: its arrays fit no network of width {width:g} and {stages} stages")
+
+
+def _load_predecessor(path: Path, policy: str) -> Loaded:
+    """A Keras 2 file of the predecessor: `conv2d` ... `conv2d_43`, `feature_map`, `stage_1`, `s1` .., `s1_e` ..
+
+    Its ear heads of the two-task network sit on the features of the stage before; `delayed_heads` keeps that.
+    """
+    with h5py.File(path, "r") as file:
+        stored = file["model_weights"]
+
+        def arrays(name: str) -> list[np.ndarray]:
+            group = stored[name][name]
+            return [group["kernel:0"][()], group["bias:0"][()]]
+
+        heads, delayed = {}, ()
+        by_count = {scheme.count: task for task, scheme in SCHEMES.items()}
+        for suffix in ("", "_e"):
+            if f"s1{suffix}" not in stored:
+                continue
+            count = arrays(f"s1{suffix}")[0].shape[-1]
+            if count not in by_count:
+                raise InputError(f"{path}: its heads have {count} landmarks; {sorted(by_count)} are known")
+            heads[by_count[count]] = tuple(range(count))
+            delayed = (by_count[count],) if suffix else ()
+        stages = sum(1 for stage in range(1, 10) if f"s{stage}" in stored)
+        width = arrays("conv2d")[0].shape[-1] / 64
+        settings = replace(
+            PRESETS["full"],
+            preset="full" if width == 1 else "custom",
+            width=width,
+            stages=stages,
+            heads=heads,
+            decode_offset=OLD_DECODE_OFFSET,
+            delayed_heads=delayed,
+        )
+        network = _build(settings, policy)
+        plain = iter(["conv2d", *(f"conv2d_{k}" for k in range(1, 200))])
+        names = {f"trunk{b}_conv{k}": next(plain) for b, (_, n) in enumerate(TRUNK, start=1) for k in range(1, n + 1)}
+        names |= {"feature_map": "feature_map", "stage1_features": "stage_1"}
+        for stage in range(2, stages + 1):
+            names |= {f"stage{stage}_conv{k}": next(plain) for k in range(1, 6)}
+            names[f"stage{stage}_features"] = next(plain)
+        for stage in range(1, stages + 1):
+            for task in heads:
+                names[f"stage{stage}_{task}"] = f"s{stage}{'_e' if task in delayed else ''}"
+        for ours, theirs in names.items():
+            network.get_layer(ours).set_weights(arrays(theirs))
+    return Loaded(network, settings, {"source": "predecessor (Keras 2)"}, path)

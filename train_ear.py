@@ -1,0 +1,78 @@
+"""Train the ear network: photos with 55 points on an ear -> weights/ear.keras.
+
+  python train_ear.py --preset lite                    # the laptop network on the photos below data/
+  python train_ear.py --data data --data my_ears      # two folders, mixed
+  python train_ear.py --run runs/ear --resume         # continue after Ctrl-C, a crash or a power cut
+
+Every epoch is scored on validation photos (the crop protocol, NME in per cent of the diagonal of the ear's box); the best
+network is kept, scored once on the test photos at the end, and written to --out. The run folder holds the settings,
+the split, curves, pictures of predictions and the state to resume from.
+"""
+
+from data.datasets import find_samples, split_samples
+from data.pipeline import TrainingChain
+from data.schemes import EAR
+from utils.errors import run_main
+from utils.training import (
+    RunFolder,
+    announce,
+    compile_trainer,
+    finish,
+    fit,
+    initialise,
+    parse_flags,
+    start_keras,
+    training_flags,
+    training_record,
+    validation_nme,
+)
+
+
+def main() -> None:
+    """Flags -> photos -> chain -> network -> fit -> scores and weights."""
+    args = parse_flags(training_flags(EAR, __doc__), EAR)
+
+    found = find_samples(args.data, EAR, args.points, args.skip_bad, args.limit, progress=True)
+    parts = split_samples(found.samples, args.split)
+
+    policy = start_keras(args.precision, args.seed, args.deterministic)
+    from models.cpm import build_network, preset_settings  # after the flags: TensorFlow takes seconds to import
+    from models.trainer import LandmarkReader, StageTrainer
+    from models.weights import save_network
+
+    settings = preset_settings(
+        args.preset,
+        heads={EAR.task: args.landmark_indices},
+        input_size=args.input_size,
+        norm=args.norm,
+        stage_input=args.stage_input,
+        sigma=args.sigma,
+        points=args.points,
+    )
+    network = build_network(settings)
+    initialise(network, settings, args.init)
+    reader = LandmarkReader(network, settings, EAR.task)
+
+    chain = TrainingChain(parts["train"], EAR, settings.input_size, args.batch_size, args.seed, args.augment)
+    trainer = StageTrainer(network, settings, EAR, args.loss)
+    compile_trainer(trainer, args, chain.steps)
+    announce(args, found, parts, chain, network, settings, policy)
+
+    run = RunFolder(args.run)
+    run.start(args, parts, found.problems)
+    record = training_record(args, parts)
+    fit(
+        trainer,
+        chain,
+        run,
+        args,
+        validate=lambda: validation_nme(reader, parts["validation"], args.batch_size),
+        keep_best=lambda epoch, nme: save_network(
+            run.best, network, settings, record | {"epoch": epoch, "validation_nme": nme}
+        ),
+    )
+    finish(run, args, EAR, parts["test"], policy)
+
+
+if __name__ == "__main__":
+    run_main(main)

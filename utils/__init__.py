@@ -1,0 +1,1 @@
+"""What the scripts share: heatmaps, losses, metrics, drawing, training, evaluation."""

@@ -1,0 +1,152 @@
+"""Pictures: landmarks on photos, contact sheets, curves. Each function makes a picture; `save_picture` writes it.
+
+`python -m utils.drawing` draws the pictures of `readme/` that explain the schemes and the network.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from data.augment import Warp, apply_matrix, warp_photo
+from data.schemes import Scheme
+from utils.errors import InputError
+from utils.files import replacing
+
+
+def save_picture(path: str | os.PathLike, picture: np.ndarray) -> None:
+    """Write a (height, width, 3) uint8 RGB picture; the suffix chooses the format. Raises `InputError` if it can't."""
+    with replacing(path) as part:
+        ok, packed = cv2.imencode(part.suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+        if not ok:
+            raise InputError(f"{path}: cannot be encoded")
+        packed.tofile(part)
+
+
+def draw_landmarks(
+    picture: np.ndarray,
+    points: np.ndarray,
+    scheme: Scheme,
+    landmarks: Sequence[int] | None = None,
+    numbers: bool = False,
+    colour: tuple[int, int, int] | None = None,
+) -> np.ndarray:
+    """A copy of the picture with a scheme's points and lines, sized after the points' box.
+
+    `points` (landmarks, 2) in pixels of the picture; `landmarks` says which of the scheme they are (default: all).
+    Points that are NaN are left out, and the lines to them. `colour` (RGB) replaces the groups' own.
+    """
+    picture = np.ascontiguousarray(picture).copy()
+    landmarks = range(scheme.count) if landmarks is None else landmarks
+    place = {index: point for index, point in zip(landmarks, points, strict=True) if np.isfinite(point).all()}
+    if not place:
+        return picture
+    box = np.ptp(np.array(list(place.values())), axis=0).max()
+    radius = max(1, round(box / 130))
+    shift = 4  # OpenCV draws with fixed-point coordinates: 4 bits below the pixel
+
+    def fixed(point: np.ndarray) -> tuple[int, int]:
+        return tuple(int(value) for value in np.clip(np.round(point * (1 << shift)), -(2**30), 2**30))
+
+    for group in scheme.groups:
+        run = list(group.indices)
+        for one, other in zip(run, run[1:] + run[:1] if group.closed else run[1:], strict=False):
+            if one in place and other in place:
+                ends = fixed(place[one]), fixed(place[other])
+                cv2.line(picture, *ends, colour or group.colour, max(1, radius // 2), cv2.LINE_AA, shift)
+    for index, point in place.items():
+        shade = colour or scheme.group_of(index).colour
+        cv2.circle(picture, fixed(point), radius << shift, shade, -1, cv2.LINE_AA, shift)
+        if numbers:
+            at = tuple(int(value) for value in point + (radius + 1, -radius))
+            cv2.putText(picture, str(index), at, cv2.FONT_HERSHEY_SIMPLEX, box / 1500, (255, 255, 255), 1, cv2.LINE_AA)
+    return picture
+
+
+def write_label(picture: np.ndarray, text: str) -> np.ndarray:
+    """The picture with a line of text in its lower left corner, white on a dark strip; drawn in place."""
+    height = picture.shape[0]
+    scale = height / 420
+    (_, tall), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
+    picture[height - 2 * tall :] //= 3
+    at = (tall // 2, height - tall // 2)
+    cv2.putText(picture, text, at, cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), 1, cv2.LINE_AA)
+    return picture
+
+
+def crop_with_landmarks(
+    photo: np.ndarray,
+    warp: Warp,
+    layers: Sequence[tuple[np.ndarray, Sequence[int] | None, tuple[int, int, int] | None]],
+    scheme: Scheme,
+    size: int = 256,
+) -> np.ndarray:
+    """A (size, size, 3) cut of a photo with several sets of points drawn over it.
+
+    Each of `layers` is (points in photo pixels, landmarks or None for all, colour or None for the groups' own).
+    """
+    matrix = warp.matrix(size)
+    picture = warp_photo(photo, matrix, size)
+    for points, landmarks, colour in layers:
+        picture = draw_landmarks(picture, apply_matrix(matrix, points), scheme, landmarks, colour=colour)
+    return picture
+
+
+def contact_sheet(pictures: Sequence[np.ndarray], columns: int = 4, gap: int = 4) -> np.ndarray:
+    """Pictures of one size in rows of `columns`, on dark gray."""
+    height, width = pictures[0].shape[:2]
+    columns = min(columns, len(pictures))
+    rows = -(-len(pictures) // columns)
+    sheet = np.full((rows * (height + gap) + gap, columns * (width + gap) + gap, 3), 40, np.uint8)
+    for k, picture in enumerate(pictures):
+        top, left = gap + (k // columns) * (height + gap), gap + (k % columns) * (width + gap)
+        sheet[top : top + height, left : left + width] = picture
+    return sheet
+
+
+def plot_history(path: str | os.PathLike, history: Sequence[dict], title: str) -> None:
+    """Loss and NME over epochs as a PNG. Each row of `history` has epoch, loss, nme and val_nme (per cent)."""
+    figure, (left, right) = _figure(title, 2)
+    epochs = [row["epoch"] for row in history]
+    left.plot(epochs, [row["loss"] for row in history], label="training loss")
+    left.set(xlabel="epoch", ylabel="loss", yscale="log")
+    right.plot(epochs, [row["nme"] for row in history], label="training views")
+    if any(np.isfinite(row["val_nme"]) for row in history):
+        right.plot(epochs, [row["val_nme"] for row in history], label="validation photos")
+    right.set(xlabel="epoch", ylabel="NME (%)", yscale="log")
+    _finish(path, figure, (left, right))
+
+
+def plot_ced(path: str | os.PathLike, curves: dict[str, np.ndarray], limit: float, title: str) -> None:
+    """Cumulative error distributions as a PNG: name -> errors of its photos (fractions); x runs to 1.5 x `limit`."""
+    from utils.metrics import cumulative_distribution
+
+    figure, (axes,) = _figure(title, 1)
+    grid = np.linspace(0, 1.5 * limit, 400)
+    for name, errors in curves.items():
+        axes.plot(100 * grid, 100 * cumulative_distribution(errors, grid), label=name)
+    axes.axvline(100 * limit, color="gray", linestyle=":", label=f"failure above {100 * limit:g} %")
+    axes.set(xlabel="NME (%)", ylabel="photos (%)", xlim=(0, 150 * limit), ylim=(0, 100))
+    _finish(path, figure, (axes,))
+
+
+def _figure(title: str, panels: int):
+    # The object interface: pyplot would look for a display and keep every figure alive.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5.5 * panels, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title)
+    return figure, [figure.add_subplot(1, panels, k + 1) for k in range(panels)]
+
+
+def _finish(path: str | os.PathLike, figure, panels) -> None:
+    for axes in panels:
+        axes.grid(alpha=0.3)
+        axes.legend()
+    with replacing(path) as part:
+        figure.savefig(part, dpi=110)

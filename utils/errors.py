@@ -1,0 +1,69 @@
+"""One way to say that the input is wrong: one line, exit status 2."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+
+class InputError(Exception):
+    """Something the user gave is wrong; the message names it and says how to mend it, in one line."""
+
+
+class CommandLine(argparse.ArgumentParser):
+    """An argument parser whose errors are one line, like every other `InputError`; flags are never abbreviated."""
+
+    def __init__(self, **options: object):
+        super().__init__(allow_abbrev=False, **options)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise instead of printing the usage, which for 25 flags buries the message."""
+        raise InputError(f"{message} (see --help)")
+
+
+def run_main(main: Callable[[], int | None]) -> None:
+    """Run a script's ``main`` and exit with its status: 2 and one line for an `InputError`, 130 for Ctrl-C."""
+    try:
+        status = main()
+    except InputError as problem:
+        print(f"error: {problem}", file=sys.stderr)
+        status = 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        status = 130
+    except BrokenPipeError:  # the reader of our output (head, less) has gone
+        sys.stderr.close()
+        status = 1
+    sys.exit(status or 0)
+
+
+def positive_int(text: str) -> int:
+    """An argparse type: a whole number of at least 1."""
+    return _number(text, int, "a whole number of at least 1", lambda value: value >= 1)
+
+
+def non_negative_int(text: str) -> int:
+    """An argparse type: a whole number of at least 0."""
+    return _number(text, int, "a whole number of at least 0", lambda value: value >= 0)
+
+
+def positive_float(text: str) -> float:
+    """An argparse type: a finite number above 0."""
+    return _number(text, float, "a number above 0", lambda value: 0 < value < float("inf"))
+
+
+def non_negative_float(text: str) -> float:
+    """An argparse type: a finite number of at least 0."""
+    return _number(text, float, "a number of at least 0", lambda value: 0 <= value < float("inf"))
+
+
+def _number(text, convert, wanted, fits):
+    try:
+        value = convert(text)
+    except ValueError:
+        value = None
+    if value is None or not fits(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}")
+    return value

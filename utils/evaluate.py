@@ -1,0 +1,223 @@
+"""Score weights on a dataset: `python -m utils.evaluate WEIGHTS... DATA`.
+
+Prints one line for each weights file and writes scores (JSON), errors of every photo (CSV), the CED plot and the
+worst and random predictions (PNG). Errors are measured in pixels of the original photo, each photo once.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from data.augment import apply_matrix, crop_warp, decode_photo, invert_matrix
+from data.datasets import PARTS, Sample, find_samples, split_samples
+from data.schemes import SCHEMES, Scheme
+from utils.drawing import contact_sheet, crop_with_landmarks, plot_ced, save_picture, write_label
+from utils.errors import CommandLine, InputError, positive_int, run_main
+from utils.files import replacing, write_json
+
+TRUTH_COLOUR = (255, 255, 255)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a network answered on a list of photos, and how wrong it was.
+
+    - `predicted`: (photos, landmarks, 2) float32, pixels of the original photos; `confidence`: (photos, landmarks).
+    - `errors`: NME of each photo, a fraction of the scheme's normaliser; `distances`: (photos, landmarks) pixels.
+    - `summary`: JSON figures, in per cent.
+    """
+
+    samples: list[Sample]
+    scheme: Scheme
+    landmarks: tuple[int, ...]
+    predicted: np.ndarray
+    confidence: np.ndarray
+    errors: np.ndarray
+    distances: np.ndarray
+    summary: dict
+
+    @property
+    def line(self) -> str:
+        """The scores in one line."""
+        s = self.summary
+        return (
+            f"NME {s['nme']:.2f} %  median {s['nme_median']:.2f} %  failure({s['failure_at']:g} %) {s['failure']:.2f} %"
+            f"  AUC {s['auc']:.3f}  ({s['photos']} photos, {s['protocol']})"
+        )
+
+
+def predict_samples(reader, samples: Sequence[Sample], batch_size: int = 16) -> tuple[np.ndarray, np.ndarray]:
+    """Points (photos, landmarks, 2) in pixels of the original photos, and confidences, under the `crop` protocol.
+
+    `reader` is a `models.trainer.LandmarkReader`.
+    """
+    from data.pipeline import EvaluationChain
+
+    points, confidences = [], []
+    chain = EvaluationChain(samples, SCHEMES[reader.task], reader.settings.input_size, batch_size)
+    for _, images, matrices in chain.batches():
+        answer = reader.predict_on_batch(images)
+        points += [apply_matrix(invert_matrix(m), p) for m, p in zip(matrices, answer["points"], strict=True)]
+        confidences.append(answer["confidence"])
+    return np.stack(points), np.concatenate(confidences)
+
+
+def score_samples(reader, samples: Sequence[Sample], batch_size: int = 16) -> Scores:
+    """Predict and score every sample once under the `crop` protocol."""
+    predicted, confidence = predict_samples(reader, samples, batch_size)
+    return score_points(samples, SCHEMES[reader.task], reader.settings.heads[reader.task], predicted, confidence)
+
+
+def score_points(
+    samples: Sequence[Sample],
+    scheme: Scheme,
+    landmarks: Sequence[int],
+    predicted: np.ndarray,
+    confidence: np.ndarray,
+    protocol: str = "crop",
+) -> Scores:
+    """Score points (photos, landmarks, 2), pixels of the original photos, of a scheme's `landmarks`."""
+    from utils import metrics
+
+    whole = np.stack([sample.points for sample in samples])
+    truth = whole[:, list(landmarks)]
+    lengths = np.asarray(metrics.normaliser_length(whole, scheme))
+    distances = np.asarray(metrics.point_errors(truth, predicted))
+    errors = np.asarray(metrics.nme(truth, predicted, lengths))
+    by_box = np.asarray(metrics.nme(truth, predicted, np.asarray(metrics.box_size(whole))))
+    parts = {}
+    for group in scheme.groups:
+        members = [k for k, landmark in enumerate(landmarks) if landmark in group.indices]
+        if members:
+            parts[group.name] = round(100 * float((distances[:, members] / lengths[:, None]).mean()), 3)
+    summary = {
+        "task": scheme.task,
+        "protocol": protocol,
+        "photos": len(samples),
+        "landmarks": len(landmarks),
+        "nme": 100 * float(errors.mean()),
+        "nme_median": 100 * float(np.median(errors)),
+        "nme_by_box_size": 100 * float(by_box.mean()),
+        "failure_at": 100 * scheme.failure_at,
+        "failure": 100 * metrics.failure_rate(errors, scheme.failure_at),
+        "auc": metrics.area_under_curve(errors, scheme.failure_at),
+        "pck_5": 100 * metrics.percentage_of_correct_keypoints(distances, lengths, 0.05),
+        "pck_10": 100 * metrics.percentage_of_correct_keypoints(distances, lengths, 0.10),
+        "nme_by_part": parts,
+    }
+    return Scores(list(samples), scheme, tuple(landmarks), predicted, confidence, errors, distances, summary)
+
+
+def write_report(folder: str | os.PathLike, scores: Scores, title: str) -> None:
+    """Write scores.json, photos.csv, ced.png, worst.png and random.png (16 photos each) into `folder`.
+
+    In the pictures the truth is white and the prediction has the groups' colours.
+    """
+    folder = Path(folder)
+    write_json(folder / "scores.json", scores.summary)
+    with replacing(folder / "photos.csv") as part, open(part, "w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["name", "group", "nme_percent", "mean_confidence"])
+        for sample, error, confidence in zip(scores.samples, scores.errors, scores.confidence, strict=True):
+            writer.writerow([sample.name, sample.group, f"{100 * error:.4f}", f"{confidence.mean():.4f}"])
+    plot_ced(folder / "ced.png", {title: scores.errors}, scores.scheme.failure_at, f"{title}: {scores.line[:12]}")
+    order = np.argsort(-scores.errors, kind="stable")
+    save_picture(folder / "worst.png", draw_predictions(scores, order[:16]))
+    random = np.random.default_rng(0).permutation(len(order))[:16]
+    save_picture(folder / "random.png", draw_predictions(scores, random))
+
+
+def draw_predictions(scores: Scores, chosen: Sequence[int]) -> np.ndarray:
+    """A contact sheet of the chosen photos with truth (white) and prediction (colours) and their NME."""
+    pictures = []
+    for k in chosen:
+        sample = scores.samples[k]
+        layers = [(sample.points, None, TRUTH_COLOUR), (scores.predicted[k], scores.landmarks, None)]
+        picture = crop_with_landmarks(
+            decode_photo(sample.image), crop_warp(scores.scheme, sample.points), layers, scores.scheme
+        )
+        pictures.append(write_label(picture, f"{100 * scores.errors[k]:.1f} %  {Path(sample.name).stem[:24]}"))
+    return contact_sheet(pictures)
+
+
+def refuse_trained_photos(weights: object, record: dict, samples: Sequence[Sample]) -> None:
+    """Raise an `InputError` if a network, or the teacher of it, trained on any of the photos."""
+    seen = set(record.get("training_photos", ())) | set(record.get("teacher_training_photos", ()))
+    known = sum(sample.photo_id in seen for sample in samples)
+    if known:
+        raise InputError(
+            f"{weights}: was trained on {known} of these {len(samples)} photos; score the part that it has not seen "
+            "(--split test, or --split-file RUN/split.csv if it was trained with --split), "
+            "or say --allow-trained to score them all the same"
+        )
+
+
+def main() -> None:
+    """The command line."""
+    parser = CommandLine(
+        prog="python -m utils.evaluate", description="Score weights on a dataset: NME, failure rate, CED, worst cases."
+    )
+    parser.add_argument("weights", nargs="+", help="weights files (.keras, .weights.h5, old .h5)")
+    parser.add_argument("data", help="dataset folder: holds AFW/ or CollectionA/, or photos with .pts")
+    parser.add_argument("--split", choices=(*PARTS, "all"), default="test", help="which photos (default: test)")
+    parser.add_argument("--split-file", help="split.csv of a run folder, for weights that were trained with --split")
+    parser.add_argument("--protocol", choices=("crop",), default="crop", help="where the crop comes from (true box)")
+    parser.add_argument("--task", choices=tuple(SCHEMES), help="which head, of weights that have several")
+    parser.add_argument("--points", choices=("2d", "3d"), help="jaw on the outline or in 3D (default: as trained)")
+    parser.add_argument("--input-size", type=positive_int, help="network input in pixels (default: as trained)")
+    parser.add_argument("--batch-size", type=positive_int, default=16, help="photos at once; speed only (default: 16)")
+    parser.add_argument("--limit", type=positive_int, help="only that many photos")
+    parser.add_argument("--precision", choices=("auto", "float32", "bfloat16", "float16"), default="auto")
+    parser.add_argument("--skip-bad", action="store_true", help="leave out unusable photos and list them")
+    parser.add_argument("--allow-trained", action="store_true", help="score photos that the network was trained on")
+    parser.add_argument("--out", default="runs/evaluate", help="folder for the report (default: runs/evaluate)")
+    args = parser.parse_args()
+
+    for weights in args.weights:
+        if not Path(weights).is_file():
+            raise InputError(f"{weights}: no such weights file")
+    if not Path(args.data).is_dir():
+        raise InputError(f"{args.data}: no such dataset folder")
+
+    from dataclasses import replace
+
+    from utils.training import start_keras
+
+    policy = start_keras(args.precision)
+    from models.trainer import LandmarkReader
+    from models.weights import check_task, load_network
+
+    results: dict[str, Scores] = {}
+    for weights in args.weights:
+        loaded = load_network(weights, policy)
+        task = args.task or next(iter(loaded.settings.heads))
+        check_task(loaded, task)
+        scheme = SCHEMES[task]
+        settings = replace(loaded.settings, input_size=args.input_size or loaded.settings.input_size)
+        found = find_samples([args.data], scheme, args.points or settings.points, args.skip_bad, args.limit)
+        for problem in found.problems:
+            print(f"left out: {problem}")
+        parts = split_samples(found.samples, args.split_file)
+        samples = found.samples if args.split == "all" else parts[args.split]
+        if not samples:
+            raise InputError(f"{args.data}: its {args.split} part is empty; choose another --split")
+        if not args.allow_trained:
+            refuse_trained_photos(weights, loaded.record, samples)
+        scores = score_samples(LandmarkReader(loaded.network, settings, task), samples, args.batch_size)
+        results[weights] = scores
+        print(f"{weights}  {task}  {scores.line}")
+        write_report(Path(args.out) / Path(weights).stem, scores, Path(weights).stem)
+    limit = max(scores.scheme.failure_at for scores in results.values())
+    plot_ced(Path(args.out) / "ced.png", {name: s.errors for name, s in results.items()}, limit, str(args.data))
+    write_json(Path(args.out) / "scores.json", {name: scores.summary for name, scores in results.items()})
+    print(f"report in {args.out}")
+
+
+if __name__ == "__main__":
+    run_main(main)

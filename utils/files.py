@@ -1,0 +1,45 @@
+"""Files that are whole or not there: written beside, then renamed."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from utils.errors import InputError
+
+
+@contextmanager
+def replacing(path: str | os.PathLike) -> Iterator[Path]:
+    """Give a temporary path beside `path` to write to, and rename it to `path` if nothing went wrong.
+
+    The temporary name keeps the suffix, since many writers choose the format by it. Whatever the reason for a failure
+    (an error, a full disk, Ctrl-C), `path` is then as it was. Raises `InputError` where the folder cannot be written.
+    """
+    path = Path(path)
+    part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield part
+        os.replace(part, path)
+    except OSError as problem:
+        raise InputError(f"{path}: cannot be written: {problem.strerror or problem}") from problem
+    finally:
+        if part.exists():
+            part.unlink()
+
+
+def write_json(path: str | os.PathLike, content: object) -> None:
+    """Write JSON beside and rename."""
+    with replacing(path) as part:
+        part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def read_json(path: str | os.PathLike, meaning: str) -> dict:
+    """The JSON in a file. Raises an `InputError` that begins with `meaning` if it is missing or corrupt."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as problem:
+        raise InputError(f"{meaning} ({path} is missing or corrupt)") from problem

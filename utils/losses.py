@@ -1,0 +1,85 @@
+"""Losses of one stage's heatmaps. Each takes tensors and returns a scalar.
+
+Shapes: target and prediction (batch, height, width, landmarks), target peak 1; weight broadcasts to them and is 0
+where nothing is annotated (W(p) of Cao et al., CVPR 2017, equation 3).
+"""
+
+from __future__ import annotations
+
+from keras import ops
+
+# A heatmap peaks at 1. Divided by this it becomes a logit, so that the spatial softmax of a target is about one
+# cell wide; undivided, the softmax of a 0..1 map is almost uniform and teaches nothing.
+SOFTMAX_SCALE = 0.1
+
+
+def squared_error(target, prediction, weight=1.0):
+    """Mean over batch, map and landmarks of weight * (prediction - target)^2.
+
+    Equation 3 of Cao et al. with the mean in place of the sum, so that the number does not depend on the map's size.
+    """
+    return ops.mean(weight * ops.square(prediction - target))
+
+
+def peak_weighted_error(target, prediction, weight=1.0, peak_weight: float = 30.0):
+    """Squared error weighted by 1 + peak_weight * target.
+
+    A landmark fills about 4 cells of some 1,000: under the plain mean an empty map is nearly right and learning hardly
+    starts. The background keeps weight 1, so false peaks anywhere still cost.
+    """
+    return squared_error(target, prediction, weight * (1.0 + peak_weight * target))
+
+
+def adaptive_wing(target, prediction, weight=1.0, alpha=2.1, omega=14.0, epsilon=1.0, theta=0.5, peak_weight=10.0):
+    """Adaptive wing loss with weighted map, Wang et al. (ICCV 2019), equations 3 to 5 and 7, mean over cells.
+
+    omega ln(1 + |d / epsilon|^(alpha - target)) for |d| < theta, linear with the same slope beyond. Cells above 0.2 of
+    the target weigh 1 + peak_weight (the paper dilates the target map first).
+    """
+    distance = ops.abs(prediction - target)
+    power = alpha - target
+    bend = ops.power(theta / epsilon, power)
+    slope = omega * power * ops.power(theta / epsilon, power - 1.0) / epsilon / (1.0 + bend)
+    # The power of 0 has no finite gradient for an exponent below 1: keep a hair away from it.
+    near = omega * ops.log1p(ops.power(ops.maximum(distance, 1e-6) / epsilon, power))
+    far = slope * distance - (theta * slope - omega * ops.log1p(bend))
+    cell_weight = 1.0 + peak_weight * ops.cast(target > 0.2, target.dtype)
+    return ops.mean(weight * cell_weight * ops.where(distance < theta, near, far))
+
+
+def spatial_cross_entropy(target, prediction, weight=1.0):
+    """Kullback-Leibler divergence between the spatial softmaxes of target and prediction, mean over maps, in nats.
+
+    Both maps are divided by `SOFTMAX_SCALE` and made a distribution over cells, landmark by landmark. 0 where the
+    maps agree up to a constant. Unlike a squared error it pulls the right cell up and every other cell down from the
+    first step, however empty the map. A landmark whose target is empty (outside the input) has no place to point to
+    and weighs 0. `weight` may only vary over batch and landmarks.
+    """
+    target, prediction = _cell_logits(target), _cell_logits(prediction)
+    share = ops.softmax(target, axis=1)
+    divergence = ops.sum(share * (ops.log_softmax(target, axis=1) - ops.log_softmax(prediction, axis=1)), axis=1)
+    inside = ops.cast(ops.max(target, axis=1) * SOFTMAX_SCALE > 0.2, divergence.dtype)
+    return ops.mean(_per_map(weight) * inside * divergence)
+
+
+def _cell_logits(maps):
+    shape = ops.shape(maps)
+    return ops.reshape(maps, (-1, shape[1] * shape[2], shape[3])) / SOFTMAX_SCALE
+
+
+def _per_map(weight):
+    """A weight (batch, 1, 1, landmarks) as (batch, landmarks); a number stays one."""
+    return weight[:, 0, 0, :] if hasattr(weight, "shape") and len(weight.shape) == 4 else weight
+
+
+def combined(target, prediction, weight=1.0):
+    """`peak_weighted_error` + 0.01 `spatial_cross_entropy`: the first sets the heights, the second finds the place."""
+    return peak_weighted_error(target, prediction, weight) + 0.01 * spatial_cross_entropy(target, prediction, weight)
+
+
+STAGE_LOSSES = {
+    "combined": combined,
+    "weighted": peak_weighted_error,
+    "squared": squared_error,
+    "awing": adaptive_wing,
+}

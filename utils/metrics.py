@@ -1,0 +1,66 @@
+"""Errors and scores of landmark points. Shares are fractions (0.04, not 4 %); scripts print per cent.
+
+Points are (photos, landmarks, 2) in pixels, of the original photo where a score is reported.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from keras import ops
+
+from data.schemes import Scheme
+
+
+def normaliser_length(points, scheme: Scheme):
+    """The length, in the points' own unit, that a photo's errors are divided by: (photos,).
+
+    Face: distance of the outer eye corners (Sagonas et al., 300-W). Ear: diagonal of the points' box. `points` holds
+    the whole scheme, (photos, count, 2).
+    """
+    if scheme.normaliser == "box_diagonal":
+        return ops.norm(ops.max(points, axis=1) - ops.min(points, axis=1), axis=-1)
+    one, other = scheme.normaliser
+    return ops.norm(points[:, one] - points[:, other], axis=-1)
+
+
+def box_size(points):
+    """sqrt(width * height) of each photo's points' box: (photos,). The usual divisor for 300W-LP and AFLW2000-3D."""
+    return ops.sqrt(ops.prod(ops.max(points, axis=1) - ops.min(points, axis=1), axis=-1))
+
+
+def point_errors(truth, predicted):
+    """Distance of each point from its truth, (photos, landmarks), in the points' unit."""
+    return ops.norm(predicted - truth, axis=-1)
+
+
+def nme(truth, predicted, lengths):
+    """Normalised mean error of each photo: mean point error / length, (photos,)."""
+    return ops.mean(point_errors(truth, predicted), axis=-1) / lengths
+
+
+def failure_rate(errors: np.ndarray, threshold: float) -> float:
+    """Share of photos whose NME lies above `threshold`; a photo without an answer (NaN, infinite) has failed."""
+    return float(1 - np.mean(np.asarray(errors) <= threshold))
+
+
+def area_under_curve(errors: np.ndarray, threshold: float) -> float:
+    """Area under the cumulative error distribution from 0 to `threshold`, divided by `threshold`: 1 is perfect.
+
+    The curve is a staircase with a step of 1/n at each error e, so the area is exactly mean(max(0, 1 - e/threshold)).
+    """
+    errors = np.nan_to_num(np.asarray(errors, dtype=np.float64), nan=np.inf)
+    return float(np.mean(np.maximum(0.0, 1.0 - errors / threshold)))
+
+
+def cumulative_distribution(errors: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Share of photos whose error is at most each value of `at`: the CED curve."""
+    finite = np.sort(np.nan_to_num(np.asarray(errors, dtype=np.float64), nan=np.inf))
+    return np.searchsorted(finite, at, side="right") / len(finite)
+
+
+def percentage_of_correct_keypoints(errors: np.ndarray, lengths: np.ndarray, threshold: float) -> float:
+    """PCK: share of all points whose error is at most `threshold` times their photo's length.
+
+    `errors` (photos, landmarks) and `lengths` (photos,) share a unit.
+    """
+    return float(np.mean(np.asarray(errors) <= threshold * np.asarray(lengths)[:, None]))

@@ -1,0 +1,443 @@
+"""What the training scripts share: flags, run folder, precision, the loop's callbacks."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import csv
+import math
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from data.datasets import WHERE_TO_GET, Found, Sample, write_split
+from data.pipeline import TrainingChain
+from data.schemes import Scheme, parse_landmarks
+from utils.errors import CommandLine, InputError, non_negative_float, positive_float, positive_int
+from utils.evaluate import score_samples, write_report
+from utils.files import read_json, replacing, write_json
+
+POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
+# `auto` leaves float32 only for a precision that is clearly faster on this machine.
+WORTHWHILE_SPEED_UP = 1.3
+
+
+# --- flags -----------------------------------------------------------------------------------------------------------
+
+
+def training_flags(scheme: Scheme, description: str) -> argparse.ArgumentParser:
+    """The flags of the training scripts, each with its reason; `scheme.task` names the default run and weights."""
+    task = scheme.task
+    parser = CommandLine(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add(
+        "--data",
+        action="append",
+        metavar="DIR",
+        help="folder that holds AFW/ or CollectionA/, or photos with .pts (default: data); repeat it to mix several",
+    )
+    add(
+        "--points",
+        choices=("2d", "3d"),
+        default="2d",
+        help="face points of .mat files: jaw on the visible outline (2d, default) or on the head (3d)",
+    )
+    add("--landmarks", metavar="LIST", help="train a subset only, such as 36-47,60 (0-based; default: all)")
+    add("--split", metavar="FILE", help="CSV (name, part) to split by, as a run's split.csv (default: by name, fixed)")
+    add("--limit", type=positive_int, metavar="N", help="use only N photos of each folder, to try things out")
+    add("--skip-bad", action="store_true", help="leave out unusable photos and list them, instead of stopping")
+    add("--out", default=f"weights/{task}.keras", metavar="FILE", help="weights file to write (default: %(default)s)")
+    add(
+        "--run",
+        default=f"runs/{task}",
+        metavar="DIR",
+        help="run folder for curves, pictures, scores and checkpoints (default: %(default)s); must be new",
+    )
+    add("--resume", action="store_true", help="continue the run in --run where it stopped, with its own settings")
+    add(
+        "--preset",
+        choices=("full", "lite", "tiny"),
+        default="full",
+        help="network size: the published one (full, default), one for laptops (lite), one for tests (tiny)",
+    )
+    add(
+        "--norm",
+        choices=("weight", "none", "batch", "group"),
+        default="weight",
+        help="normalisation: of the kernels (weight, default: learns fastest for its cost, folded away when saved)",
+    )
+    add(
+        "--stage-input",
+        choices=("features", "heatmaps"),
+        default="features",
+        help="what a stage hands to the next: features (default) or, as in the paper, heatmaps",
+    )
+    add("--init", metavar="FILE", help="start from weights that fit (the trunk alone if heads differ), or 'imagenet'")
+    add(
+        "--input-size",
+        type=positive_int,
+        metavar="PX",
+        help="network input in pixels, a multiple of 8 (default: the preset's); smaller is faster and coarser",
+    )
+    add("--epochs", type=positive_int, default=60, help="times that every photo is seen (default: %(default)s)")
+    add("--batch-size", type=positive_int, default=16, help="photos a step; less needs less memory (default: 16)")
+    add(
+        "--learning-rate",
+        type=positive_float,
+        default=1e-3,
+        help="Adam's peak rate, after a warm-up and before a cosine decay to 0 (default: %(default)s)",
+    )
+    add("--sigma", type=positive_float, default=1.15, help="width of the targets in heatmap cells (default: 1.15)")
+    add(
+        "--loss",
+        choices=("combined", "weighted", "squared", "awing"),
+        default="combined",
+        help="stage loss; combined (default) adds a spatial cross-entropy, which learns soonest",
+    )
+    add(
+        "--augment",
+        type=non_negative_float,
+        default=1.0,
+        metavar="STRENGTH",
+        help="strength of random warps and colours: 0 none, 1 as tuned (default)",
+    )
+    add("--seed", type=int, default=0, help="of weights, order and augmentation; never of the split (default: 0)")
+    add(
+        "--precision",
+        choices=("auto", *POLICIES),
+        default="auto",
+        help="auto (default) measures whether bfloat16 or float16 is faster here, else float32",
+    )
+    add("--deterministic", action="store_true", help="same losses to the last bit on every run; slower")
+    return parser
+
+
+def parse_flags(parser: argparse.ArgumentParser, scheme: Scheme, arguments: list[str] | None = None):
+    """Parse and check the flags, before TensorFlow is imported.
+
+    With `--resume` the settings are the run's own. Raises `InputError` for flags that cannot work together, an existing
+    run folder, missing folders and files.
+    """
+    args = parser.parse_args(arguments)
+    if args.resume:
+        _take_settings_of_run(parser, args)
+    elif Path(args.run).exists():
+        raise InputError(f"--run {args.run}: already there; continue it with --resume, or name another run folder")
+    args.data = args.data or ["data"]
+    for folder in args.data:
+        if not Path(folder).is_dir():
+            raise InputError(f"--data {folder}: no such folder; {WHERE_TO_GET[scheme.task]}")
+    if not args.out.endswith(".keras"):
+        raise InputError(f"--out {args.out}: weights are written as .keras; give a name that ends so")
+    for flag, path in (("--init", args.init), ("--split", args.split)):
+        if path and path != "imagenet" and not Path(path).is_file():
+            raise InputError(f"{flag} {path}: no such file")
+    if args.input_size is not None and (args.input_size % 8 or args.input_size < 32):
+        raise InputError(f"--input-size {args.input_size}: must be a multiple of 8 of at least 32")
+    if args.seed < 0:
+        raise InputError(f"--seed {args.seed}: must be at least 0")
+    args.landmark_indices = (
+        parse_landmarks(args.landmarks, scheme.count) if args.landmarks else tuple(range(scheme.count))
+    )
+    for flag, path in (("--run", Path(args.run)), ("--out", Path(args.out).parent)):
+        above = next(folder for folder in (path, *path.parents) if folder.exists())
+        if not above.is_dir() or not os.access(above, os.W_OK):
+            raise InputError(f"{flag} {path}: cannot be written ({above} is no folder that you may write to)")
+    return args
+
+
+def _take_settings_of_run(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    settings = read_json(Path(args.run) / "settings.json", f"--resume: {args.run} is no run folder")
+    for name, value in settings["flags"].items():
+        given, default = getattr(args, name), parser.get_default(name)
+        if given not in (value, default):
+            flag = "--" + name.replace("_", "-")
+            raise InputError(f"{flag} {given}: the run was started with {value}; a resumed run keeps its settings")
+        setattr(args, name, value)
+
+
+def flags_of(args: argparse.Namespace) -> dict:
+    """The flags that make a run what it is, as JSON: all but where it runs and whether it resumes."""
+    return {name: value for name, value in vars(args).items() if name not in ("run", "resume", "landmark_indices")}
+
+
+# --- start-up --------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def quiet_stderr() -> Iterator[None]:
+    """Hold back what C++ libraries write to stderr while they load; shown after all if an exception follows.
+
+    TensorFlow writes a dozen lines about CPU features and missing CUDA before its own log level counts.
+    """
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(kept, held.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+def start_keras(precision: str = "float32", seed: int | None = None, deterministic: bool = False) -> str:
+    """Import Keras quietly, seed it, and set the dtype policy for `precision`; returns the policy's name."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with quiet_stderr():
+        import keras
+
+        if keras.backend.backend() == "tensorflow":
+            import tensorflow as tf
+
+            tf.config.list_physical_devices()  # looks for CUDA now, while stderr is held back
+            if deterministic:
+                tf.config.experimental.enable_op_determinism()
+        policy = POLICIES[_fastest_precision() if precision == "auto" else precision]
+    if seed is not None:
+        keras.utils.set_random_seed(seed)
+    keras.config.set_dtype_policy(policy)
+    return policy
+
+
+def _fastest_precision() -> str:
+    """The precision in which this machine convolves fastest, measured; float32 unless another is clearly faster."""
+    names = ["float32", "bfloat16"] + (["float16"] if _has_gpu() else [])
+    speed = {name: convolution_speed(name, seconds=0.15) for name in names}
+    best = max(speed, key=speed.get)
+    return best if speed[best] > WORTHWHILE_SPEED_UP * speed["float32"] else "float32"
+
+
+def _has_gpu() -> bool:
+    import keras
+
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return bool(tf.config.list_physical_devices("GPU"))
+    return "cuda" in " ".join(map(str, keras.distribution.list_devices())).lower()
+
+
+def convolution_speed(dtype: str, channels: int = 64, cells: int = 32, batch: int = 16, seconds: float = 1.0) -> float:
+    """FLOP/s that this machine reaches in the network's commonest layer, a 7x7 convolution, in one dtype."""
+    from keras import ops
+
+    image = ops.ones((batch, cells, cells, channels), dtype=dtype)
+    kernel = ops.ones((7, 7, channels, channels), dtype=dtype)
+
+    def once() -> None:
+        ops.convert_to_numpy(ops.cast(ops.conv(image, kernel, padding="same")[0, 0, 0, 0], "float32"))
+
+    once()
+    best, until = math.inf, time.perf_counter() + seconds
+    while time.perf_counter() < until:
+        start = time.perf_counter()
+        once()
+        best = min(best, time.perf_counter() - start)
+    return 2 * batch * cells**2 * 49 * channels**2 / best
+
+
+# --- the network and its optimiser ------------------------------------------------------------------------------------
+
+
+def make_optimizer(learning_rate: float, epochs: int, steps: int):
+    """Adam with a linear warm-up and a cosine decay to 0 over all steps; gradients clipped to norm 1 each array."""
+    import keras
+
+    total = epochs * steps
+    warm_up = min(200, total // 10)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=learning_rate / 100,
+        warmup_target=learning_rate,
+        warmup_steps=warm_up,
+        decay_steps=max(1, total - warm_up),
+    )
+    return keras.optimizers.Adam(schedule, clipnorm=1.0)
+
+
+def compile_trainer(trainer, args: argparse.Namespace, steps: int) -> None:
+    """Give a trainer its optimiser. On a CPU XLA is several times slower than TensorFlow's own convolutions."""
+    jit = "auto" if _has_gpu() else False
+    trainer.compile(optimizer=make_optimizer(args.learning_rate, args.epochs, steps), jit_compile=jit)
+
+
+def initialise(network, settings, init: str | None) -> None:
+    """Follow `--init`: copy weights into a fresh network, and print what was copied."""
+    from models.weights import start_from, start_from_imagenet
+
+    if init == "imagenet":
+        print(f"start:    {start_from_imagenet(network, settings)}")
+    elif init is not None:
+        print(f"start:    {start_from(network, settings, init)} of {init}")
+
+
+# --- the run folder --------------------------------------------------------------------------------------------------
+
+
+class RunFolder:
+    """A run on disk: settings, history, the best network and the state to resume from.
+
+    `state.json` is written last in each epoch and names the checkpoint that belongs to it, so that whatever moment a
+    kill hits, the folder holds one whole epoch. `best.keras` is the network with the lowest validation NME.
+    """
+
+    def __init__(self, path: str | os.PathLike):
+        self.path = Path(path)
+        self.best = self.path / "best.keras"
+        self.state = {"epoch": 0, "best_nme": None, "best_epoch": 0, "minutes": 0.0, "history": [], "checkpoint": None}
+
+    def start(self, args: argparse.Namespace, parts: dict[str, list[Sample]], problems: list[str]) -> None:
+        """Write the settings, the split and the list of photos that were left out. A resumed run has them already."""
+        if args.resume:
+            return
+        write_split(self.path / "split.csv", parts)
+        if problems:
+            with replacing(self.path / "left_out.txt") as part:
+                part.write_text("\n".join(problems) + "\n", encoding="utf-8")
+        write_json(self.path / "settings.json", {"flags": flags_of(args)})
+
+    def resume(self, trainer) -> int:
+        """Load weights, optimiser and history of the last whole epoch; returns how many epochs are done."""
+        if not (self.path / "state.json").exists():
+            return 0  # stopped within its first epoch
+        self.state = read_json(self.path / "state.json", f"--resume: {self.path} cannot be resumed")
+        checkpoint = self.path / self.state["checkpoint"]
+        # Without its variables an optimiser silently skips its part of the file (Keras issue 19389).
+        trainer.optimizer.build(trainer.trainable_variables)
+        try:
+            trainer.load_weights(checkpoint)
+        except (OSError, ValueError) as problem:
+            raise InputError(f"{checkpoint}: missing or corrupt; this run cannot be resumed") from problem
+        return self.state["epoch"]
+
+    def save_epoch(self, trainer, row: dict) -> None:
+        """Write the checkpoint, the curves and, last of all, `state.json`; then drop the checkpoint before."""
+        from utils.drawing import plot_history
+
+        name = f"checkpoint-{row['epoch']:04d}.weights.h5"
+        before = self.state["checkpoint"]
+        with tempfile.TemporaryDirectory(dir=self.path, prefix=".part") as folder:
+            trainer.save_weights(Path(folder) / name)
+            os.replace(Path(folder) / name, self.path / name)
+        self.state |= {"epoch": row["epoch"], "minutes": row["minutes"], "checkpoint": name}
+        self.state["history"].append(row)
+        with replacing(self.path / "history.csv") as part, open(part, "w", newline="", encoding="utf-8") as stream:
+            writer = csv.DictWriter(stream, row.keys())
+            writer.writeheader()
+            writer.writerows(self.state["history"])
+        plot_history(self.path / "curves.png", self.state["history"], str(self.path.name))
+        write_json(self.path / "state.json", self.state)
+        if before and before != name:
+            (self.path / before).unlink(missing_ok=True)
+
+
+# --- the loop --------------------------------------------------------------------------------------------------------
+
+
+def announce(
+    args: argparse.Namespace, found: Found, parts: dict[str, list[Sample]], chain, network, settings, policy: str
+) -> None:
+    """Print what is about to be trained, on what, and how much of it."""
+    for problem in found.problems:
+        print(f"left out: {problem}")
+    counts = ", ".join(f"{len(samples)} {part}" for part, samples in parts.items())
+    print(f"photos:   {counts} (from {', '.join(args.data)})")
+    print(
+        f"network:  {settings.preset}, {network.count_params():,} parameters, {settings.input_size} px, "
+        f"{settings.stages} stages, heads { ({task: len(heads) for task, heads in settings.heads.items()}) }, {policy}"
+    )
+    print(f"training: {args.epochs} epochs of {chain.steps} steps of {chain.batch_size}, run folder {args.run}")
+    if not parts["validation"]:
+        print("note:     no validation photos, so the last epoch counts as the best")
+
+
+def fit(
+    trainer,
+    chain: TrainingChain,
+    run: RunFolder,
+    args: argparse.Namespace,
+    validate: Callable[[], float],
+    keep_best: Callable[[int, float], None],
+) -> None:
+    """Train to `args.epochs` with one progress bar; every epoch validate, keep the best and checkpoint.
+
+    `validate()` returns the validation NME in per cent (NaN without validation photos: then the last epoch counts as
+    the best); `keep_best(epoch, nme)` writes the network. Raises `InputError` if a photo cannot be read or the loss is
+    no longer a number.
+    """
+    import keras
+    from tqdm import tqdm
+
+    from utils.callbacks import EpochLoop
+
+    first = run.resume(trainer) if args.resume else 0
+    if first >= args.epochs:
+        print(f"{run.path} has all of its {args.epochs} epochs")
+        return
+    photos = chain.steps * chain.batch_size
+    bar = tqdm(total=args.epochs * photos, initial=first * photos, unit="photo", dynamic_ncols=True, smoothing=0.1)
+    callbacks = [EpochLoop(run, validate, keep_best, bar, chain.batch_size)]
+    if keras.backend.backend() == "tensorflow":
+        callbacks.append(keras.callbacks.TensorBoard(run.path / "tensorboard", write_graph=False))
+    try:
+        trainer.fit(
+            chain.batches(first),
+            steps_per_epoch=chain.steps,
+            initial_epoch=first,
+            epochs=args.epochs,
+            callbacks=callbacks,
+            shuffle=False,  # the chain has its own order
+            verbose=0,
+        )
+    except KeyboardInterrupt:
+        bar.write(f"stopped in epoch {run.state['epoch'] + 1}; continue with --resume --run {run.path}", sys.stderr)
+        raise
+    except InputError:
+        raise
+    except Exception as problem:
+        if chain.problem:  # in the chain's own words, which TensorFlow wraps in a page of its own
+            raise chain.problem from problem
+        raise
+    finally:
+        bar.close()
+
+
+def validation_nme(reader, samples: list[Sample], batch_size: int) -> float:
+    """NME in per cent on validation photos, in pixels of the originals; NaN if there are none."""
+    return score_samples(reader, samples, batch_size).summary["nme"] if samples else math.nan
+
+
+def training_record(args: argparse.Namespace, parts: dict[str, list[Sample]]) -> dict:
+    """What a weights file says of its training: the flags, and the photos that it may not be scored on."""
+    photos = {
+        name: sorted({sample.photo_id for sample in parts[part]})
+        for name, part in (("training_photos", "train"), ("validation_photos", "validation"))
+    }
+    return {"flags": flags_of(args), **photos}
+
+
+def finish(run: RunFolder, args: argparse.Namespace, scheme: Scheme, test: list[Sample], policy: str) -> None:
+    """Score the best network once on the test photos, draw its predictions, and write it to `--out`."""
+    from models.trainer import LandmarkReader
+    from models.weights import load_network, save_network
+
+    best = load_network(run.best, policy)
+    record = best.record | {"minutes": run.state["minutes"]}
+    nme = run.state["best_nme"]
+    print(f"best:     epoch {run.state['best_epoch']}" + ("" if nme is None else f", validation NME {nme:.2f} %"))
+    if test:
+        scores = score_samples(LandmarkReader(best.network, best.settings, scheme.task), test, args.batch_size)
+        write_report(run.path, scores, scheme.task)
+        record["test"] = scores.summary
+        print(f"test:     {scores.line}")
+    else:
+        print("test:     no test photos, so no score")
+    save_network(args.out, best.network, best.settings, record)
+    print(f"written:  {args.out}; curves, pictures and scores in {run.path}")
