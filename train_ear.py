@@ -4,10 +4,12 @@
   python train_ear.py --data data --data my_ears      # two folders, mixed
   python train_ear.py --run runs/ear --resume         # continue after Ctrl-C, a crash or a power cut
 
-Every epoch is scored on validation photos (the crop protocol, NME in per cent of the diagonal of the ear's box); the best
-network is kept, scored once on the test photos at the end, and written to --out. The run folder holds the settings,
+Every epoch is scored on validation photos (the crop protocol, NME in per cent of the diagonal of the ear's box); the
+best network is kept, scored once on the test photos at the end, and written to --out. The run folder holds the settings,
 the split, curves, pictures of predictions and the state to resume from.
 """
+
+from dataclasses import replace
 
 from data.datasets import find_samples, split_samples
 from data.pipeline import TrainingChain
@@ -66,9 +68,9 @@ def main() -> None:
         chain,
         run,
         args,
-        validate=lambda: validation_nme(reader, parts["validation"], args.batch_size),
-        keep_best=lambda epoch, nme: save_network(
-            run.best, network, settings, record | {"epoch": epoch, "validation_nme": nme}
+        validate=lambda size: validation_nme(reader, parts["validation"], args.batch_size, size),
+        keep_best=lambda epoch, nme, size: save_network(
+            run.best, network, replace(settings, input_size=size), record | {"epoch": epoch, "validation_nme": nme}
         ),
     )
     finish(run, args, EAR, parts["test"], policy)

@@ -9,6 +9,8 @@ network is kept, scored once on the test photos at the end, and written to --out
 the split, curves, pictures of predictions and the state to resume from.
 """
 
+from dataclasses import replace
+
 from data.datasets import find_samples, split_samples
 from data.pipeline import TrainingChain
 from data.schemes import FACE
@@ -66,9 +68,9 @@ def main() -> None:
         chain,
         run,
         args,
-        validate=lambda: validation_nme(reader, parts["validation"], args.batch_size),
-        keep_best=lambda epoch, nme: save_network(
-            run.best, network, settings, record | {"epoch": epoch, "validation_nme": nme}
+        validate=lambda size: validation_nme(reader, parts["validation"], args.batch_size, size),
+        keep_best=lambda epoch, nme, size: save_network(
+            run.best, network, replace(settings, input_size=size), record | {"epoch": epoch, "validation_nme": nme}
         ),
     )
     finish(run, args, FACE, parts["test"], policy)

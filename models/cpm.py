@@ -167,7 +167,7 @@ def build_network(settings: Settings, with_features: bool = False) -> keras.Mode
             x = convolution(x, channels(count), 3, f"trunk{block}_conv{k}")
     feature_map = outputs["feature_map"] = convolution(x, channels(128), 3, "feature_map")
 
-    features = feature_map
+    features, heatmaps = feature_map, []
     for stage in range(1, settings.stages + 1):
         before = features
         if stage == 1:

@@ -14,13 +14,13 @@ from utils.errors import InputError
 class EpochLoop(keras.callbacks.Callback):
     """Drives a `RunFolder` and a tqdm bar. Must come first, so that other callbacks see `val_nme` in the logs.
 
-    `validate()` returns the validation NME in per cent, NaN if there are no validation photos (then the last epoch
-    counts as the best); `save_best(epoch, nme)` writes the network.
+    `validate(size)` returns the validation NME in per cent at an input size, NaN if there are no validation photos
+    (then the last epoch counts as the best); `keep_best(epoch, nme, size)` writes the network. `chain` says the size.
     """
 
-    def __init__(self, run, validate: Callable[[], float], save_best: Callable[[int, float], None], bar, batch_size):
+    def __init__(self, run, validate: Callable[[int], float], keep_best: Callable[[int, float, int], None], bar, chain):
         super().__init__()
-        self.run, self.validate, self.save_best, self.bar, self.batch_size = run, validate, save_best, bar, batch_size
+        self.run, self.validate, self.keep_best, self.bar, self.chain = run, validate, keep_best, bar, chain
 
     def on_train_begin(self, logs=None):
         """Start the clock, less the minutes of the run before a resume."""
@@ -31,19 +31,20 @@ class EpochLoop(keras.callbacks.Callback):
         if not math.isfinite(logs["loss"]):
             raise InputError(f"the loss is no longer a number (step {batch + 1}); lower --learning-rate")
         self.bar.set_postfix(loss=f"{logs['loss']:.4f}", NME=f"{100 * logs['nme']:.2f}%", refresh=False)
-        self.bar.update(self.batch_size)
+        self.bar.update(self.chain.batch_size)
 
     def on_epoch_end(self, epoch, logs=None):
         """Validate in pixels of the original photos, keep the best network, checkpoint."""
         epoch += 1
-        validation = self.validate()
+        validation = self.validate(self.chain.size)
         best = self.run.state["best_nme"]
         if math.isnan(validation) or best is None or validation < best:
-            self.save_best(epoch, validation)
+            self.keep_best(epoch, validation, self.chain.size)
             self.run.state |= {"best_nme": None if math.isnan(validation) else validation, "best_epoch": epoch}
         logs["val_nme"] = validation / 100
         row = {
             "epoch": epoch,
+            "input_size": self.chain.size,
             "loss": logs["loss"],
             "nme": 100 * logs["nme"],
             "val_nme": validation,
@@ -52,6 +53,6 @@ class EpochLoop(keras.callbacks.Callback):
         }
         self.run.save_epoch(self.model, row)
         self.bar.write(
-            f"epoch {epoch:3d}  loss {row['loss']:.4f}  NME of training views {row['nme']:.2f} %  "
+            f"epoch {epoch:3d}  {self.chain.size} px  loss {row['loss']:.4f}  training NME {row['nme']:.2f} %  "
             f"validation NME {validation:.2f} %  {row['minutes']:.1f} min"
         )

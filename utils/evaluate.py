@@ -52,15 +52,17 @@ class Scores:
         )
 
 
-def predict_samples(reader, samples: Sequence[Sample], batch_size: int = 16) -> tuple[np.ndarray, np.ndarray]:
+def predict_samples(
+    reader, samples: Sequence[Sample], batch_size: int = 16, size: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Points (photos, landmarks, 2) in pixels of the original photos, and confidences, under the `crop` protocol.
 
-    `reader` is a `models.trainer.LandmarkReader`.
+    `reader` is a `models.trainer.LandmarkReader`; `size` the input in pixels (default: as its settings say).
     """
     from data.pipeline import EvaluationChain
 
     points, confidences = [], []
-    chain = EvaluationChain(samples, SCHEMES[reader.task], reader.settings.input_size, batch_size)
+    chain = EvaluationChain(samples, SCHEMES[reader.task], size or reader.settings.input_size, batch_size)
     for _, images, matrices in chain.batches():
         answer = reader.predict_on_batch(images)
         points += [apply_matrix(invert_matrix(m), p) for m, p in zip(matrices, answer["points"], strict=True)]
@@ -68,9 +70,9 @@ def predict_samples(reader, samples: Sequence[Sample], batch_size: int = 16) -> 
     return np.stack(points), np.concatenate(confidences)
 
 
-def score_samples(reader, samples: Sequence[Sample], batch_size: int = 16) -> Scores:
+def score_samples(reader, samples: Sequence[Sample], batch_size: int = 16, size: int | None = None) -> Scores:
     """Predict and score every sample once under the `crop` protocol."""
-    predicted, confidence = predict_samples(reader, samples, batch_size)
+    predicted, confidence = predict_samples(reader, samples, batch_size, size)
     return score_points(samples, SCHEMES[reader.task], reader.settings.heads[reader.task], predicted, confidence)
 
 
@@ -185,8 +187,6 @@ def main() -> None:
     if not Path(args.data).is_dir():
         raise InputError(f"{args.data}: no such dataset folder")
 
-    from dataclasses import replace
-
     from utils.training import start_keras
 
     policy = start_keras(args.precision)
@@ -199,7 +199,7 @@ def main() -> None:
         task = args.task or next(iter(loaded.settings.heads))
         check_task(loaded, task)
         scheme = SCHEMES[task]
-        settings = replace(loaded.settings, input_size=args.input_size or loaded.settings.input_size)
+        settings = loaded.settings
         found = find_samples([args.data], scheme, args.points or settings.points, args.skip_bad, args.limit)
         for problem in found.problems:
             print(f"left out: {problem}")
@@ -209,7 +209,9 @@ def main() -> None:
             raise InputError(f"{args.data}: its {args.split} part is empty; choose another --split")
         if not args.allow_trained:
             refuse_trained_photos(weights, loaded.record, samples)
-        scores = score_samples(LandmarkReader(loaded.network, settings, task), samples, args.batch_size)
+        scores = score_samples(
+            LandmarkReader(loaded.network, settings, task), samples, args.batch_size, args.input_size
+        )
         results[weights] = scores
         print(f"{weights}  {task}  {scores.line}")
         write_report(Path(args.out) / Path(weights).stem, scores, Path(weights).stem)

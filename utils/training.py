@@ -16,7 +16,7 @@ from pathlib import Path
 from data.datasets import WHERE_TO_GET, Found, Sample, write_split
 from data.pipeline import TrainingChain
 from data.schemes import Scheme, parse_landmarks
-from utils.errors import CommandLine, InputError, non_negative_float, positive_float, positive_int
+from utils.errors import CommandLine, InputError, non_negative_float, non_negative_int, positive_float, positive_int
 from utils.evaluate import score_samples, write_report
 from utils.files import read_json, replacing, write_json
 
@@ -82,6 +82,19 @@ def training_flags(scheme: Scheme, description: str) -> argparse.ArgumentParser:
         metavar="PX",
         help="network input in pixels, a multiple of 8 (default: the preset's); smaller is faster and coarser",
     )
+    add(
+        "--coarse-epochs",
+        type=non_negative_int,
+        default=0,
+        metavar="N",
+        help="train the first N epochs at --coarse-size: several times faster, and most of what there is to learn",
+    )
+    add(
+        "--coarse-size",
+        type=positive_int,
+        metavar="PX",
+        help="network input of the coarse epochs (default: half of --input-size)",
+    )
     add("--epochs", type=positive_int, default=60, help="times that every photo is seen (default: %(default)s)")
     add("--batch-size", type=positive_int, default=16, help="photos a step; less needs less memory (default: 16)")
     add(
@@ -137,6 +150,10 @@ def parse_flags(parser: argparse.ArgumentParser, scheme: Scheme, arguments: list
             raise InputError(f"{flag} {path}: no such file")
     if args.input_size is not None and (args.input_size % 8 or args.input_size < 32):
         raise InputError(f"--input-size {args.input_size}: must be a multiple of 8 of at least 32")
+    if args.coarse_size is not None and (args.coarse_size % 8 or args.coarse_size < 32):
+        raise InputError(f"--coarse-size {args.coarse_size}: must be a multiple of 8 of at least 32")
+    if args.coarse_epochs >= args.epochs:
+        raise InputError(f"--coarse-epochs {args.coarse_epochs}: must be fewer than --epochs ({args.epochs})")
     if args.seed < 0:
         raise InputError(f"--seed {args.seed}: must be at least 0")
     args.landmark_indices = (
@@ -363,13 +380,14 @@ def fit(
     chain: TrainingChain,
     run: RunFolder,
     args: argparse.Namespace,
-    validate: Callable[[], float],
-    keep_best: Callable[[int, float], None],
+    validate: Callable[[int], float],
+    keep_best: Callable[[int, float, int], None],
 ) -> None:
     """Train to `args.epochs` with one progress bar; every epoch validate, keep the best and checkpoint.
 
-    `validate()` returns the validation NME in per cent (NaN without validation photos: then the last epoch counts as
-    the best); `keep_best(epoch, nme)` writes the network. Raises `InputError` if a photo cannot be read or the loss is
+    The first `args.coarse_epochs` run at the coarse input size. `validate(size)` returns the validation NME in per cent
+    at an input size (NaN without validation photos: then the last epoch counts as the best); `keep_best(epoch, nme,
+    size)` writes the network. Raises `InputError` if a photo cannot be read or the loss is
     no longer a number.
     """
     import keras
@@ -383,19 +401,24 @@ def fit(
         return
     photos = chain.steps * chain.batch_size
     bar = tqdm(total=args.epochs * photos, initial=first * photos, unit="photo", dynamic_ncols=True, smoothing=0.1)
-    callbacks = [EpochLoop(run, validate, keep_best, bar, chain.batch_size)]
+    callbacks = [EpochLoop(run, validate, keep_best, bar, chain)]
     if keras.backend.backend() == "tensorflow":
         callbacks.append(keras.callbacks.TensorBoard(run.path / "tensorboard", write_graph=False))
+    fine_size = chain.size
     try:
-        trainer.fit(
-            chain.batches(first),
-            steps_per_epoch=chain.steps,
-            initial_epoch=first,
-            epochs=args.epochs,
-            callbacks=callbacks,
-            shuffle=False,  # the chain has its own order
-            verbose=0,
-        )
+        for size, last in ((args.coarse_size or fine_size // 2, args.coarse_epochs), (fine_size, args.epochs)):
+            chain.size = size
+            if first < last:
+                trainer.fit(
+                    chain.batches(first),
+                    steps_per_epoch=chain.steps,
+                    initial_epoch=first,
+                    epochs=last,
+                    callbacks=callbacks,
+                    shuffle=False,  # the chain has its own order
+                    verbose=0,
+                )
+            first = max(first, last)
     except KeyboardInterrupt:
         bar.write(f"stopped in epoch {run.state['epoch'] + 1}; continue with --resume --run {run.path}", sys.stderr)
         raise
@@ -409,9 +432,9 @@ def fit(
         bar.close()
 
 
-def validation_nme(reader, samples: list[Sample], batch_size: int) -> float:
-    """NME in per cent on validation photos, in pixels of the originals; NaN if there are none."""
-    return score_samples(reader, samples, batch_size).summary["nme"] if samples else math.nan
+def validation_nme(reader, samples: list[Sample], batch_size: int, size: int) -> float:
+    """NME in per cent on validation photos at an input size, in pixels of the originals; NaN if there are none."""
+    return score_samples(reader, samples, batch_size, size).summary["nme"] if samples else math.nan
 
 
 def training_record(args: argparse.Namespace, parts: dict[str, list[Sample]]) -> dict:

@@ -1,0 +1,56 @@
+# make quickstart   see it work, on any machine: draws small pictures, trains briefly, writes only under runs/quickstart/
+# make test         install what the tests need and run them
+# make lint         what the tests check about style, and format
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+QUICK := runs/quickstart
+
+.PHONY: quickstart test lint pictures clean
+.DELETE_ON_ERROR:
+
+quickstart: $(VENV)/.runtime
+	rm -rf $(QUICK)
+	$(BIN)/python -m tests.pictures --out $(QUICK)/data --faces 240 --ears 180
+	$(BIN)/python -m data.check $(QUICK)/data --out $(QUICK)/check
+	$(BIN)/python train_face.py --data $(QUICK)/data --preset tiny --epochs 40 \
+	    --run $(QUICK)/face --out $(QUICK)/weights/face.keras
+	$(BIN)/python train_ear.py --data $(QUICK)/data --preset tiny --epochs 40 \
+	    --run $(QUICK)/ear --out $(QUICK)/weights/ear.keras
+	@echo
+	@echo "Done. Look at $(QUICK)/check/*.png (data), $(QUICK)/face/random.png and $(QUICK)/ear/random.png (predictions),"
+	@echo "and $(QUICK)/face/curves.png (learning). Weights: $(QUICK)/weights/. Not there yet: built-in heads, train_face2ear.py, demo_multi.py."
+
+test: $(VENV)/.tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.tests
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+pictures: $(VENV)/.runtime
+	$(BIN)/python -m utils.diagrams
+
+clean:
+	rm -rf $(VENV) $(QUICK)
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+	    { echo "error: $(PYTHON) is not Python 3.11 to 3.13; name one that is: make PYTHON=python3.12"; exit 2; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
+	    { echo "error: $(PYTHON) has no venv module; on Debian and Ubuntu: apt-get install python3-venv"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+# `import cv2` needs libraries of the system that slim machines lack; say which package, not a traceback.
+$(VENV)/.runtime: requirements.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(BIN)/python -c 'import cv2' 2>$(VENV)/cv2.log || { echo "error: import cv2: $$(tail -n 1 $(VENV)/cv2.log);" \
+	    "on Debian and Ubuntu: apt-get install libgl1 libglib2.0-0 libx11-6 libxcb1"; exit 2; }
+	@touch $@
+
+$(VENV)/.tests: $(VENV)/.runtime tests/requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	@touch $@

@@ -1,0 +1,120 @@
+"""Read a whole dataset and say what is in it: `python -m data.check DIR`.
+
+Prints counts, photo and shape sizes, points out of frame and every file that cannot be used, and draws a contact
+sheet. Exit status 1 if any file cannot be used, 2 if there is no dataset at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from data.augment import Warp, decode_photo
+from data.datasets import Found, Sample, find_samples, split_samples
+from data.schemes import SCHEMES, Scheme
+from utils.drawing import contact_sheet, crop_with_landmarks, save_picture, write_label
+from utils.errors import CommandLine, InputError, positive_int, run_main
+
+
+def photo_sizes(found: Found, progress: bool = False) -> np.ndarray:
+    """Decode every photo: (samples, 2) width and height in pixels as displayed.
+
+    Photos that cannot be decoded move from `found.samples` to `found.problems`.
+    """
+    from tqdm import tqdm
+
+    def size(sample: Sample) -> tuple[int, int] | InputError:
+        try:
+            height, width = decode_photo(sample.image).shape[:2]
+        except InputError as problem:
+            return problem
+        return width, height
+
+    with ThreadPoolExecutor() as pool:
+        bar = tqdm(total=len(found.samples), desc="decoding", unit="photo", leave=False, disable=not progress)
+        with bar:
+            answers = [
+                (sample, answer, bar.update())
+                for sample, answer in zip(found.samples, pool.map(size, found.samples), strict=True)
+            ]
+    found.problems += [str(answer) for _, answer, _ in answers if isinstance(answer, InputError)]
+    kept = [(sample, answer) for sample, answer, _ in answers if not isinstance(answer, InputError)]
+    found.samples = [sample for sample, _ in kept]
+    return np.array([answer for _, answer in kept], dtype=int).reshape(-1, 2)
+
+
+def describe(found: Found, sizes: np.ndarray, scheme: Scheme) -> list[str]:
+    """The lines that `python -m data.check` prints about one scheme's photos; `sizes` as `photo_sizes` gives them."""
+    points = np.stack([sample.points for sample in found.samples])
+    outside = ((points < -0.5) | (points > sizes[:, None] - 0.5)).any(axis=-1)
+    longer = (points.max(axis=1) - points.min(axis=1)).max(axis=-1)
+    parts = ", ".join(f"{len(samples)} {part}" for part, samples in split_samples(found.samples).items())
+    groups = len({sample.group for sample in found.samples})
+    return [
+        f"{scheme.task}: {len(found.samples)} photos of {groups} persons or photos ({parts})",
+        f"  photo width   {_spread(sizes[:, 0])} px",
+        f"  photo height  {_spread(sizes[:, 1])} px",
+        f"  {scheme.task} size     {_spread(longer)} px (longer side of the points' box)",
+        f"  points out of frame: {int(outside.sum())} in {int(outside.any(axis=1).sum())} photos",
+        f"  unusable: {len(found.problems)}",
+    ]
+
+
+def _spread(values: np.ndarray) -> str:
+    low, middle, high = np.percentile(values, (0, 50, 100))
+    return f"{low:.0f} to {high:.0f}, median {middle:.0f}"
+
+
+def draw_samples(samples: Sequence[Sample], scheme: Scheme, count: int = 32) -> np.ndarray:
+    """A contact sheet of `count` photos spread over the list, with their points, cut 2 x wider than the points."""
+    chosen = [samples[k * len(samples) // min(count, len(samples))] for k in range(min(count, len(samples)))]
+    pictures = []
+    for sample in chosen:
+        low, high = sample.points.min(axis=0), sample.points.max(axis=0)
+        warp = Warp(tuple((low + high) / 2), 2 * max(float((high - low).max()), 1.0))
+        picture = crop_with_landmarks(decode_photo(sample.image), warp, [(sample.points, None, None)], scheme)
+        pictures.append(write_label(picture, Path(sample.name).stem[:30]))
+    return contact_sheet(pictures, columns=8)
+
+
+def main() -> int:
+    """The command line."""
+    parser = CommandLine(prog="python -m data.check", description="Read a whole dataset and say what is in it.")
+    parser.add_argument("folder", metavar="DIR", help="the folder that holds AFW/ or CollectionA/, or photos with .pts")
+    parser.add_argument(
+        "--task", choices=tuple(SCHEMES), help="look for faces or ears only (default: whatever is there)"
+    )
+    parser.add_argument("--points", choices=("2d", "3d"), default="2d", help="which points of .mat files (default: 2d)")
+    parser.add_argument("--limit", type=positive_int, help="look at only that many photos")
+    parser.add_argument("--out", default="runs/check", help="folder for the contact sheets (default: runs/check)")
+    args = parser.parse_args()
+
+    nothing: list[InputError] = []
+    problems = 0
+    for scheme in [SCHEMES[args.task]] if args.task else SCHEMES.values():
+        try:
+            found = find_samples([args.folder], scheme, args.points, True, args.limit, progress=True)
+        except InputError as problem:
+            nothing.append(problem)
+            continue
+        sizes = photo_sizes(found, progress=True)
+        problems += len(found.problems)
+        if not found.samples:
+            nothing.append(InputError(f"{args.folder}: no usable {scheme.task} photo: {found.problems[0]}"))
+            continue
+        print("\n".join(describe(found, sizes, scheme)))
+        for problem in found.problems:
+            print(f"    {problem}")
+        sheet = Path(args.out) / f"{Path(args.folder).resolve().name}_{scheme.task}.png"
+        save_picture(sheet, draw_samples(found.samples, scheme))
+        print(f"  contact sheet: {sheet}")
+    if len(nothing) == (1 if args.task else len(SCHEMES)):
+        raise nothing[0]
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    run_main(main)

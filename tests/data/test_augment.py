@@ -1,0 +1,422 @@
+import cmath
+import math
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data.augment import (
+    Warp,
+    apply_matrix,
+    crop_warp,
+    decode_photo,
+    draw_warp,
+    invert_matrix,
+    jitter_photo,
+    warp_photo,
+)
+from data.datasets import Sample
+from data.pipeline import training_example
+from data.schemes import EAR, FACE, SCHEMES, reference_shape
+from tests.conftest import input_error, packed, with_exif
+from tests.pictures import drawn_picture
+from utils.errors import InputError
+
+SIZE = 128
+BORDERS = (cv2.BORDER_CONSTANT, cv2.BORDER_REPLICATE, cv2.BORDER_REFLECT_101)
+NOISE = np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8)
+both = pytest.mark.parametrize("scheme", SCHEMES.values(), ids=SCHEMES)
+seeds = st.integers(0, 2**32 - 1)
+
+
+def landing_place(warp, point, size):
+    """Where a point lands by the words of the docstrings: turned clockwise, squeezed, mirrored, scaled, centred."""
+    turned = complex(*(np.asarray(point) - warp.centre)) * cmath.exp(1j * math.radians(warp.angle))
+    x = turned.real * warp.squeeze_x * (-1 if warp.mirror else 1)
+    return np.array([x, turned.imag * warp.squeeze_y]) * size / warp.side + (size - 1) / 2
+
+
+def centring(point, target, scale, **options):
+    """The warp that enlarges `scale` times and brings `point` of the photo to `target` of the input."""
+    offset = landing_place(Warp((0, 0), SIZE / scale, **options), (0, 0), SIZE) - target
+    linear = Warp((0, 0), SIZE / scale, **options).matrix(SIZE)[:, :2]
+    centre = np.asarray(point) + np.linalg.solve(linear, offset)
+    return Warp(tuple(centre.tolist()), SIZE / scale, **options)
+
+
+def blob(shape, point, sigma):
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    bright = 250 * np.exp(-((x - point[0]) ** 2 + (y - point[1]) ** 2) / (2 * sigma**2))
+    return np.repeat(np.round(bright).astype(np.uint8)[..., None], 3, axis=2)
+
+
+def centroid(picture):
+    weight = picture[..., 0].astype(np.float64)
+    y, x = np.mgrid[: weight.shape[0], : weight.shape[1]]
+    return np.array([(weight * x).sum(), (weight * y).sum()]) / weight.sum()
+
+
+def checkerboard(size):
+    y, x = np.mgrid[:size, :size]
+    return np.repeat(((x + y) % 2 * 255).astype(np.uint8)[..., None], 3, axis=2)
+
+
+class TestMatrix:
+    @given(
+        st.tuples(st.floats(-500, 5000), st.floats(-500, 5000)),
+        st.floats(1, 5000),
+        st.floats(-180, 180),
+        st.booleans(),
+        st.integers(8, 512),
+    )
+    def test_centre_of_the_cut_lands_on_the_centre_of_the_input(self, centre, side, angle, mirror, size):
+        matrix = Warp(centre, side, angle, 0.5, 0.8, mirror).matrix(size)
+        assert matrix @ [*centre, 1] == pytest.approx([(size - 1) / 2] * 2, abs=1e-6)
+
+    @pytest.mark.parametrize(("side", "size"), [(100, 200), (100, 50), (64, 64), (30, 128)])
+    def test_scaling_by_f_maps_x_to_x_plus_a_half_times_f_minus_a_half(self, side, size):
+        factor = size / side
+        points = np.array([[0, 0], [side - 1, 3], [-0.5, side - 0.5], [7.25, 11.5]])
+        mapped = apply_matrix(Warp(((side - 1) / 2,) * 2, side).matrix(size), points)
+        np.testing.assert_allclose(mapped, (points + 0.5) * factor - 0.5, atol=1e-4)
+
+    def test_mirror_maps_x_to_width_minus_1_minus_x(self):
+        mapped = apply_matrix(Warp((49.5, 49.5), 100, mirror=True).matrix(100), np.array([[0, 5], [99, 6], [20.25, 7]]))
+        np.testing.assert_allclose(mapped, [[99, 5], [0, 6], [78.75, 7]], atol=1e-4)
+
+    def test_positive_angle_turns_clockwise_on_the_screen(self):
+        mapped = apply_matrix(Warp((50, 50), 101, angle=90).matrix(101), np.array([[60, 50], [50, 60]]))
+        np.testing.assert_allclose(mapped, [[50, 60], [40, 50]], atol=1e-4)  # right of the centre -> below it -> left
+
+    def test_squeeze_narrows_along_the_axes_of_the_input(self):
+        matrix = Warp((50, 50), 101, angle=90, squeeze_x=0.25, squeeze_y=0.5).matrix(101)
+        np.testing.assert_allclose(apply_matrix(matrix, np.array([[60, 50], [50, 60]])), [[50, 55], [47.5, 50]], 1e-5)
+
+    @given(seeds)
+    def test_inverse_matrix_brings_points_back(self, seed):
+        rng = np.random.default_rng(seed)
+        points = rng.uniform(-100, 400, (20, 2))
+        matrix = draw_warp(FACE, reference_shape(FACE) * 200, rng, 1.0).matrix(SIZE)
+        np.testing.assert_allclose(apply_matrix(invert_matrix(matrix), apply_matrix(matrix, points)), points, atol=0.01)
+
+    def test_points_that_are_not_annotated_stay_so(self):
+        mapped = apply_matrix(Warp((5, 5), 10).matrix(10), np.array([[1, 2], [np.nan, np.nan]]))
+        assert np.isfinite(mapped[0]).all() and np.isnan(mapped[1]).all()
+
+
+class TestWarpPhoto:
+    @pytest.mark.parametrize(
+        ("warp", "size", "expected"),
+        [
+            (Warp((47.5, 47.5), 96), 96, NOISE),
+            (Warp((47.5, 47.5), 96, mirror=True), 96, NOISE[:, ::-1]),
+            (Warp((47.5, 47.5), 96, angle=90), 96, np.rot90(NOISE, -1)),
+            (Warp((47.5, 47.5), 96, angle=180), 96, np.rot90(NOISE, 2)),
+            (Warp((29.5, 35.5), 40), 40, NOISE[16:56, 10:50]),
+            (Warp((47.5, 47.5), 96), 24, NOISE.reshape(24, 4, 24, 4, 3).mean(axis=(1, 3))),
+            (Warp((47.5, 47.5), 96), 12, NOISE.reshape(12, 8, 12, 8, 3).mean(axis=(1, 3))),
+        ],
+        ids=["identity", "mirror", "quarter turn", "half turn", "crop", "4 times smaller", "8 times smaller"],
+    )
+    def test_whole_pixel_warps_are_what_numpy_makes_of_them(self, warp, size, expected):
+        warped = warp_photo(NOISE, warp.matrix(size), size)
+        assert np.abs(warped - expected.astype(np.float64)).max() <= 1
+
+    @pytest.mark.parametrize(
+        ("scale", "options"),
+        [
+            (1, {}),
+            (1, {"mirror": True}),
+            (1, {"angle": 37}),
+            (1, {"angle": -60, "mirror": True}),
+            (1, {"squeeze_x": 0.25}),
+            (0.3, {}),
+            (0.3, {"angle": 20, "mirror": True}),
+            (0.3, {"squeeze_x": 0.3, "angle": 10}),
+            (0.45, {"squeeze_y": 0.5}),
+            (0.499, {}),
+            (0.5, {}),
+            (0.501, {}),
+            (2.5, {"squeeze_x": 0.4, "angle": 15}),
+            (6, {}),
+            (6, {"angle": -25, "mirror": True}),
+        ],
+    )
+    def test_bright_pixel_stays_under_its_label(self, scale, options):
+        point = (91.3, 67.8)
+        warp = centring(point, (70.6, 58.2), scale, **options)
+        photo = blob((140, 180), point, max(1.5, 1.5 / scale))
+        self.check_label(photo, warp, point, (70.6, 58.2))
+
+    @given(
+        st.floats(0.3, 6),
+        st.floats(-60, 60),
+        st.floats(0.4, 1),
+        st.floats(0.8, 1),
+        st.booleans(),
+        st.tuples(st.floats(50, 78), st.floats(50, 78)),
+        st.tuples(st.floats(60, 120), st.floats(60, 80)),
+    )
+    def test_bright_pixel_stays_under_its_label_through_any_warp(
+        self, scale, angle, narrow, low, mirror, target, point
+    ):
+        warp = centring(point, target, scale, angle=angle, squeeze_x=narrow, squeeze_y=low, mirror=mirror)
+        self.check_label(blob((140, 180), point, max(1.5, 2 / scale)), warp, point, target)
+
+    @staticmethod
+    def check_label(photo, warp, point, target):
+        matrix = warp.matrix(SIZE)
+        (label,) = apply_matrix(matrix, np.array([point]))
+        assert label == pytest.approx(target, abs=1e-3)
+        assert label == pytest.approx(landing_place(warp, point, SIZE), abs=1e-3)
+        # 0.1 px where it shrinks; enlarged, OpenCV's steps of 1/32 px of the photo count up to 6 times.
+        tolerance = 0.1 if warp.side >= SIZE else 0.3
+        assert np.abs(centroid(warp_photo(photo, matrix, SIZE)) - label).max() < tolerance
+
+    @given(st.floats(2.0, 9), st.floats(-90, 90), st.floats(-3, 3))
+    def test_fine_checkerboard_becomes_gray_when_it_is_shrunk(self, shrink, angle, shift):
+        warp = Warp((199.5 + shift, 199.5), 30 * shrink, angle=angle)
+        warped = warp_photo(checkerboard(400), warp.matrix(30), 30)
+        assert np.abs(warped - 127.5).max() < 30
+
+    def test_fine_checkerboard_shrunk_4_times_is_gray_to_a_level(self):
+        warped = warp_photo(checkerboard(256), Warp((127.5, 127.5), 256).matrix(64), 64)
+        assert np.abs(warped - 127.5).max() <= 1
+
+    @pytest.mark.parametrize("mirror", [False, True])
+    def test_fine_checkerboard_under_a_squeeze_of_a_quarter_is_gray(self, mirror):
+        warp = Warp((127.5, 127.5), 64, squeeze_x=0.25, mirror=mirror)
+        warped = warp_photo(checkerboard(256), warp.matrix(64), 64)
+        assert np.abs(warped - 127.5).max() < 10
+
+    @pytest.mark.parametrize("centre", [(-500, 48), (48, -500), (600, 600), (1e6, -1e6)])
+    @pytest.mark.parametrize("side", [20, 96, 400])
+    def test_cut_wholly_outside_the_photo_is_only_fill(self, centre, side):
+        warped = warp_photo(NOISE, Warp(centre, side, angle=10).matrix(32), 32, fill=(10, 20, 30))
+        assert warped.shape == (32, 32, 3) and (warped == (10, 20, 30)).all()
+
+    def test_cut_half_outside_the_photo_is_half_fill(self):
+        warped = warp_photo(NOISE, Warp((-0.5, 47.5), 40).matrix(40), 40, fill=(10, 20, 30))
+        assert (warped[:, :20] == (10, 20, 30)).all()
+        np.testing.assert_array_equal(warped[:, 20:], NOISE[28:68, :20])
+
+    def test_border_modes_continue_the_edge_of_the_photo(self):
+        matrix = Warp((-0.5, 47.5), 40).matrix(40)
+        replicated = warp_photo(NOISE, matrix, 40, cv2.BORDER_REPLICATE)
+        np.testing.assert_array_equal(replicated[:, :20], np.repeat(NOISE[28:68, :1], 20, axis=1))
+        reflected = warp_photo(NOISE, matrix, 40, cv2.BORDER_REFLECT_101)
+        np.testing.assert_array_equal(reflected[:, :20], NOISE[28:68, 20:0:-1])
+
+    @given(
+        st.tuples(st.integers(1, 150), st.integers(1, 150)),
+        st.tuples(st.floats(-300, 450), st.floats(-300, 450)),
+        st.floats(1, 2000),
+        st.floats(-180, 180),
+        st.floats(0.25, 1),
+        st.booleans(),
+        st.sampled_from(BORDERS),
+        st.integers(8, 64),
+    )
+    def test_photo_of_one_colour_on_that_colour_stays_it_under_any_warp(
+        self, shape, centre, side, angle, narrow, mirror, border, size
+    ):
+        colour = (200, 100, 50)
+        photo = np.full((*shape, 3), colour, np.uint8)
+        warped = warp_photo(photo, Warp(centre, side, angle, narrow, 1, mirror).matrix(size), size, border, colour)
+        assert warped.shape == (size, size, 3) and warped.dtype == np.uint8
+        assert np.abs(warped - np.array(colour, float)).max() <= 1
+
+
+class TestDecodePhoto:
+    @pytest.mark.parametrize(
+        ("stored", "expected"),
+        [
+            (NOISE, NOISE[..., ::-1]),
+            (NOISE[..., 0], np.repeat(NOISE[..., :1], 3, axis=2)),
+            (np.dstack([NOISE, NOISE[..., 0]]), NOISE[..., ::-1]),
+            (NOISE.astype(np.uint16) * 256 + 7, NOISE[..., ::-1]),
+            (NOISE[..., 0].astype(np.uint16) * 256 + 7, np.repeat(NOISE[..., :1], 3, axis=2)),
+        ],
+        ids=["BGR", "gray", "with alpha", "16 bits", "gray of 16 bits"],
+    )
+    def test_any_png_becomes_rgb_of_8_bits(self, tmp_path, stored, expected):
+        (tmp_path / "photo.png").write_bytes(packed(stored, ".png"))
+        photo = decode_photo(tmp_path / "photo.png")
+        assert photo.dtype == np.uint8
+        np.testing.assert_array_equal(photo, expected)
+
+    @pytest.mark.parametrize("gray", [False, True])
+    def test_jpeg_becomes_rgb(self, tmp_path, gray):
+        red = np.full((16, 24, 3), (0, 0, 255), np.uint8)
+        (tmp_path / "photo.jpg").write_bytes(packed(red[..., 2] if gray else red))
+        photo = decode_photo(tmp_path / "photo.jpg")
+        assert photo.shape == (16, 24, 3)
+        assert np.abs(photo - np.array((255, 255, 255) if gray else (255, 0, 0), float)).max() <= 3
+
+    def test_jpeg_turned_by_exif_comes_as_displayed(self, tmp_path):
+        stored = np.zeros((32, 48, 3), np.uint8)
+        stored[:16, :16] = (0, 0, 255)  # red at the top left as stored; orientation 6 turns it to the top right
+        (tmp_path / "photo.jpg").write_bytes(with_exif(packed(stored), 6))
+        photo = decode_photo(tmp_path / "photo.jpg")
+        assert photo.shape == (48, 32, 3)
+        assert photo[3, 28] == pytest.approx((255, 0, 0), abs=10)
+        assert photo[3, 3] == pytest.approx((0, 0, 0), abs=10)
+
+    @pytest.mark.parametrize(
+        ("orientation", "displayed"),
+        [
+            (1, lambda stored: stored),
+            (2, lambda stored: stored[:, ::-1]),
+            (3, lambda stored: stored[::-1, ::-1]),
+            (4, lambda stored: stored[::-1]),
+            (5, lambda stored: stored.transpose(1, 0, 2)),
+            (6, lambda stored: np.rot90(stored, -1)),
+            (7, lambda stored: stored[::-1, ::-1].transpose(1, 0, 2)),
+            (8, lambda stored: np.rot90(stored)),
+        ],
+    )
+    def test_every_exif_orientation_is_applied(self, tmp_path, orientation, displayed):
+        jpeg = packed(NOISE[:40])
+        (tmp_path / "plain.jpg").write_bytes(jpeg)
+        (tmp_path / "turned.jpg").write_bytes(with_exif(jpeg, orientation))
+        turned = decode_photo(tmp_path / "turned.jpg")
+        np.testing.assert_array_equal(turned, displayed(decode_photo(tmp_path / "plain.jpg")))
+
+    @pytest.mark.parametrize(
+        "content", [None, b"", b"hello", packed(NOISE)[:20], b"\xff\xd8" + bytes(500), packed(NOISE, ".png")[:30]]
+    )
+    def test_file_that_is_no_picture_is_named_in_one_line(self, tmp_path, content):
+        path = tmp_path / "photo.jpg"
+        if content is not None:
+            path.write_bytes(content)
+        with input_error(path):
+            decode_photo(path)
+
+    @given(st.sampled_from([".jpg", ".png", ".bmp"]), st.floats(0, 1), st.binary(max_size=8))
+    def test_damaged_file_gives_a_picture_or_an_input_error(self, tmp_path_factory, suffix, share, garbage):
+        whole, path = packed(NOISE, suffix), tmp_path_factory.getbasetemp() / "damaged"
+        at = int(share * len(whole))
+        path.write_bytes(whole[:at] + garbage)
+        try:
+            assert decode_photo(path).shape[2] == 3
+        except InputError as problem:
+            assert str(path) in str(problem) and "\n" not in str(problem)
+
+
+class TestDrawWarp:
+    @pytest.mark.parametrize(("scheme", "side"), [(FACE, 64), (EAR, 100)])
+    def test_crop_protocol_is_a_square_on_the_centre_of_the_points_box(self, scheme, side):
+        points = np.array([[10, 20], [50, 30], [20, 40], [np.nan, np.nan]])  # a box of 40 x 20
+        warp = crop_warp(scheme, points)
+        assert warp.centre == (30, 30) and warp.side == pytest.approx(side)
+        assert warp == Warp(warp.centre, warp.side)  # not turned, not squeezed, not mirrored
+
+    @both
+    @pytest.mark.parametrize("seed", range(5))
+    def test_strength_0_is_the_crop_protocol(self, scheme, seed):
+        points = reference_shape(scheme) * 77 + 5
+        assert draw_warp(scheme, points, np.random.default_rng(seed), 0) == crop_warp(scheme, points)
+
+    @both
+    @given(seed=seeds, strength=st.floats(0.01, 2))
+    def test_drawn_warp_stays_within_the_ranges_of_the_scheme(self, scheme, seed, strength):
+        points = reference_shape(scheme) * 100 + 20
+        base = crop_warp(scheme, points)
+        warp = draw_warp(scheme, points, np.random.default_rng(seed), strength)
+        assert warp == draw_warp(scheme, points, np.random.default_rng(seed), strength)
+        tight, wide = scheme.train_sides
+        assert tight * 100 - 1e-3 <= warp.side <= wide * 100 + 1e-3
+        assert np.abs(np.subtract(warp.centre, base.centre)).max() <= warp.side / 2
+        assert scheme.train_squeeze[0] - 1e-9 <= warp.squeeze_x <= 1 and 0.85 <= warp.squeeze_y <= 1
+
+    @both
+    def test_training_sees_mirrored_turned_squeezed_and_far_heads(self, scheme):
+        points = reference_shape(scheme) * 100 + 20
+        warps = [draw_warp(scheme, points, np.random.default_rng(seed), 1.0) for seed in range(300)]
+        assert 0.4 < np.mean([warp.mirror for warp in warps]) < 0.6
+        assert min(warp.angle for warp in warps) < -30 and max(warp.angle for warp in warps) > 30
+        assert min(warp.squeeze_x for warp in warps) < scheme.train_squeeze[0] + 0.05
+        sides = [warp.side / 100 for warp in warps]
+        assert np.median(sides) == pytest.approx(scheme.crop_side, rel=0.1)
+        assert max(sides) > 0.8 * scheme.train_sides[1]
+
+
+class TestJitterPhoto:
+    def test_strength_0_returns_the_picture_unchanged(self):
+        np.testing.assert_array_equal(jitter_photo(NOISE.copy(), np.random.default_rng(0), 0), NOISE)
+
+    @given(seeds, st.floats(0.05, 2), st.sampled_from([32, 64, 96]))
+    def test_jitter_gives_a_picture_of_the_same_kind_and_leaves_the_given_one_alone(self, seed, strength, size):
+        photo = NOISE[:size, :size].copy()
+        jittered = jitter_photo(photo, np.random.default_rng(seed), strength)
+        assert jittered.shape == (size, size, 3) and jittered.dtype == np.uint8
+        np.testing.assert_array_equal(photo, NOISE[:size, :size])
+        np.testing.assert_array_equal(jitter_photo(photo, np.random.default_rng(seed), strength), jittered)
+
+    @pytest.mark.parametrize("size", [16, 24])  # the coarse epochs of an input of 32 or 48 px
+    def test_jitter_takes_the_smallest_inputs(self, size):
+        for seed in range(60):
+            jittered = jitter_photo(NOISE[:size, :size], np.random.default_rng(seed), 1.0)
+            assert jittered.shape == (size, size, 3)
+
+    def test_jitter_changes_pictures_and_not_all_alike(self):
+        photo = drawn_picture(FACE, 96, np.random.default_rng(0))[0]
+        jittered = [jitter_photo(photo, np.random.default_rng(seed), 1.0) for seed in range(20)]
+        changes = np.array([np.abs(picture - photo.astype(float)).mean() for picture in jittered])
+        assert (changes > 0).all() and changes.max() > 15
+        assert np.median(changes) < 40  # a picture is still to be recognised
+
+
+class TestTrainingExample:
+    RED, BLUE = (255, 0, 0), (0, 0, 255)
+
+    def marked_sample(self, folder, scheme, marks):
+        """A drawn picture with blobs of colour on some landmarks."""
+        picture, points = drawn_picture(scheme, 160, np.random.default_rng(3))
+        for landmark, colour in marks.items():
+            cv2.circle(picture, np.round(points[landmark]).astype(int).tolist(), 6, colour, -1)
+        path = folder / "photo.png"
+        path.write_bytes(packed(picture[..., ::-1], ".png"))
+        return Sample("photo.png", path, points, "photo")
+
+    @staticmethod
+    def colour_at(image, point):
+        x, y = np.round(point).astype(int)
+        level = image[y, x].astype(int)
+        if level.max() - level.min() < 100:
+            return "other"
+        return ("red", "green", "blue")[level.argmax()]
+
+    def test_mirrored_face_has_its_left_eye_corner_still_as_landmark_36(self, tmp_path):
+        sample = self.marked_sample(tmp_path, FACE, {36: self.RED, 45: self.BLUE})
+        seen = []
+        for seed in range(40):
+            image, points = training_example(sample, FACE, 96, np.random.default_rng(seed), 0.02)
+            assert points[36, 0] < points[45, 0]  # left in the picture, mirrored or not
+            seen.append((self.colour_at(image, points[36]), self.colour_at(image, points[45])))
+        mirrored = seen.count(("blue", "red"))
+        assert mirrored + seen.count(("red", "blue")) == 40
+        assert 8 < mirrored < 32
+
+    def test_mirrored_ear_keeps_its_indices(self, tmp_path):
+        sample = self.marked_sample(tmp_path, EAR, {0: self.RED, 19: self.BLUE})
+        forward = sample.points[19, 0] - sample.points[0, 0]
+        mirrored = 0
+        for seed in range(40):
+            image, points = training_example(sample, EAR, 96, np.random.default_rng(seed), 0.02)
+            assert self.colour_at(image, points[0]) == "red" and self.colour_at(image, points[19]) == "blue"
+            mirrored += (points[19, 0] - points[0, 0]) * forward < 0
+        assert 8 < mirrored < 32
+
+    @both
+    @given(seed=seeds, strength=st.sampled_from([0.0, 0.3, 1.0, 2.0]))
+    def test_example_is_a_square_of_uint8_with_finite_points(self, scheme, tmp_path_factory, seed, strength):
+        sample = self.marked_sample(tmp_path_factory.getbasetemp(), scheme, {})
+        image, points = training_example(sample, scheme, 64, np.random.default_rng(seed), strength)
+        assert image.shape == (64, 64, 3) and image.dtype == np.uint8
+        assert points.shape == (scheme.count, 2) and points.dtype == np.float32 and np.isfinite(points).all()
+        again, same = training_example(sample, scheme, 64, np.random.default_rng(seed), strength)
+        np.testing.assert_array_equal(image, again)
+        np.testing.assert_array_equal(points, same)

@@ -1,0 +1,413 @@
+import csv
+import hashlib
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.io
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data.datasets import PARTS, Found, Sample, find_samples, part_of, split_samples, write_split
+from data.formats import write_300w_lp, write_pts
+from data.schemes import EAR, FACE, reference_shape
+from tests.conftest import input_error, packed, with_exif
+from tests.pictures import write_ears, write_faces
+
+FACE_POINTS = reference_shape(FACE) * 40 + 10
+EAR_POINTS = reference_shape(EAR) * 40 + 10
+NOISE = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+JPEG, PNG, BMP = (packed(NOISE, suffix) for suffix in (".jpg", ".png", ".bmp"))
+THUMBNAIL = packed(NOISE[:16, :16])
+
+
+def put(path, content=JPEG):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def put_own_mat(path, points=FACE_POINTS):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scipy.io.savemat(path, {"pt2d": points.T, "roi": np.ones((1, 4))})
+    return path
+
+
+def put_pts_mat(path, points=FACE_POINTS):
+    write_300w_lp(path, points, points + 1)
+    return path
+
+
+def put_ear(stem, content=PNG, suffix=".png", points=EAR_POINTS):
+    write_pts(stem.with_suffix(".pts"), points)
+    return put(stem.with_suffix(suffix), content)
+
+
+def write_table(path, *rows):
+    with open(path, "w", newline="") as stream:
+        csv.writer(stream).writerows(rows)
+    return path
+
+
+def names(found: Found) -> list[str]:
+    return [sample.name for sample in found.samples]
+
+
+def groups(found: Found) -> dict[str, str]:
+    return {sample.name: sample.group for sample in found.samples}
+
+
+def sample_of(group, part="", name=None):
+    return Sample(name or f"{group}.jpg", Path(f"{group}.jpg"), EAR_POINTS, group, part)
+
+
+class TestLayouts:
+    def test_300w_lp_as_its_zip_unpacks(self, tmp_path):
+        put(tmp_path / "AFW" / "AFW_1_1_0.jpg")
+        put_own_mat(tmp_path / "AFW" / "AFW_1_1_0.mat", FACE_POINTS + 100)  # there, but landmarks/ goes first
+        put_pts_mat(tmp_path / "landmarks" / "AFW" / "AFW_1_1_0_pts.mat")
+        put(tmp_path / "AFW_Flip" / "AFW_1_1_0.jpg")
+        put_own_mat(tmp_path / "AFW_Flip" / "AFW_1_1_0.mat", FACE_POINTS + 5)
+        put(tmp_path / "LFPW" / "LFPW_image_train_0001_0.jpg")
+        put_pts_mat(tmp_path / "landmarks" / "LFPW" / "LFPW_image_train_0001_0_pts.mat")
+        put(tmp_path / "Code" / "example.jpg")
+        found = find_samples([tmp_path], FACE)
+        assert names(found) == ["AFW/AFW_1_1_0.jpg", "AFW_Flip/AFW_1_1_0.jpg", "LFPW/LFPW_image_train_0001_0.jpg"]
+        for sample, offset in zip(found.samples, (0, 5, 0), strict=True):
+            np.testing.assert_allclose(sample.points, FACE_POINTS + offset, atol=1e-5)
+            assert sample.image == tmp_path / sample.name and sample.part == ""
+
+    def test_points_3d_reads_the_other_points_of_the_mat(self, tmp_path):
+        put(tmp_path / "IBUG" / "IBUG_image_008_1_0.jpg")
+        put_pts_mat(tmp_path / "landmarks" / "IBUG" / "IBUG_image_008_1_0_pts.mat")
+        found = find_samples([tmp_path], FACE, points="3d")
+        np.testing.assert_allclose(found.samples[0].points, FACE_POINTS + 1, atol=1e-5)
+
+    def test_each_photo_with_its_own_mat(self, tmp_path):
+        for stem in ("HELEN/HELEN_1_1_0", "HELEN/HELEN_1_1_1"):
+            put(tmp_path / f"{stem}.jpg")
+            put_own_mat(tmp_path / f"{stem}.mat")
+        assert names(find_samples([tmp_path], FACE)) == ["HELEN/HELEN_1_1_0.jpg", "HELEN/HELEN_1_1_1.jpg"]
+
+    def test_300w_lp_as_the_predecessor_laid_it_out(self, faces):
+        found = find_samples([faces], FACE)
+        assert names(found) == [f"AFW/face_{k:05d}.jpg" for k in range(12)]
+        assert all(sample.points.shape == (68, 2) and sample.points.dtype == np.float32 for sample in found.samples)
+        points = scipy.io.loadmat(faces / "AFW_landmark" / "face_00007_pts.mat")["pts_2d"]
+        np.testing.assert_array_equal(found.samples[7].points, points)
+
+    @pytest.mark.parametrize("below", ["", "CollectionA"])
+    def test_ibug_ears_comes_split(self, ears, below):
+        found = find_samples([ears / below], EAR)
+        parts = {Path(sample.name).stem: sample.part for sample in found.samples}
+        assert parts == {f"ear_{k:05d}": "test" if k in (5, 11) else "train" for k in range(12)}
+
+    def test_ibug_ears_with_jpeg_and_png_photos(self, tmp_path):
+        put_ear(tmp_path / "CollectionA" / "train" / "one", JPEG, ".jpg")
+        put_ear(tmp_path / "CollectionA" / "train" / "two", PNG, ".png")
+        put_ear(tmp_path / "CollectionA" / "test" / "three", JPEG, ".JPG")
+        found = find_samples([tmp_path], EAR)
+        assert names(found) == [
+            "CollectionA/test/three.JPG",
+            "CollectionA/train/one.jpg",
+            "CollectionA/train/two.png",
+        ]
+        np.testing.assert_allclose(found.samples[0].points, EAR_POINTS, atol=1e-5)
+
+    def test_photos_with_pts_in_nested_folders(self, tmp_path):
+        put_ear(tmp_path / "a", BMP, ".bmp")
+        put_ear(tmp_path / "deep" / "deeper" / "b", JPEG, ".jpeg")
+        put(tmp_path / "deep" / ".hidden.png", b"")
+        found = find_samples([tmp_path], EAR)
+        assert names(found) == ["a.bmp", "deep/deeper/b.jpeg"]
+        assert [sample.part for sample in found.samples] == ["", ""]
+
+    @pytest.mark.parametrize(
+        ("ending", "write"),
+        [
+            (".pts", lambda path: write_pts(path, FACE_POINTS)),
+            (".mat", put_own_mat),
+            ("_pts.mat", put_pts_mat),
+        ],
+    )
+    def test_any_folder_of_faces_with_points_beside_them(self, tmp_path, ending, write):
+        put(tmp_path / "sub" / "me.jpg")
+        write(tmp_path / "sub" / f"me{ending}")
+        found = find_samples([tmp_path], FACE)
+        assert names(found) == ["sub/me.jpg"]
+        np.testing.assert_allclose(found.samples[0].points, FACE_POINTS, atol=1e-5)
+
+    def test_faces_and_ears_in_one_folder_are_told_apart(self, tmp_path):
+        write_faces(tmp_path, 2, size=64)
+        write_ears(tmp_path, 3, size=64)
+        assert names(find_samples([tmp_path], FACE)) == ["AFW/face_00000.jpg", "AFW/face_00001.jpg"]
+        assert names(find_samples([tmp_path], EAR)) == [f"CollectionA/train/ear_{k:05d}.png" for k in range(3)]
+
+    def test_several_folders_are_mixed_in_the_order_given(self, tmp_path, ears):
+        put_ear(tmp_path / "mine")
+        assert names(find_samples([tmp_path, ears], EAR))[:2] == ["mine.png", "CollectionA/test/ear_00005.png"]
+
+    @pytest.mark.parametrize(("limit", "kept"), [(1, [0]), (3, [0, 4, 8]), (5, [0, 2, 4, 7, 9]), (99, range(12))])
+    def test_limit_keeps_photos_evenly_over_the_list(self, faces, limit, kept):
+        assert names(find_samples([faces], FACE, limit=limit)) == [f"AFW/face_{k:05d}.jpg" for k in kept]
+
+    @pytest.mark.parametrize(
+        ("scheme", "help_"), [(FACE, ("300W-LP", "AFW", "data/README.md")), (EAR, ("ibug-ears", "CollectionA"))]
+    )
+    def test_missing_or_empty_folder_says_where_the_data_comes_from(self, tmp_path, scheme, help_):
+        for folder in (tmp_path / "nowhere", tmp_path):
+            with input_error(folder, *help_):
+                find_samples([folder], scheme)
+
+
+BAD_EARS = {
+    "photo without points": lambda stem: put(stem.with_suffix(".png"), PNG),
+    "points without a photo": lambda stem: put_ear(stem).unlink(),
+    "wrong number of points": lambda stem: put_ear(stem, points=EAR_POINTS[:54]),
+    "points of a face": lambda stem: put_ear(stem, points=FACE_POINTS),
+    "NaN": lambda stem: put_ear(stem, points=np.where(EAR_POINTS[7] == EAR_POINTS, np.nan, EAR_POINTS)),
+    "empty picture": lambda stem: put_ear(stem, b""),
+    "text for a JPEG": lambda stem: put_ear(stem, b"<html>404 not found</html>", ".jpg"),
+    "JPEG cut in half": lambda stem: put_ear(stem, JPEG[: len(JPEG) // 2], ".jpg"),
+    "JPEG without its last bytes": lambda stem: put_ear(stem, JPEG[:-2], ".jpg"),
+    "JPEG of two bytes": lambda stem: put_ear(stem, JPEG[:2], ".jpg"),
+    "PNG cut in half": lambda stem: put_ear(stem, PNG[: len(PNG) // 2]),
+    "PNG without its last chunk": lambda stem: put_ear(stem, PNG[:-12]),
+    "BMP cut in half": lambda stem: put_ear(stem, BMP[: len(BMP) // 2], ".bmp"),
+    "JPEG cut after a thumbnail that is whole": lambda stem: put_ear(
+        stem, with_exif(JPEG, thumbnail=THUMBNAIL)[: len(JPEG) // 2], ".jpg"
+    ),
+}
+
+
+class TestBadPhotos:
+    @pytest.mark.parametrize("make", BAD_EARS.values(), ids=BAD_EARS)
+    def test_bad_photo_is_named_in_one_line(self, tmp_path, make):
+        put_ear(tmp_path / "good")
+        make(tmp_path / "bad")
+        with input_error(tmp_path / "bad.", "--skip-bad"):
+            find_samples([tmp_path], EAR)
+
+    @pytest.mark.parametrize("make", BAD_EARS.values(), ids=BAD_EARS)
+    def test_skip_bad_returns_the_rest_and_lists_what_was_left_out(self, tmp_path, make):
+        put_ear(tmp_path / "a_good")
+        make(tmp_path / "bad")
+        put_ear(tmp_path / "z_good")
+        found = find_samples([tmp_path], EAR, skip_bad=True)
+        assert names(found) == ["a_good.png", "z_good.png"]
+        (problem,) = found.problems
+        assert str(tmp_path / "bad.") in problem and "\n" not in problem
+
+    def test_photo_whose_thumbnail_is_whole_too_is_taken(self, tmp_path):
+        put_ear(tmp_path / "good", with_exif(JPEG, thumbnail=THUMBNAIL), ".jpg")
+        assert names(find_samples([tmp_path], EAR)) == ["good.jpg"]
+
+    def test_photo_with_a_phones_film_behind_it_is_taken(self, tmp_path):
+        put_ear(tmp_path / "motion", JPEG + bytes(9000), ".jpg")
+        assert names(find_samples([tmp_path], EAR)) == ["motion.jpg"]
+
+    def test_several_bad_photos_are_counted(self, tmp_path):
+        for stem in ("a", "b", "c"):
+            put_ear(tmp_path / stem, b"")
+        with input_error(tmp_path / "a.png", "2 more"):
+            find_samples([tmp_path], EAR)
+
+    def test_nothing_but_bad_photos_is_an_error_even_with_skip_bad(self, tmp_path):
+        put_ear(tmp_path / "a", b"")
+        with input_error(tmp_path / "a.png"):
+            find_samples([tmp_path], EAR, skip_bad=True)
+
+    @pytest.mark.parametrize("missing", ["AFW/AFW_2_1_0.jpg", "landmarks/AFW/AFW_2_1_0_pts.mat"])
+    def test_half_a_pair_of_300w_lp_is_named(self, tmp_path, missing):
+        for stem in ("AFW_1_1_0", "AFW_2_1_0"):
+            put(tmp_path / "AFW" / f"{stem}.jpg")
+            put_pts_mat(tmp_path / "landmarks" / "AFW" / f"{stem}_pts.mat")
+        (tmp_path / missing).unlink()
+        with input_error("AFW_2_1_0"):
+            find_samples([tmp_path], FACE)
+        assert names(find_samples([tmp_path], FACE, skip_bad=True)) == ["AFW/AFW_1_1_0.jpg"]
+
+    def test_part_of_300w_lp_without_any_points_is_not_passed_over_in_silence(self, tmp_path):
+        put(tmp_path / "AFW" / "AFW_1_1_0.jpg")
+        put_own_mat(tmp_path / "AFW" / "AFW_1_1_0.mat")
+        put(tmp_path / "HELEN" / "HELEN_2_1_0.jpg")
+        with input_error("HELEN_2_1_0"):
+            find_samples([tmp_path], FACE)
+
+    def test_corrupt_mat_is_named(self, tmp_path):
+        put(tmp_path / "AFW" / "AFW_1_1_0.jpg")
+        path = put_own_mat(tmp_path / "AFW" / "AFW_1_1_0.mat")
+        path.write_bytes(path.read_bytes()[:200])
+        with input_error(path):
+            find_samples([tmp_path], FACE)
+
+
+class TestGroups:
+    def test_posed_mirrored_and_neighbouring_faces_of_one_photo_are_one_group(self, tmp_path):
+        stems = [
+            "AFW/AFW_134212_1_0",
+            "AFW/AFW_134212_1_5",
+            "AFW/AFW_134212_2_3",
+            "AFW/AFW_18489332_1_0",
+            "AFW_Flip/AFW_134212_1_0",
+            "HELEN/HELEN_134212_1_0",
+            "IBUG/IBUG_image_008_1_0",
+            "IBUG/IBUG_image_008_1_12",
+            "IBUG/IBUG_image_009_1_0",
+            "LFPW/LFPW_image_test_0001_0",
+            "LFPW/LFPW_image_train_0001_0",
+            "LFPW/LFPW_image_train_0001_13",
+            "LFPW/LFPW_image_train_0002_0",
+            "LFPW_Flip/LFPW_image_train_0002_7",
+        ]
+        for stem in stems:
+            put(tmp_path / f"{stem}.jpg")
+            put_own_mat(tmp_path / f"{stem}.mat")
+        by_group: dict[str, list[str]] = {}
+        for name, group in groups(find_samples([tmp_path], FACE)).items():
+            by_group.setdefault(group, []).append(name.removesuffix(".jpg"))
+        assert list(by_group.values()) == [
+            [stems[0], stems[1], stems[2], stems[4]],
+            [stems[3]],
+            [stems[5]],
+            [stems[6], stems[7]],
+            [stems[8]],
+            [stems[9]],
+            [stems[10], stems[11]],
+            [stems[12], stems[13]],
+        ]
+
+    def test_numbers_in_other_names_do_not_make_photos_one_group(self, tmp_path):
+        for stem in ("IMG_2024_01_02", "IMG_2024_01_03", "me_1", "me_2"):
+            put_ear(tmp_path / stem)
+        assert len(set(groups(find_samples([tmp_path], EAR)).values())) == 4
+
+    def test_identities_csv_makes_the_photos_of_a_person_one_group(self, tmp_path):
+        for stem in ("a", "b", "sub/c", "d"):
+            put_ear(tmp_path / stem)
+        write_table(
+            tmp_path / "identities.csv", ["name", "identity"], ["a.png", "Ann"], ["b.png", "Bob"], ["sub/c.png", "Ann"]
+        )
+        assert groups(find_samples([tmp_path], EAR)) == {
+            "a.png": "Ann",
+            "b.png": "Bob",
+            "d.png": "d",
+            "sub/c.png": "Ann",
+        }
+
+    @pytest.mark.parametrize(
+        "content",
+        [b"name,person\na.png,Ann\n", b"name,identity\na.png\n", b"name,identity\na.png,J\xf6rg\n"],
+        ids=["another column", "a row that ends early", "not UTF-8"],
+    )
+    def test_bad_identities_csv_is_named_in_one_line(self, tmp_path, content):
+        put_ear(tmp_path / "a")
+        with input_error(put(tmp_path / "identities.csv", content)):
+            split_samples(find_samples([tmp_path], EAR).samples)
+
+    def test_photo_id_survives_a_move_of_the_folder_and_tells_photos_apart(self, faces, tmp_path):
+        shutil.copytree(faces, tmp_path / "elsewhere")
+        before = [sample.photo_id for sample in find_samples([faces], FACE).samples]
+        after = [sample.photo_id for sample in find_samples([tmp_path / "elsewhere"], FACE).samples]
+        assert before == after and len(set(before)) == 12
+
+
+class TestSplit:
+    @pytest.mark.parametrize(
+        ("group", "part"),  # sha256sum and bc: the digit is the hash modulo 10
+        [
+            ("AFW_134212", "test"),  # 0
+            ("y", "test"),  # 0
+            ("HELEN_1051618982", "validation"),  # 1
+            ("HELEN_232194", "train"),  # 2
+            ("person-7", "train"),  # 5
+            ("ear_00001", "train"),  # 9
+        ],
+    )
+    def test_known_groups_go_where_their_hash_says(self, group, part):
+        assert part_of(sample_of(group)) == part
+
+    @given(st.lists(st.text(), min_size=1, max_size=30))
+    def test_part_is_the_hash_of_the_group_modulo_10(self, texts):
+        parts = split_samples([sample_of(text, name=f"{k}.jpg") for k, text in enumerate(texts)])
+        for part, samples in parts.items():
+            for sample in samples:
+                digit = int.from_bytes(hashlib.sha256(sample.group.encode()).digest(), "big") % 10
+                assert part == {0: "test", 1: "validation"}.get(digit, "train")
+        assert sum(map(len, parts.values())) == len(texts)
+
+    def test_split_is_about_80_10_10_and_no_group_is_on_two_parts(self):
+        samples = [sample_of(f"person {k % 1000}", name=f"{k}.jpg") for k in range(2000)]
+        parts = split_samples(samples)
+        assert list(parts) == list(PARTS)
+        people = [{sample.group for sample in parts[part]} for part in PARTS]
+        assert sum(map(len, people)) == 1000
+        assert [len(group) / 1000 for group in people] == pytest.approx([0.8, 0.1, 0.1], abs=0.03)
+        for kept in parts.values():
+            assert kept == [sample for sample in samples if sample in kept]  # in the given order
+
+    @pytest.mark.parametrize(
+        ("group", "part", "expected"),
+        [
+            ("AFW_134212", "train", "train"),  # 0, but the dataset has a test part of its own
+            ("HELEN_1051618982", "train", "validation"),
+            ("person-7", "train", "train"),
+            ("AFW_134212", "test", "test"),
+            ("HELEN_1051618982", "test", "test"),
+            ("person-7", "test", "test"),
+        ],
+    )
+    def test_photos_that_come_as_test_stay_there_and_no_others_join_them(self, group, part, expected):
+        assert part_of(sample_of(group, part)) == expected
+
+    def test_collection_a_keeps_its_test_part(self, ears):
+        parts = split_samples(find_samples([ears], EAR).samples)
+        assert [sample.name for sample in parts["test"]] == [
+            "CollectionA/test/ear_00005.png",
+            "CollectionA/test/ear_00011.png",
+        ]
+        assert len(parts["train"]) + len(parts["validation"]) == 10
+
+    def test_written_split_read_back_gives_the_same_parts(self, faces, tmp_path):
+        samples = find_samples([faces], FACE).samples
+        parts = {"train": samples[::3], "validation": samples[1::3], "test": samples[2::3]}
+        write_split(tmp_path / "split.csv", parts)
+        assert split_samples(samples, tmp_path / "split.csv") == parts
+
+    def test_split_file_overrides_the_hash_by_photo_or_by_group(self, tmp_path):
+        samples = [sample_of("y", name="1.jpg"), sample_of("y", name="2.jpg"), sample_of("x", "test")]
+        path = write_table(
+            tmp_path / "split.csv", ["part", "name"], ["train", "y"], ["validation", "2.jpg"], ["train", "x.jpg"]
+        )
+        parts = split_samples(samples, path)
+        assert parts == {"train": [samples[0], samples[2]], "validation": [samples[1]], "test": []}
+
+    @pytest.mark.parametrize(
+        "rows",
+        [
+            [["name", "part"], ["x.jpg", "train"]],
+            [["name", "part"], ["x.jpg", "train"], ["y.jpg", "holiday"]],
+            [["name", "part"], ["x.jpg", "train"], ["y.jpg"]],
+            [["name", "part"], ["x.jpg", "train"], ["y.jpg", ""]],
+        ],
+        ids=["a photo is missing", "unknown part", "a row that ends early", "empty part"],
+    )
+    def test_split_file_that_does_not_fit_names_itself_and_the_photo(self, tmp_path, rows):
+        path = write_table(tmp_path / "split.csv", *rows)
+        with input_error(path, "y.jpg"):
+            split_samples([sample_of("x"), sample_of("y")], path)
+
+    @pytest.mark.parametrize("content", [None, b"", b"a,b\n1,2\n", b"\xff\xfe\x00"])
+    def test_split_file_that_cannot_be_read_is_named(self, tmp_path, content):
+        path = tmp_path / "split.csv"
+        if content is not None:
+            path.write_bytes(content)
+        with input_error(path):
+            split_samples([sample_of("x")], path)
+
+    def test_split_that_cannot_be_written_is_named_and_nothing_is_left_behind(self, tmp_path):
+        (tmp_path / "runs").write_text("in the way")
+        with input_error(tmp_path / "runs" / "split.csv"):
+            write_split(tmp_path / "runs" / "split.csv", {"train": [sample_of("x")]})
+        assert [path.name for path in tmp_path.iterdir()] == ["runs"]

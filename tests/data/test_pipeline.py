@@ -1,0 +1,142 @@
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data.augment import apply_matrix, crop_warp, decode_photo, warp_photo
+from data.datasets import Sample, find_samples
+from data.pipeline import EvaluationChain, TrainingChain, evaluation_example
+from data.schemes import EAR, FACE, reference_shape
+from tests.conftest import input_error
+
+
+@pytest.fixture(scope="module")
+def samples(faces):
+    return find_samples([faces], FACE, limit=5).samples
+
+
+@pytest.fixture
+def corrupt(tmp_path):
+    path = tmp_path / "corrupt.jpg"
+    path.write_bytes(b"\xff\xd8 no picture \xff\xd9")
+    return Sample("corrupt.jpg", path, reference_shape(FACE) * 40, "corrupt")
+
+
+def chain_of(samples, **options):
+    return TrainingChain(samples, FACE, **{"size": 48, "batch_size": 2, "seed": 7, **options})
+
+
+def assert_same(one, other):
+    for left, right in zip(one, other, strict=True):
+        np.testing.assert_array_equal(left, right)
+
+
+class TestOrder:
+    @given(st.integers(1, 40), st.integers(1, 12), st.integers(0, 2**32), st.integers(0, 10**6))
+    def test_every_epoch_holds_every_photo_and_fills_up_from_its_own_start(self, count, batch_size, seed, epoch):
+        chain = chain_of([None] * count, batch_size=batch_size, seed=seed)
+        order = chain.order(epoch).tolist()
+        assert len(order) == chain.steps * batch_size and count <= len(order) < count + batch_size
+        assert sorted(order[:count]) == list(range(count))
+        assert order[count:] == (order[:count] * batch_size)[: len(order) - count]
+
+    def test_order_differs_between_epochs_and_seeds_and_is_the_same_for_the_same_ones(self):
+        chain = chain_of([None] * 20)
+        orders = [chain.order(epoch).tolist() for epoch in range(5)]
+        assert len({tuple(order) for order in orders}) == 5
+        assert [chain_of([None] * 20).order(epoch).tolist() for epoch in range(5)] == orders
+        assert chain_of([None] * 20, seed=8).order(0).tolist() != orders[0]
+
+
+class TestExample:
+    def test_example_depends_on_seed_epoch_and_photo_and_on_nothing_else(self, samples):
+        chain = chain_of(samples)
+        first = chain.example(3, 1)
+        chain.example(0, 0)
+        assert_same(chain.example(3, 1), first)
+        assert_same(chain_of(samples, batch_size=3).example(np.int64(3), np.int64(1)), first)
+        others = [chain.example(4, 1), chain.example(3, 2), chain_of(samples, seed=8).example(3, 1)]
+        for image, points in others:
+            assert (image != first[0]).any() and (points != first[1]).any()
+
+    def test_example_gives_the_chosen_landmarks_in_the_order_given(self, samples):
+        _, points = chain_of(samples).example(0, 0)
+        _, chosen = chain_of(samples, landmarks=[45, 36, 8]).example(0, 0)
+        np.testing.assert_array_equal(chosen, points[[45, 36, 8]])
+
+    def test_strength_0_is_the_view_that_scores_use(self, samples):
+        image, points = chain_of(samples, strength=0.0).example(5, 2)
+        expected, matrix = evaluation_example(samples[2], FACE, 48)
+        np.testing.assert_array_equal(image, expected)
+        np.testing.assert_array_equal(points, apply_matrix(matrix, samples[2].points))
+
+    def test_photo_that_cannot_be_decoded_becomes_the_problem_of_the_chain(self, samples, corrupt):
+        chain = chain_of([*samples, corrupt])
+        chain.example(0, 0)
+        assert chain.problem is None
+        with input_error(corrupt.image):
+            chain.example(0, 5)
+        assert str(corrupt.image) in str(chain.problem)
+
+
+class TestBatches:  # the only tests here that need TensorFlow
+    def test_resumed_batches_equal_those_of_an_undisturbed_run(self, samples):
+        chain = chain_of(samples)
+        assert chain.steps == 3
+        undisturbed = list(itertools.islice(chain.batches().as_numpy_iterator(), 9))
+        resumed = list(itertools.islice(chain_of(samples).batches(first_epoch=2).as_numpy_iterator(), 3))
+        for one, other in zip(undisturbed[6:], resumed, strict=True):
+            assert_same(one, other)
+        place = 0
+        for epoch in range(3):
+            for photo in chain.order(epoch):
+                images, points = undisturbed[place // 2]
+                assert images.shape == (2, 48, 48, 3) and images.dtype == np.uint8
+                assert points.shape == (2, 68, 2) and points.dtype == np.float32
+                assert_same((images[place % 2], points[place % 2]), chain.example(epoch, photo))
+                place += 1
+
+    def test_corrupt_photo_stops_the_batches_and_leaves_its_reason_in_the_chain(self, samples, corrupt):
+        chain = chain_of([*samples, corrupt])
+        with pytest.raises(Exception, match="corrupt"):
+            list(itertools.islice(chain.batches().as_numpy_iterator(), chain.steps))
+        assert str(corrupt.image) in str(chain.problem) and "\n" not in str(chain.problem)
+
+
+class TestEvaluationChain:
+    def test_every_photo_comes_once_in_order_and_the_last_batch_is_smaller(self, samples):
+        batches = list(EvaluationChain(samples, FACE, 48, 2).batches())
+        assert [[sample.name for sample in chunk] for chunk, _, _ in batches] == [
+            [sample.name for sample in samples[:2]],
+            [sample.name for sample in samples[2:4]],
+            [samples[4].name],
+        ]
+        for chunk, images, matrices in batches:
+            assert images.shape == (len(chunk), 48, 48, 3) and images.dtype == np.uint8
+            assert matrices.shape == (len(chunk), 2, 3)
+
+    def test_two_passes_are_equal(self, samples):
+        chain = EvaluationChain(samples, FACE, 48, 2)
+        for one, other in zip(chain.batches(), chain.batches(), strict=True):
+            assert_same(one[1:], other[1:])
+
+    @pytest.mark.parametrize("scheme", [FACE, EAR], ids=["face", "ear"])
+    def test_photos_come_under_the_crop_protocol(self, scheme, faces, ears):
+        found = find_samples([faces if scheme is FACE else ears], scheme, limit=3).samples
+        ((_, images, matrices),) = EvaluationChain(found, scheme, 64, 8).batches()
+        for sample, image, matrix in zip(found, images, matrices, strict=True):
+            box = apply_matrix(matrix, sample.points)
+            assert (box.min(axis=0) + box.max(axis=0)) / 2 == pytest.approx([31.5, 31.5], abs=1e-3)
+            assert np.ptp(box, axis=0).max() == pytest.approx(64 / scheme.crop_side, rel=1e-4)
+            expected = warp_photo(decode_photo(sample.image), crop_warp(scheme, sample.points).matrix(64), 64)
+            np.testing.assert_array_equal(image, expected)
+
+    def test_photo_that_cannot_be_decoded_is_named(self, samples, corrupt):
+        batches = EvaluationChain([*samples, corrupt], FACE, 48, 2).batches()
+        with input_error(corrupt.image):
+            list(batches)
+
+    def test_no_photos_give_no_batches(self):
+        assert list(EvaluationChain([], FACE, 48, 2).batches()) == []

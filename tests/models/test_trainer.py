@@ -1,0 +1,95 @@
+import keras
+import numpy as np
+import pytest
+
+from data.augment import draw_warp
+from data.datasets import Sample
+from data.pipeline import TrainingChain
+from data.schemes import EAR, FACE
+from models.cpm import build_network, preset_settings
+from models.trainer import LandmarkReader, StageTrainer, stages_loss
+from tests.pictures import drawn_picture
+from utils.drawing import save_picture
+from utils.evaluate import score_samples
+from utils.heatmaps import draw_heatmaps
+from utils.losses import squared_error
+
+
+def drawn_samples(folder, scheme, count, size=112):
+    samples = []
+    for k in range(count):
+        picture, points = drawn_picture(scheme, size, np.random.default_rng(k), share=(0.5, 0.6))
+        save_picture(folder / f"{k}.png", picture)
+        samples.append(Sample(f"{k}.png", folder / f"{k}.png", points, str(k)))
+    return samples
+
+
+def test_a_network_overfits_eight_photos_to_an_nme_below_one_per_cent(tmp_path):
+    """The proof that coordinates, stride, decoding and mirror agree, from the files to pixels of the originals."""
+    keras.utils.set_random_seed(0)
+    samples = drawn_samples(tmp_path, FACE, 8)
+    settings = preset_settings("tiny", {"face": tuple(range(68))}, norm="weight", width=0.25, input_size=128)
+    network = build_network(settings)
+    trainer = StageTrainer(network, settings, FACE)
+    steps = 260
+    schedule = keras.optimizers.schedules.CosineDecay(3e-3, steps)
+    trainer.compile(optimizer=keras.optimizers.Adam(schedule, clipnorm=1.0), jit_compile=False)
+    # A little augmentation, mirror included: the same crop in every step would hide an error of half a cell.
+    chain = TrainingChain(samples, FACE, settings.input_size, 8, strength=0.05)
+    assert any(draw_warp(FACE, samples[0].points, np.random.default_rng(k), 0.05).mirror for k in range(8))
+    trainer.fit(chain.batches(), steps_per_epoch=steps, epochs=1, verbose=0, shuffle=False)
+    scores = score_samples(LandmarkReader(network, settings, "face"), samples)
+    assert scores.summary["nme"] < 1.0
+
+
+def test_the_loss_is_the_sum_over_stages_of_the_stage_loss():
+    settings = preset_settings("tiny", {"face": (3, 30)}, stages=2)
+    points = np.random.default_rng(0).uniform(10, 50, (2, 68, 2)).astype(np.float32)
+    target = np.asarray(draw_heatmaps(points[:, [3, 30]], 8, 8, settings.sigma))
+    outputs = {"stage1_face": target + 0.1, "stage2_face": target - 0.3}
+    loss = stages_loss(points, outputs, "face", settings, squared_error, settings.heads["face"])
+    assert float(loss) == pytest.approx(0.01 + 0.09, rel=1e-4)
+
+
+def test_every_layer_of_every_stage_learns():
+    import tensorflow as tf
+
+    settings = preset_settings("tiny", {"ear": tuple(range(55))}, norm="weight", stages=3)
+    trainer = StageTrainer(build_network(settings), settings, EAR)
+    images = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
+    points = np.random.default_rng(1).uniform(10, 50, (2, 55, 2)).astype(np.float32)
+    with tf.GradientTape() as tape:
+        loss = trainer.compute_loss(images, points, trainer(images, training=True))
+    gradients = tape.gradient(loss, trainer.trainable_variables)
+    dead = [v.path for v, g in zip(trainer.trainable_variables, gradients, strict=True) if not np.abs(g).max() > 0]
+    assert not dead
+
+
+def test_a_subset_of_landmarks_trains_and_scores_in_the_whole_schemes_unit(tmp_path):
+    samples = drawn_samples(tmp_path, FACE, 4)
+    eyes = tuple(range(36, 48))
+    settings = preset_settings("tiny", {"face": eyes})
+    network = build_network(settings)
+    trainer = StageTrainer(network, settings, FACE)
+    trainer.compile(optimizer="adam", jit_compile=False)
+    chain = TrainingChain(samples, FACE, 96, 4)
+    trainer.fit(chain.batches(), steps_per_epoch=2, epochs=1, verbose=0, shuffle=False)
+    scores = score_samples(LandmarkReader(network, settings, "face"), samples)
+    assert scores.predicted.shape == (4, 12, 2)
+    assert set(scores.summary["nme_by_part"]) == {"right_eye", "left_eye"}
+    truth = np.stack([sample.points for sample in samples])
+    distance = np.linalg.norm(scores.predicted - truth[:, 36:48], axis=-1).mean(axis=1)
+    assert scores.errors == pytest.approx(distance / np.linalg.norm(truth[:, 36] - truth[:, 45], axis=-1), rel=1e-4)
+
+
+def test_a_landmark_that_is_not_annotated_changes_no_weight():
+    settings = preset_settings("tiny", {"ear": tuple(range(55))})
+    images = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), dtype=np.uint8)
+    points = np.random.default_rng(1).uniform(10, 50, (1, 55, 2)).astype(np.float32)
+    outputs = build_network(settings)(images)
+    points[0, 7] = np.nan
+    before = stages_loss(points, outputs, "ear", settings, squared_error, settings.heads["ear"])
+    wild = {name: maps + 100.0 * (np.arange(55) == 7) for name, maps in outputs.items()}
+    after = stages_loss(points, wild, "ear", settings, squared_error, settings.heads["ear"])
+    assert np.isfinite(float(before))
+    assert float(after) == pytest.approx(float(before), rel=1e-5)

@@ -1,0 +1,269 @@
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import h5py
+import keras
+import numpy as np
+import pytest
+
+from models.cpm import build_network, preset_settings
+from models.weights import (
+    VGG_MEAN_BGR,
+    check_task,
+    copy_vgg,
+    load_network,
+    read_description,
+    save_network,
+    start_from,
+    start_from_imagenet,
+)
+from utils.errors import InputError
+
+OLD = Path(__file__).parent / "keras2_h5"
+FACE_HEAD = {"face": tuple(range(68))}
+EAR_HEAD = {"ear": tuple(range(55))}
+
+
+def photos(count=2, size=64):
+    return np.random.default_rng(0).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
+
+
+def fresh(heads=FACE_HEAD, preset="tiny", **changes):
+    settings = preset_settings(preset, heads, **changes)
+    return build_network(settings), settings
+
+
+def one_line(problem):
+    return "\n" not in str(problem.value)
+
+
+@pytest.mark.parametrize("norm", ["none", "weight", "batch", "group"])
+def test_what_is_saved_loads_without_being_told_anything(tmp_path, norm):
+    network, settings = fresh(norm=norm, sigma=1.5, points="3d", input_size=128)
+    save_network(tmp_path / "face.keras", network, settings, {"validation_nme": 4.5})
+    loaded = load_network(tmp_path / "face.keras")
+    assert loaded.settings.sigma == 1.5
+    assert loaded.settings.points == "3d"
+    assert loaded.settings.input_size == 128
+    assert loaded.settings.heads == FACE_HEAD
+    assert loaded.record == {"validation_nme": 4.5}
+    for name, maps in network(photos()).items():
+        assert np.abs(maps - loaded.network(photos())[name]).max() < 1e-4
+
+
+def test_plain_keras_reads_our_file_as_float32_wherever_it_was_trained(tmp_path):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        network, settings = fresh(norm="weight")
+    finally:
+        keras.config.set_dtype_policy("float32")
+    save_network(tmp_path / "face.keras", network, settings, {})
+    plain = keras.saving.load_model(tmp_path / "face.keras")
+    assert plain(photos())["stage2_face"].shape == (2, 8, 8, 68)
+    assert plain.get_layer("stage2_conv1").compute_dtype == "float32"
+
+
+def test_the_machine_that_loads_chooses_the_precision(tmp_path):
+    network, settings = fresh()
+    save_network(tmp_path / "face.keras", network, settings, {})
+    loaded = load_network(tmp_path / "face.keras", "mixed_bfloat16")
+    assert loaded.network.get_layer("stage2_conv1").compute_dtype == "bfloat16"
+    assert keras.config.dtype_policy().name == "float32"  # the caller's own policy is left alone
+
+
+@pytest.mark.parametrize(
+    ("preset", "heads"), [("tiny", FACE_HEAD), ("lite", EAR_HEAD), ("tiny", {**FACE_HEAD, **EAR_HEAD})]
+)
+def test_a_bare_weights_file_tells_its_network_by_its_shapes(tmp_path, preset, heads):
+    network, settings = fresh(heads, preset)
+    network.save_weights(tmp_path / "x.weights.h5")
+    loaded = load_network(tmp_path / "x.weights.h5")
+    assert loaded.settings.preset == preset
+    assert loaded.settings.heads == heads
+    for name, maps in network(photos()).items():
+        assert np.allclose(maps, loaded.network(photos())[name])
+
+
+def test_a_bare_weights_file_with_the_papers_stage_input_is_told_apart(tmp_path):
+    network, _ = fresh(stage_input="heatmaps")
+    network.save_weights(tmp_path / "x.weights.h5")
+    assert load_network(tmp_path / "x.weights.h5").settings.stage_input == "heatmaps"
+
+
+def test_the_predecessors_face_network_gives_the_recorded_answers():
+    expected = np.load(OLD / "expected.npz")
+    loaded = load_network(OLD / "face.h5")
+    assert list(loaded.settings.heads) == ["face"]
+    assert loaded.settings.stages == 6
+    assert np.abs(loaded.network(expected["image"])["stage6_face"] - expected["s6"]).max() < 1e-5
+
+
+def test_the_predecessors_ear_heads_stay_on_the_features_of_the_stage_before():
+    expected = np.load(OLD / "expected.npz")
+    loaded = load_network(OLD / "face2ear.h5")
+    assert list(loaded.settings.heads) == ["face", "ear"]
+    assert loaded.settings.delayed_heads == ("ear",)
+    outputs = loaded.network(expected["image"])
+    assert np.abs(outputs["stage6_ear"] - expected["s6_e"]).max() < 1e-5
+    assert loaded.settings.decode_offset == pytest.approx(-1.34)
+
+
+def test_old_weights_can_be_saved_in_our_format_and_keep_their_convention(tmp_path):
+    old = load_network(OLD / "face2ear.h5")
+    save_network(tmp_path / "both.keras", old.network, old.settings, old.record)
+    new = load_network(tmp_path / "both.keras")
+    assert new.settings == old.settings
+    image = np.load(OLD / "expected.npz")["image"]
+    assert np.allclose(old.network(image)["stage6_ear"], new.network(image)["stage6_ear"], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["missing.keras", "text.keras", "empty.keras", "half.keras", "half.h5", "foreign.h5"])
+def test_a_file_that_cannot_be_used_is_named_in_one_line(tmp_path, name):
+    network, settings = fresh()
+    save_network(tmp_path / "good.keras", network, settings, {})
+    content = {
+        "text.keras": b"hello",
+        "empty.keras": b"",
+        "half.keras": (tmp_path / "good.keras").read_bytes()[:20000],
+        "half.h5": (OLD / "face.h5").read_bytes()[:50000],
+    }
+    if name in content:
+        (tmp_path / name).write_bytes(content[name])
+    if name == "foreign.h5":
+        with h5py.File(tmp_path / name, "w") as file:
+            file["numbers"] = np.arange(3)
+    with pytest.raises(InputError, match=name) as problem:
+        load_network(tmp_path / name)
+    assert one_line(problem)
+
+
+def test_a_keras_file_of_another_project_is_refused_and_its_code_never_run(tmp_path):
+    inputs = keras.Input((4,))
+    path, trace = tmp_path / "evil.keras", tmp_path / "trace"
+    keras.Model(inputs, keras.layers.Lambda(lambda x: x)(inputs)).save(path)
+    with zipfile.ZipFile(path) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    config = json.loads(entries["config.json"])
+    config["config"]["layers"][1]["module"] = "os"
+    config["config"]["layers"][1]["class_name"] = "system"
+    config["config"]["layers"][1]["config"] = f"touch {trace}"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in entries.items():
+            archive.writestr(name, json.dumps(config) if name == "config.json" else data)
+    with pytest.raises(InputError, match="not one of ours"):
+        load_network(path)
+    assert not trace.exists()
+
+
+def test_settings_in_a_file_that_are_not_ours_are_one_line(tmp_path):
+    network, settings = fresh()
+    save_network(tmp_path / "good.keras", network, settings, {})
+    for name, content in {
+        "old.keras": {"format": 99},
+        "odd.keras": {"format": 1, "settings": {"preset": "tiny", "code": "import os"}, "record": {}},
+        "wide.keras": {"format": 1, "settings": {**settings.to_json(), "width": 0.25}, "record": {}},
+    }.items():
+        with zipfile.ZipFile(tmp_path / "good.keras") as source, zipfile.ZipFile(tmp_path / name, "w") as target:
+            for entry in source.namelist():
+                data = json.dumps(content) if entry == "landmarks.json" else source.read(entry)
+                target.writestr(entry, data)
+        with pytest.raises(InputError, match=name) as problem:
+            load_network(tmp_path / name)
+        assert one_line(problem)
+
+
+def test_a_face_network_is_not_taken_for_an_ear_network(tmp_path):
+    network, settings = fresh()
+    save_network(tmp_path / "face.keras", network, settings, {})
+    with pytest.raises(InputError, match=r"face\.keras: has landmarks of the face, not of the ear"):
+        check_task(load_network(tmp_path / "face.keras"), "ear")
+
+
+def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path):
+    network, settings = fresh()
+    save_network(tmp_path / "face.keras", network, settings, {})
+    before = (tmp_path / "face.keras").read_bytes()
+    with pytest.raises(TypeError):
+        save_network(tmp_path / "face.keras", network, settings, {"not json": object()})
+    assert (tmp_path / "face.keras").read_bytes() == before
+    assert os.listdir(tmp_path) == ["face.keras"]
+    with pytest.raises(InputError, match=r"\.keras"):
+        save_network(tmp_path / "face.bin", network, settings, {})
+
+
+def test_the_description_is_read_without_building_a_network(tmp_path):
+    network, settings = fresh()
+    save_network(tmp_path / "face.keras", network, settings, {"epochs": 3})
+    content = read_description(tmp_path / "face.keras")
+    assert content["record"] == {"epochs": 3}
+    assert content["settings"]["preset"] == "tiny"
+
+
+def test_init_takes_everything_from_the_same_heads_and_the_trunk_from_others(tmp_path):
+    face, face_settings = fresh(norm="weight")
+    save_network(tmp_path / "face.keras", face, face_settings, {})
+
+    same, settings = fresh(norm="weight")
+    assert start_from(same, settings, tmp_path / "face.keras") == "all weights"
+    assert np.allclose(same(photos())["stage2_face"], face(photos())["stage2_face"], atol=1e-4)
+
+    ear, settings = fresh(EAR_HEAD, norm="weight")
+    head_before = ear.get_layer("stage2_ear").get_weights()[0]
+    assert "trunk" in start_from(ear, settings, tmp_path / "face.keras")
+    ours, theirs = (keras.Model(m.input, m.get_layer("feature_map_relu").output)(photos()) for m in (ear, face))
+    assert np.allclose(ours, theirs, atol=1e-4)
+    assert np.array_equal(ear.get_layer("stage2_ear").get_weights()[0], head_before)
+
+
+def test_init_from_another_width_is_refused(tmp_path):
+    network, settings = fresh()
+    save_network(tmp_path / "face.keras", network, settings, {})
+    wide, wide_settings = fresh(preset="lite")
+    with pytest.raises(InputError, match="its trunk does not fit") as problem:
+        start_from(wide, wide_settings, tmp_path / "face.keras")
+    assert one_line(problem)
+
+
+def test_vgg_convolutions_see_the_same_picture_after_the_input_convention_is_folded_in():
+    vgg = keras.applications.VGG19(include_top=False, weights=None, input_shape=(64, 64, 3))
+    for layer in vgg.layers:  # biases too, which Keras starts at zero
+        layer.set_weights([w + 0.01 for w in layer.get_weights()])
+    network, _ = fresh(preset="full", stages=1)
+    copy_vgg(network, vgg)
+    image = photos(1)
+    theirs = image[..., ::-1].astype(np.float32) - VGG_MEAN_BGR
+    for ours_name, vgg_name in (("trunk1_conv1", "block1_conv1"), ("trunk2_conv2", "block2_conv2")):
+        ours = keras.Model(network.input, network.get_layer(f"{ours_name}_relu").output)(image)
+        wanted = keras.Model(vgg.input, vgg.get_layer(vgg_name).output)(theirs)
+        inside = slice(6, -6)  # the padded border differs: VGG pads with the mean colour, we with black
+        ours, wanted = np.asarray(ours)[:, inside, inside], np.asarray(wanted)[:, inside, inside]
+        assert np.abs(ours - wanted).max() < 1e-3 * np.abs(wanted).max()
+
+
+def test_init_imagenet_says_in_one_line_that_there_is_no_network(monkeypatch, tmp_path):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    code = (
+        "import urllib.request, socket\n"
+        "def refuse(*a, **k): raise OSError('no network')\n"
+        "socket.socket.connect = refuse; socket.getaddrinfo = refuse\n"
+        "from models.cpm import build_network, preset_settings\n"
+        "from models.weights import start_from_imagenet\n"
+        "from utils.errors import run_main\n"
+        "s = preset_settings('full', {'face': tuple(range(68))}, stages=1)\n"
+        "run_main(lambda: start_from_imagenet(build_network(s), s) and 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 2
+    last = [line for line in done.stderr.splitlines() if line.startswith("error:")]
+    assert len(last) == 1
+    assert "imagenet" in last[0]
+
+
+def test_init_imagenet_needs_the_full_width():
+    network, settings = fresh()
+    with pytest.raises(InputError, match="width 1"):
+        start_from_imagenet(network, settings)

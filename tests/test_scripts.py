@@ -1,0 +1,329 @@
+"""The scripts as a user runs them: processes, exit statuses, files."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from data.formats import write_pts
+from tests.pictures import write_ears, write_faces
+
+ROOT = Path(__file__).parent.parent
+SMALL = ["--preset", "tiny", "--input-size", "64", "--batch-size", "4", "--precision", "float32"]
+
+
+def command(script, *flags):
+    start = [script] if script.endswith(".py") else ["-m", script]
+    return [sys.executable, *start, *map(str, flags)]
+
+
+def run(script, *flags, timeout=300):
+    return subprocess.run(command(script, *flags), cwd=ROOT, capture_output=True, text=True, timeout=timeout)
+
+
+def losses(folder):
+    with open(folder / "history.csv", newline="") as stream:
+        return [float(row["loss"]) for row in csv.DictReader(stream)]
+
+
+def scores_in(text):
+    return [float(number) for number in re.findall(r"NME (\d+\.\d+) %", text)]
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """60 drawn faces and 36 drawn ears in the real datasets' layouts; not to be changed."""
+    folder = tmp_path_factory.mktemp("photos")
+    write_faces(folder, 60, size=80)
+    write_ears(folder, 36, size=80)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(photos, tmp_path_factory):
+    """A face run of 4 epochs that nothing disturbed, deterministic."""
+    folder = tmp_path_factory.mktemp("trained")
+    flags = [*SMALL, "--data", photos, "--epochs", 4, "--deterministic"]
+    done = run("train_face.py", *flags, "--run", folder / "run", "--out", folder / "face.keras")
+    assert done.returncode == 0, done.stderr
+    return folder, flags, done
+
+
+def test_a_run_leaves_all_that_the_readme_promises(trained, photos):
+    folder, _, done = trained
+    run_folder = folder / "run"
+    for name in ("settings.json", "split.csv", "history.csv", "curves.png", "ced.png", "worst.png", "random.png",
+                 "scores.json", "photos.csv", "best.keras", "state.json"):  # fmt: skip
+        assert (run_folder / name).stat().st_size > 0, name
+    assert list((run_folder / "tensorboard").rglob("events*"))
+    for name in ("curves.png", "ced.png", "worst.png", "random.png"):
+        assert cv2.imread(str(run_folder / name)).std() > 5, name
+    scores = json.loads((run_folder / "scores.json").read_text())
+    with open(run_folder / "split.csv", newline="") as stream:
+        split = list(csv.DictReader(stream))
+    assert len(split) == 60
+    assert scores["photos"] == sum(row["part"] == "test" for row in split)
+    assert scores_in(done.stdout)[-1] == pytest.approx(scores["nme"], abs=0.006)
+    assert not [path for path in folder.rglob("*part*") if path.name.startswith(".")]
+
+
+def test_the_scripts_own_words_are_not_drowned(trained):
+    _, _, done = trained
+    assert len(done.stdout.splitlines()) < 20
+    for noise in ("oneDNN", "cuda", "absl", "WARNING", "Warning", "E0000"):
+        assert noise not in done.stderr, noise
+
+
+def test_evaluating_the_weights_again_gives_the_score_of_the_run(trained, photos, tmp_path):
+    folder, _, _ = trained
+    weights = folder / "face.keras"
+    done = run("utils.evaluate", weights, photos, "--precision", "float32", "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in done.stdout.splitlines() if scores_in(line)]
+    assert len(lines) == 1
+    assert scores_in(lines[0])[0] == pytest.approx(
+        json.loads((folder / "run/scores.json").read_text())["nme"], abs=0.02
+    )
+    for name in ("ced.png", "scores.json", "face/photos.csv", "face/worst.png", "face/random.png", "face/ced.png"):
+        assert (tmp_path / name).stat().st_size > 0, name
+
+
+def test_several_weights_give_one_line_each(trained, photos, tmp_path):
+    folder, _, _ = trained
+    copy = tmp_path / "copy.keras"
+    copy.write_bytes((folder / "face.keras").read_bytes())
+    done = run("utils.evaluate", folder / "face.keras", copy, photos, "--out", tmp_path / "out")
+    first, second = (line for line in done.stdout.splitlines() if scores_in(line))
+    assert scores_in(first) == scores_in(second)
+    assert len(json.loads((tmp_path / "out/scores.json").read_text())) == 2
+
+
+def test_photos_that_a_network_was_trained_on_are_not_scored_unless_asked_for(trained, photos, tmp_path):
+    folder, _, _ = trained
+    flags = [folder / "face.keras", photos, "--split", "all", "--out", tmp_path]
+    refused = run("utils.evaluate", *flags)
+    assert refused.returncode == 2
+    assert "--allow-trained" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+    assert run("utils.evaluate", *flags, "--allow-trained").returncode == 0
+
+
+def test_the_same_seed_gives_the_same_losses_and_a_killed_run_continues_as_if_nothing_had_happened(trained, tmp_path):
+    folder, flags, _ = trained
+    flags = [*flags, "--run", tmp_path / "run", "--out", tmp_path / "face.keras"]
+    with subprocess.Popen(command("train_face.py", *flags), cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        photos_an_epoch = None
+        for line in iter(lambda: process.stderr.readline() if False else process.stderr.read(64), ""):
+            for done, total in re.findall(r"(\d+)/(\d+) \[", line):
+                photos_an_epoch = int(total) // 4
+                if int(done) > 2.2 * photos_an_epoch:
+                    process.kill()  # -9, in the middle of the third epoch
+        assert process.wait() == -signal.SIGKILL
+    state = json.loads((tmp_path / "run/state.json").read_text())
+    assert state["epoch"] == 2
+    assert not (tmp_path / "face.keras").exists()
+
+    refused = run("train_face.py", *flags)
+    assert refused.returncode == 2
+    assert "--resume" in refused.stderr
+    changed = run("train_face.py", *flags, "--resume", "--learning-rate", "0.5")
+    assert changed.returncode == 2
+    assert "--learning-rate" in changed.stderr
+
+    resumed = run("train_face.py", "--run", tmp_path / "run", "--resume")  # everything else is the run's own
+    assert resumed.returncode == 0, resumed.stderr
+    assert losses(tmp_path / "run") == pytest.approx(losses(folder / "run"), rel=1e-6)
+    assert (tmp_path / "face.keras").is_file()
+    whole, parted = (json.loads((place / "run/scores.json").read_text()) for place in (folder, tmp_path))
+    assert whole == parted
+
+
+def test_ctrl_c_says_how_to_go_on_and_loses_only_the_epoch(photos, tmp_path):
+    flags = [*SMALL, "--data", photos, "--epochs", 200, "--run", tmp_path / "run", "--out", tmp_path / "ear.keras"]
+    with subprocess.Popen(command("train_ear.py", *flags), cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 200
+        while not (tmp_path / "run/state.json").exists() and time.monotonic() < deadline:
+            time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        words = process.stderr.read()
+        assert process.wait(60) == 130
+    assert "--resume" in words
+    assert "Traceback" not in words
+    assert json.loads((tmp_path / "run/state.json").read_text())["epoch"] >= 1
+
+
+def test_ears_train_coarse_to_fine_on_two_folders_and_leave_bad_photos_out_when_told(photos, tmp_path):
+    write_ears(tmp_path / "more", 12, size=80, seed=5)
+    spoilt = tmp_path / "more/CollectionA/train/ear_00000.png"
+    spoilt.write_bytes(spoilt.read_bytes()[:500])
+    flags = [*SMALL, "--data", photos, "--data", tmp_path / "more", "--epochs", 2, "--coarse-epochs", 1]
+    flags += ["--coarse-size", 32, "--run", tmp_path / "run", "--out", tmp_path / "ear.keras"]
+    refused = run("train_ear.py", *flags)
+    assert refused.returncode == 2
+    assert "ear_00000.png" in refused.stderr
+    assert not (tmp_path / "run").exists()
+    done = run("train_ear.py", *flags, "--skip-bad")
+    assert done.returncode == 0, done.stderr
+    assert "left out" in done.stdout
+    assert "ear_00000.png" in (tmp_path / "run/left_out.txt").read_text()
+    with open(tmp_path / "run/history.csv", newline="") as stream:
+        assert [row["input_size"] for row in csv.DictReader(stream)] == ["32", "64"]
+
+
+def test_weights_of_the_other_task_give_the_trunk_and_are_refused_for_scoring(trained, photos, tmp_path):
+    folder, _, _ = trained
+    flags = [*SMALL, "--data", photos, "--epochs", 1, "--run", tmp_path / "run", "--out", tmp_path / "ear.keras"]
+    done = run("train_ear.py", *flags, "--init", folder / "face.keras")
+    assert done.returncode == 0, done.stderr
+    assert "trunk" in done.stdout
+    scored = run("utils.evaluate", folder / "face.keras", photos, "--task", "ear", "--out", tmp_path / "scores")
+    assert scored.returncode == 2
+    assert "ear weights" in scored.stderr
+    assert not (tmp_path / "scores").exists()
+
+
+def test_weights_of_another_preset_are_refused_before_anything_is_written(trained, photos, tmp_path):
+    folder, _, _ = trained
+    flags = ["--preset", "lite", "--data", photos, "--run", tmp_path / "run", "--out", tmp_path / "out/face.keras"]
+    done = run("train_face.py", *flags, "--init", folder / "face.keras")
+    assert done.returncode == 2
+    assert done.stderr.strip().splitlines()[-1].startswith("error: --init")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_data_check_counts_draws_and_names_what_cannot_be_used(photos, tmp_path):
+    good = run("data.check", photos, "--out", tmp_path / "sheets")
+    assert good.returncode == 0, good.stderr
+    assert "face: 60 photos" in good.stdout
+    assert "ear: 36 photos" in good.stdout
+    assert len(list((tmp_path / "sheets").glob("*.png"))) == 2
+
+    write_faces(tmp_path / "spoilt", 4, size=64)
+    photo = tmp_path / "spoilt/AFW/face_00001.jpg"
+    middle = bytearray(photo.read_bytes())
+    photo.write_bytes(middle[:20] + bytes(200) + middle[220:])  # whole at both ends, rotten between
+    (tmp_path / "spoilt/AFW_landmark/face_00002_pts.mat").unlink()
+    bad = run("data.check", tmp_path / "spoilt", "--out", tmp_path / "sheets")
+    assert bad.returncode == 1
+    assert "face_00001.jpg" in bad.stdout
+    assert "face_00002.jpg" in bad.stdout
+    assert "face: 2 photos" in bad.stdout
+
+
+def spoil(folder, kind):
+    """A folder with one photo that cannot be used; returns what the message must name."""
+    write_faces(folder, 3, size=64)
+    photo, points = folder / "AFW/face_00001.jpg", folder / "AFW_landmark/face_00001_pts.mat"
+    if kind == "photo without points":
+        points.unlink()
+    elif kind == "points without photo":
+        photo.unlink()
+        return points.name
+    elif kind == "empty photo":
+        photo.write_bytes(b"")
+    elif kind == "truncated photo":
+        photo.write_bytes(photo.read_bytes()[:-300])
+    elif kind == "corrupt mat":
+        points.write_bytes(points.read_bytes()[:100])
+        return points.name
+    elif kind in ("wrong number", "not a number"):
+        for path in folder.rglob("*"):
+            if path.is_file() and path != photo:
+                path.unlink()
+        values = np.ones((68, 2)) if kind == "not a number" else np.ones((55, 2))
+        values[5] = np.nan if kind == "not a number" else 1
+        write_pts(photo.with_suffix(".pts"), values)
+        return photo.with_suffix(".pts").name
+    return photo.name
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["photo without points", "points without photo", "empty photo", "truncated photo", "corrupt mat", "wrong number",
+     "not a number"],
+)  # fmt: skip
+def test_a_bad_photo_stops_training_with_one_line_and_nothing_written(tmp_path, kind):
+    name = spoil(tmp_path / "data", kind)
+    done = run("train_face.py", "--data", tmp_path / "data", "--run", tmp_path / "run", "--out", tmp_path / "w/f.keras")
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert name in done.stderr
+    assert "--skip-bad" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        (["--data", "nowhere"], "300W-LP"),
+        (["--batch-size", "0"], "--batch-size"),
+        (["--epochs", "-1"], "--epochs"),
+        (["--epochs", "many"], "--epochs"),
+        (["--learning-rate", "nan"], "--learning-rate"),
+        (["--input-size", "100"], "--input-size"),
+        (["--sigma", "0"], "--sigma"),
+        (["--augment", "-1"], "--augment"),
+        (["--seed", "-1"], "--seed"),
+        (["--landmarks", "60-70"], "--landmarks"),
+        (["--landmarks", "a"], "--landmarks"),
+        (["--out", "face.h5"], "--out"),
+        (["--run", "README.md/run"], "--run"),
+        (["--run", "tests"], "--resume"),
+        (["--out", "README.md/face.keras"], "--out"),
+        (["--init", "nowhere.keras"], "--init"),
+        (["--split", "nowhere.csv"], "--split"),
+        (["--coarse-epochs", "60"], "--coarse-epochs"),
+        (["--resume", "--run", "nowhere"], "nowhere"),
+        (["--epoch", "3"], "--epoch"),
+        (["--preset", "huge"], "--preset"),
+    ],
+)
+def test_a_bad_flag_is_one_line_within_a_second(photos, flags, named):
+    start = time.monotonic()
+    done = run("train_face.py", "--data", photos, *flags)
+    assert time.monotonic() - start < 3  # a second on an idle machine
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert named in done.stderr
+
+
+@pytest.mark.parametrize("script", ["train_face.py", "train_ear.py", "utils.evaluate", "data.check", "utils.benchmark"])
+def test_help_answers_without_tensorflow(script):
+    start = time.monotonic()
+    done = run(script, "--help")
+    assert time.monotonic() - start < 3
+    assert done.returncode == 0
+    assert "usage" in done.stdout
+
+
+def test_both_training_scripts_have_the_same_flags():
+    face, ear = (set(re.findall(r"--[a-z-]+", run(f"train_{task}.py", "--help").stdout)) for task in ("face", "ear"))
+    assert face == ear
+    assert {"--data", "--points", "--out", "--run", "--preset", "--epochs", "--batch-size", "--learning-rate", "--resume",
+            "--input-size", "--sigma", "--loss", "--augment", "--seed", "--split", "--limit", "--precision", "--init",
+            "--skip-bad", "--landmarks"} <= face  # fmt: skip
+
+
+def test_evaluation_of_missing_things_is_one_line(photos, tmp_path):
+    for flags in (["nowhere.keras", photos], [ROOT / "README.md", tmp_path / "nowhere"]):
+        done = run("utils.evaluate", *flags)
+        assert done.returncode == 2
+        assert len(done.stderr.strip().splitlines()) == 1
+        assert "nowhere" in done.stderr
+
+
+def test_the_benchmark_prints_what_it_measured(tmp_path):
+    done = run("utils.benchmark", "--preset", "tiny", "--steps", 3, "--batch-size", 4, "--precision", "float32")
+    assert done.returncode == 0, done.stderr
+    for line in ("chain alone", "step alone", "both together", "memory", "arithmetic"):
+        assert re.search(rf"{line}\s+\D*\d", done.stdout), line

@@ -1,0 +1,108 @@
+"""How fast this machine trains: `python -m utils.benchmark`.
+
+Measures, in one run: the input chain alone, the training step alone, both together, and what share of this machine's
+own convolution speed (one 7x7 layer, same precision) the step reaches. Photos are drawn JPEGs of 256 px unless --data
+names real ones. Memory is the growth of the process over the last steps.
+"""
+
+from __future__ import annotations
+
+import resource
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from data.datasets import Sample, find_samples
+from data.pipeline import TrainingChain
+from data.schemes import FACE, reference_shape
+from utils.errors import CommandLine, positive_int, run_main
+
+
+def main() -> None:
+    """The command line."""
+    parser = CommandLine(prog="python -m utils.benchmark", description="Measure training speed on this machine.")
+    parser.add_argument("--preset", choices=("full", "lite", "tiny"), default="lite", help="network (default: lite)")
+    parser.add_argument("--input-size", type=positive_int, help="network input in pixels (default: the preset's)")
+    parser.add_argument("--batch-size", type=positive_int, default=16, help="photos a step (default: 16)")
+    parser.add_argument("--steps", type=positive_int, default=20, help="steps of each measurement (default: 20)")
+    parser.add_argument("--norm", choices=("weight", "none", "batch", "group"), default="weight")
+    parser.add_argument("--precision", choices=("auto", "float32", "bfloat16", "float16"), default="auto")
+    parser.add_argument("--data", help="dataset folder with faces (default: drawn JPEGs of 256 px)")
+    parser.add_argument("--points", choices=("2d", "3d"), default="2d", help="which points of .mat files (default: 2d)")
+    args = parser.parse_args()
+
+    with tempfile.TemporaryDirectory() as folder:
+        samples = find_samples([args.data], FACE, args.points, True).samples if args.data else _noise(Path(folder))
+        _measure(args, samples)
+
+
+def _noise(folder: Path, count: int = 64, size: int = 256) -> list[Sample]:
+    """JPEGs of structured noise with a face-shaped set of points: costs what a photo of that size costs."""
+    rng = np.random.default_rng(0)
+    samples = []
+    for k in range(count):
+        path = folder / f"{k}.jpg"
+        coarse = rng.integers(0, 256, (24, 24, 3), dtype=np.uint8)
+        cv2.imwrite(str(path), cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC))
+        samples.append(Sample(path.name, path, (0.6 * reference_shape(FACE) + 0.2) * size, str(k)))
+    return samples
+
+
+def _measure(args, samples: list[Sample]) -> None:
+    from utils.training import convolution_speed, make_optimizer, start_keras
+
+    policy = start_keras(args.precision, seed=0)
+    from models.cpm import build_network, count_flop, preset_settings
+    from models.trainer import StageTrainer
+
+    heads = {FACE.task: tuple(range(FACE.count))}
+    settings = preset_settings(args.preset, heads=heads, input_size=args.input_size, norm=args.norm)
+    trainer = StageTrainer(build_network(settings), settings, FACE)
+    trainer.compile(optimizer=make_optimizer(1e-4, 100, 100), jit_compile=False)
+    chain = TrainingChain(samples, FACE, settings.input_size, args.batch_size)
+    flop = 3 * count_flop(settings)  # forward, gradient of the inputs, gradient of the kernels
+    dtype = {"mixed_bfloat16": "bfloat16", "mixed_float16": "float16"}.get(policy, "float32")
+
+    print(f"{args.preset}, {settings.input_size} px, batch {args.batch_size}, norm {args.norm}, {dtype}")
+    _report("chain alone", _speed(lambda batch: None, iter(chain.batches()), args))
+    batch = next(iter(chain.batches()))
+    trainer.train_on_batch(*batch)
+    alone = _speed(lambda batch: trainer.train_on_batch(*batch), iter(lambda: batch, None), args)
+    _report("step alone", alone)
+    batches = iter(chain.batches())
+    trainer.train_on_batch(*next(batches))
+    before = _memory()
+    together = _speed(lambda batch: trainer.train_on_batch(*batch), batches, args)
+    _report("both together", together, f"{100 * together / alone:.0f} % of the step alone")
+    print(f"memory         grew by {_memory() - before:.0f} MB over the last {args.steps} steps")
+    own = convolution_speed(dtype)
+    print(
+        f"arithmetic     {alone * flop / 1e9:.0f} GFLOP/s in the step, {own / 1e9:.0f} in one 7x7 convolution: "
+        f"{100 * alone * flop / own:.0f} %"
+    )
+
+
+def _speed(work: Callable, batches: Iterable, args) -> float:
+    """Photos a second of `work` over `--steps` batches, the first not counted."""
+    work(next(batches))
+    start = time.perf_counter()
+    for _ in range(args.steps):
+        work(next(batches))
+    return args.steps * args.batch_size / (time.perf_counter() - start)
+
+
+def _report(what: str, speed: float, note: str = "") -> None:
+    print(f"{what:14s} {speed:8.2f} photos/s  {note}")
+
+
+def _memory() -> float:
+    """Peak memory of this process so far, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+if __name__ == "__main__":
+    run_main(main)
