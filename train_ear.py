@@ -1,12 +1,12 @@
 """Train the ear network: photos with 55 points on an ear -> weights/ear.keras.
 
-  python train_ear.py --preset lite                    # the laptop network on the photos below data/
-  python train_ear.py --data data --data my_ears      # two folders, mixed
-  python train_ear.py --run runs/ear --resume         # continue after Ctrl-C, a crash or a power cut
+  python train_ear.py --preset lite                # the laptop network on the photos below data/
+  python train_ear.py --data data --data my_ears   # two folders, mixed
+  python train_ear.py --run runs/ear --resume      # continue after Ctrl-C, a crash or a power cut
 
 Every epoch is scored on validation photos (the crop protocol, NME in per cent of the diagonal of the ear's box); the
-best network is kept, scored once on the test photos at the end, and written to --out. The run folder holds the settings,
-the split, curves, pictures of predictions and the state to resume from.
+best network is kept, scored once on the test photos at the end, and written to --out. The run folder holds the
+settings, the split, curves, pictures of predictions and the state to resume from.
 """
 
 from dataclasses import replace

@@ -1,8 +1,8 @@
 """Train the face network: photos with 68 points -> weights/face.keras.
 
-  python train_face.py --preset lite                    # the laptop network on the photos below data/
-  python train_face.py --data data --data my_faces      # two folders, mixed
-  python train_face.py --run runs/face --resume         # continue after Ctrl-C, a crash or a power cut
+  python train_face.py --preset lite                 # the laptop network on the photos below data/
+  python train_face.py --data data --data my_faces   # two folders, mixed
+  python train_face.py --run runs/face --resume      # continue after Ctrl-C, a crash or a power cut
 
 Every epoch is scored on validation photos (the crop protocol, NME in per cent of the outer-eye distance); the best
 network is kept, scored once on the test photos at the end, and written to --out. The run folder holds the settings,

@@ -170,7 +170,7 @@ def jitter_photo(photo: np.ndarray, rng: np.random.Generator, strength: float) -
     if rng.random() < 0.1 * strength:
         photo = cv2.cvtColor(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     if rng.random() < 0.2 * strength:
-        photo = cv2.GaussianBlur(photo, (0, 0), rng.uniform(0.3, 0.011 * size))
+        photo = cv2.GaussianBlur(photo, (0, 0), rng.uniform(0.3, max(0.3, 0.011 * size)))
     if rng.random() < 0.15 * strength:
         small = max(16, int(size * rng.uniform(0.35, 0.9)))
         photo = cv2.resize(photo, (small, small), interpolation=cv2.INTER_AREA)

@@ -135,8 +135,9 @@ def _pairs(root: Path, scheme: Scheme) -> list[_Pair]:
     if not root.is_dir():
         raise InputError(f"{root}: no such folder; {WHERE_TO_GET[scheme.task]}")
     pairs = _face_layouts(root) if scheme is FACE else _ear_layouts(root)
-    pairs = pairs or _match(root, root, (".pts", "_pts.mat", ".mat") if scheme is FACE else (".pts",), recursive=True)
-    if not pairs:
+    if not any(pair.landmarks for pair in pairs):
+        pairs = _match(root, root, (".pts", "_pts.mat", ".mat") if scheme is FACE else (".pts",), recursive=True)
+    if not any(pair.landmarks for pair in pairs):
         raise InputError(f"{root}: no {scheme.task} photos with points in it; {WHERE_TO_GET[scheme.task]}")
     return sorted(pairs, key=lambda pair: pair.name)
 
@@ -151,7 +152,7 @@ def _face_layouts(root: Path) -> list[_Pair]:
         if separate:
             pairs += _match(root, photos, ("_pts.mat",), separate[0])
         else:
-            pairs += _match(root, photos, (".mat", ".pts"))
+            pairs += _match(root, photos, (".pts", "_pts.mat", ".mat"))
     return pairs
 
 
@@ -181,21 +182,18 @@ def _match(
     files, which may be anything.
     """
     pictures = {_stem(path): path for path in _files(photos, recursive) if path.suffix.lower() in PHOTO_SUFFIXES}
-    annotations: dict[Path, Path] = {}
-    for ending in reversed(endings):
-        for path in _files(landmarks or photos, recursive):
-            if path.name.endswith(ending):
-                stem = path.with_name(path.name.removesuffix(ending))
-                annotations[photos / stem.name if landmarks else stem] = path
+    candidates: dict[Path, list[tuple[int, Path]]] = {}
+    for path in _files(landmarks or photos, recursive):
+        rank, ending = next(((k, end) for k, end in enumerate(endings) if path.name.endswith(end)), (0, ""))
+        if ending:
+            stem = path.with_name(path.name.removesuffix(ending))
+            candidates.setdefault(photos / stem.name if landmarks else stem, []).append((rank, path))
+    annotations = {stem: min(ranked)[1] for stem, ranked in candidates.items()}
     orphans = [stem for stem, path in annotations.items() if stem not in pictures and path.name.endswith("pts.mat")]
     orphans += [stem for stem, path in annotations.items() if stem not in pictures and path.suffix == ".pts"]
-    if not annotations:
-        return []
     return [
         _Pair(
-            name=str((pictures.get(stem) or annotations[stem]).relative_to(root).as_posix())
-            if stem in pictures or not landmarks
-            else annotations[stem].name,
+            name=(pictures.get(stem) or annotations[stem]).relative_to(root).as_posix(),
             image=pictures.get(stem),
             landmarks=annotations.get(stem),
             part=part,
@@ -230,7 +228,7 @@ def check_photo_is_whole(path: Path) -> None:
     if size == 0:
         raise InputError(f"{path}: empty file")
     if head.startswith(b"\xff\xd8"):
-        whole = b"\xff\xd9" in tail
+        whole = _jpeg_is_whole(path)
     elif head.startswith(b"\x89PNG\r\n\x1a\n"):
         whole = b"IEND" in tail
     elif head.startswith(b"BM"):
@@ -239,6 +237,25 @@ def check_photo_is_whole(path: Path) -> None:
         raise InputError(f"{path}: not a JPEG, PNG or BMP picture")
     if not whole:
         raise InputError(f"{path}: truncated picture (its end is missing); copy it again")
+
+
+def _jpeg_is_whole(path: Path) -> bool:
+    """Whether the picture's own end mark follows its data: a thumbnail in a header has an end mark of its own."""
+    with open(path, "rb") as stream:
+        stream.seek(2)
+        while True:
+            mark = stream.read(4)
+            if len(mark) < 4 or mark[0] != 0xFF:
+                return False
+            if mark[1] == 0xDA:  # the picture's data begin
+                break
+            stream.seek(int.from_bytes(mark[2:], "big") - 2, 1)
+        start, size = stream.tell(), path.stat().st_size
+        stream.seek(max(start, size - 4096))
+        if b"\xff\xd9" in stream.read():
+            return True
+        stream.seek(start)  # a phone may have put a film behind the picture
+        return b"\xff\xd9" in stream.read()
 
 
 def _photo_of(stem: str) -> str:
@@ -255,15 +272,19 @@ def _read_identities(root: Path) -> dict[str, str]:
     path = root / "identities.csv"
     if not path.is_file():
         return {}
-    return {Path(name).stem: person for name, person in _read_table(path, ("name", "identity"))}
+    return {Path(name).stem: person for name, person in _read_table(path, ("name", "identity")) if person}
 
 
 def _read_table(path: Path, columns: tuple[str, str]) -> list[tuple[str, str]]:
     try:
         with open(path, newline="", encoding="utf-8-sig") as stream:
-            return [(row[columns[0]], row[columns[1]]) for row in csv.DictReader(stream)]
+            rows = [(row[columns[0]], row[columns[1]]) for row in csv.DictReader(stream)]
     except (OSError, UnicodeDecodeError, csv.Error, KeyError) as problem:
         raise InputError(f"{path}: not a readable CSV file with the columns {', '.join(columns)}") from problem
+    for first, second in rows:
+        if second is None:
+            raise InputError(f"{path}: the line of {first!r} ends before its {columns[1]}")
+    return rows
 
 
 def part_of(sample: Sample) -> str:

@@ -26,10 +26,12 @@ def check_points(points: np.ndarray, count: int, source: object) -> np.ndarray:
         raise InputError(f"{source}: expected {count} points of x and y, found an array of shape {points.shape}")
     if len(points) != count:
         raise InputError(f"{source}: holds {len(points)} points, {count} are needed")
+    with np.errstate(over="ignore"):
+        points = points.astype(np.float32)
     if not np.isfinite(points).all():
         bad = int(np.flatnonzero(~np.isfinite(points).all(axis=1))[0])
         raise InputError(f"{source}: point {bad} is not a number (NaN or infinite); correct it or leave the photo out")
-    return points.astype(np.float32)
+    return points
 
 
 def read_pts(path: str | os.PathLike, count: int) -> np.ndarray:
@@ -47,7 +49,7 @@ def read_pts(path: str | os.PathLike, count: int) -> np.ndarray:
         raise InputError(f"{path}: not a .pts file (no 'n_points: N' followed by {{ ... }})")
     try:
         rows = [[float(value) for value in line.split()] for line in match[2].splitlines() if line.strip()]
-        points = np.array(rows, dtype=np.float64).reshape(-1, 2) if rows else np.empty((0, 2))
+        points = np.array([(x, y) for x, y in rows], dtype=np.float64).reshape(-1, 2)
     except ValueError as problem:
         raise InputError(f"{path}: a line between the braces is not 'x y'") from problem
     if len(points) != int(match[1]):

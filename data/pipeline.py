@@ -9,6 +9,7 @@ Both give uint8 RGB images. Points travel, heatmaps do not: the device draws the
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -17,6 +18,9 @@ from data.augment import apply_matrix, crop_warp, decode_photo, draw_warp, jitte
 from data.datasets import Sample
 from data.schemes import Scheme
 from utils.errors import InputError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 def training_example(
@@ -46,7 +50,8 @@ class TrainingChain:
 
     Every photo comes once an epoch; example k of epoch e draws its view from a generator seeded by (seed, e, photo).
     A run that resumes at epoch e therefore sees the batches that an undisturbed run would have seen. The last batch of
-    an epoch is filled up from the same epoch's start, so that every step has the same shape.
+    an epoch is filled up from the same epoch's start, so that every step has the same shape. Raises `InputError` if
+    there are no photos.
     """
 
     def __init__(
@@ -57,11 +62,11 @@ class TrainingChain:
         batch_size: int,
         seed: int = 0,
         strength: float = 1.0,
-        landmarks: Sequence[int] | None = None,
     ):
+        if not samples:
+            raise InputError("no training photos: the split leaves none; give more photos or another --split")
         self.samples, self.scheme, self.size = list(samples), scheme, size
         self.batch_size, self.seed, self.strength = batch_size, seed, strength
-        self.landmarks = list(range(scheme.count) if landmarks is None else landmarks)
         self.steps = -(-len(self.samples) // batch_size)
         self.problem: InputError | None = None  # why the chain stopped: TensorFlow wraps and hides exceptions
 
@@ -78,9 +83,9 @@ class TrainingChain:
         except InputError as problem:
             self.problem = problem
             raise
-        return image, points[self.landmarks]
+        return image, points
 
-    def batches(self, first_epoch: int = 0):
+    def batches(self, first_epoch: int = 0) -> tf.data.Dataset:
         """A tf.data dataset of images (batch, size, size, 3) uint8 and points (batch, landmarks, 2) float32."""
         import tensorflow as tf
 
@@ -96,7 +101,7 @@ class TrainingChain:
         def load(epoch, photo):
             image, points = tf.numpy_function(self.example, (epoch, photo), (tf.uint8, tf.float32))
             image.set_shape((self.size, self.size, 3))
-            points.set_shape((len(self.landmarks), 2))
+            points.set_shape((self.scheme.count, 2))
             return image, points
 
         place = tf.TensorSpec((), tf.int64)
@@ -134,7 +139,7 @@ class EvaluationChain:
 
         with ThreadPoolExecutor(1) as pool:
             waiting = pool.submit(load, chunks[0]) if chunks else None
-            for following in [*chunks[1:], None]:
+            for following in [*chunks[1:], None] if chunks else []:
                 ready = waiting.result()
                 waiting = pool.submit(load, following) if following else None
                 yield ready

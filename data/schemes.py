@@ -10,6 +10,7 @@ menpo toolkit labels them.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -144,10 +145,10 @@ def parse_landmarks(text: str, count: int) -> tuple[int, ...]:
     """
     chosen: set[int] = set()
     for part in text.split(","):
-        first, _, last = part.strip().partition("-")
-        if not first.isdigit() or (last and not last.isdigit()):
+        match = re.fullmatch(r"([0-9]+)(?:-([0-9]+))?", part.strip())
+        if not match:
             raise InputError(f"--landmarks {text!r}: {part.strip()!r} is neither a number nor a range such as 36-47")
-        run = range(int(first), int(last or first) + 1)
+        run = range(int(match[1]), int(match[2] or match[1]) + 1)
         if not run or run.stop > count:
             raise InputError(f"--landmarks {text!r}: {part.strip()!r} is not within 0-{count - 1}")
         chosen.update(run)

@@ -21,6 +21,7 @@ from keras import layers, ops
 
 from utils.errors import InputError
 from utils.heatmaps import STRIDE
+from utils.tensors import Tensor
 
 TRUNK = ((64, 2), (128, 2), (256, 4), (512, 6))  # channels and convolutions between poolings, at width 1
 NORMS = ("none", "weight", "batch", "group")
@@ -41,12 +42,12 @@ class StandardisedConv2D(layers.Conv2D):
 
     RELU_GAIN = (2 / (1 - 1 / np.pi)) ** 0.5  # a ReLU lets this part of a unit normal's deviation through
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Create kernel, bias and one gain for each output channel."""
         super().build(input_shape)
         self.gain = self.add_weight(name="gain", shape=(self.filters,), initializer="ones")
 
-    def convolution_op(self, inputs, kernel):
+    def convolution_op(self, inputs: Tensor, kernel: Tensor) -> Tensor:
         """Convolve with the standardised kernel; the statistics are float32 under any policy."""
         kernel = standardise(ops.cast(kernel, "float32")) * ops.cast(self.gain, "float32")
         return super().convolution_op(inputs, ops.cast(kernel, inputs.dtype))
@@ -63,7 +64,7 @@ class StandardisedConv2D(layers.Conv2D):
         self.set_weights([kernel, bias, gain])
 
 
-def standardise(kernel):
+def standardise(kernel: Tensor) -> Tensor:
     """A kernel (height, width, in, out) with mean 0 and variance RELU_GAIN^2 / fan-in in each output channel."""
     fan_in = float(np.prod(kernel.shape[:3]))
     centred = kernel - ops.mean(kernel, axis=(0, 1, 2), keepdims=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import keras
 from keras import ops
@@ -12,17 +12,18 @@ from models.cpm import Settings, head_name
 from utils.heatmaps import annotated, decode_heatmaps, draw_heatmaps
 from utils.losses import STAGE_LOSSES
 from utils.metrics import nme, normaliser_length
+from utils.tensors import Tensor
 
 
 def stages_loss(
-    points, outputs: dict, task: str, settings: Settings, stage_loss: Callable, landmarks: Sequence[int]
-) -> object:
+    points: Tensor, outputs: dict[str, Tensor], task: str, settings: Settings, stage_loss: Callable
+) -> Tensor:
     """The loss of every stage of one task, summed over stages (Cao et al., CVPR 2017, equation 5): a scalar.
 
-    `points` (batch, count, 2) are the scheme's points in input pixels; the targets of `landmarks` are drawn here, once
-    for all stages.
+    `points` (batch, count, 2) are the scheme's points in input pixels, NaN where not annotated; the targets of the
+    task's landmarks are drawn here, once for all stages.
     """
-    points = ops.take(points, ops.array(list(landmarks)), axis=1)
+    points = ops.take(points, ops.array(settings.heads[task]), axis=1)
     maps = [outputs[head_name(stage, task)] for stage in range(1, settings.stages + 1)]
     height, width = ops.shape(maps[0])[1:3]
     target = draw_heatmaps(points, height, width, settings.sigma)
@@ -42,21 +43,29 @@ class StageTrainer(keras.Model):
         super().__init__(name=f"{scheme.task}_trainer")
         self.network, self.settings, self.scheme = network, settings, scheme
         self.stage_loss = STAGE_LOSSES[stage_loss]
-        self.landmarks = settings.heads[scheme.task]
         self.nme_tracker = keras.metrics.Mean(name="nme")
 
-    def call(self, images, training=None):
+    def call(self, images: Tensor, training: bool | None = None) -> dict[str, Tensor]:
         """The network's outputs: a dict of heatmaps (batch, height, width, landmarks) by head name."""
         return self.network(images, training=training)
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+    def compute_loss(
+        self,
+        x: Tensor = None,
+        y: Tensor = None,
+        y_pred: dict[str, Tensor] | None = None,
+        sample_weight: Tensor = None,
+        training: bool = True,
+    ) -> Tensor:
         """Sum of the stage losses, a scalar; `y` are points."""
-        return stages_loss(y, y_pred, self.scheme.task, self.settings, self.stage_loss, self.landmarks)
+        return stages_loss(y, y_pred, self.scheme.task, self.settings, self.stage_loss)
 
-    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+    def compute_metrics(
+        self, x: Tensor, y: Tensor, y_pred: dict[str, Tensor], sample_weight: Tensor = None
+    ) -> dict[str, Tensor]:
         """The running means of the epoch: loss and nme."""
         predicted, _ = decode_heatmaps(y_pred[head_name(self.settings.stages, self.scheme.task)])
-        truth = ops.take(y, ops.array(list(self.landmarks)), axis=1)
+        truth = ops.take(y, ops.array(self.settings.heads[self.scheme.task]), axis=1)
         self.nme_tracker.update_state(nme(truth, predicted, normaliser_length(y, self.scheme)))
         return self.get_metrics_result()
 
@@ -73,7 +82,7 @@ class LandmarkReader(keras.Model):
         self.network, self.settings, self.task = network, settings, task
         self.compile(jit_compile=False if keras.backend.backend() == "tensorflow" else "auto")
 
-    def call(self, images, training=None):
+    def call(self, images: Tensor, training: bool | None = None) -> dict[str, Tensor]:
         """Points and confidences of a batch."""
         outputs = self.network(images, training=False)
         heatmaps = outputs[head_name(self.settings.stages, self.task)]

@@ -22,18 +22,18 @@ class EpochLoop(keras.callbacks.Callback):
         super().__init__()
         self.run, self.validate, self.keep_best, self.bar, self.chain = run, validate, keep_best, bar, chain
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict | None = None) -> None:
         """Start the clock, less the minutes of the run before a resume."""
         self.started = time.monotonic() - 60 * self.run.state["minutes"]
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Move the bar; stop if the loss is lost."""
         if not math.isfinite(logs["loss"]):
             raise InputError(f"the loss is no longer a number (step {batch + 1}); lower --learning-rate")
         self.bar.set_postfix(loss=f"{logs['loss']:.4f}", NME=f"{100 * logs['nme']:.2f}%", refresh=False)
         self.bar.update(self.chain.batch_size)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Validate in pixels of the original photos, keep the best network, checkpoint."""
         epoch += 1
         validation = self.validate(self.chain.size)

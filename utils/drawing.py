@@ -1,12 +1,10 @@
-"""Pictures: landmarks on photos, contact sheets, curves. Each function makes a picture; `save_picture` writes it.
-
-`python -m utils.drawing` draws the pictures of `readme/` that explain the schemes and the network.
-"""
+"""Pictures: landmarks on photos, contact sheets, curves."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -15,6 +13,10 @@ from data.augment import Warp, apply_matrix, warp_photo
 from data.schemes import Scheme
 from utils.errors import InputError
 from utils.files import replacing
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 def save_picture(path: str | os.PathLike, picture: np.ndarray) -> None:
@@ -61,7 +63,7 @@ def draw_landmarks(
         shade = colour or scheme.group_of(index).colour
         cv2.circle(picture, fixed(point), radius << shift, shade, -1, cv2.LINE_AA, shift)
         if numbers:
-            at = tuple(int(value) for value in point + (radius + 1, -radius))
+            at = tuple(int(value) for value in point + np.array([radius + 1, -radius]))
             cv2.putText(picture, str(index), at, cv2.FONT_HERSHEY_SIMPLEX, box / 1500, (255, 255, 255), 1, cv2.LINE_AA)
     return picture
 
@@ -109,7 +111,7 @@ def contact_sheet(pictures: Sequence[np.ndarray], columns: int = 4, gap: int = 4
 
 def plot_history(path: str | os.PathLike, history: Sequence[dict], title: str) -> None:
     """Loss and NME over epochs as a PNG. Each row of `history` has epoch, loss, nme and val_nme (per cent)."""
-    figure, (left, right) = _figure(title, 2)
+    figure, (left, right) = new_figure(title, 2)
     epochs = [row["epoch"] for row in history]
     left.plot(epochs, [row["loss"] for row in history], label="training loss")
     left.set(xlabel="epoch", ylabel="loss", yscale="log")
@@ -117,36 +119,39 @@ def plot_history(path: str | os.PathLike, history: Sequence[dict], title: str) -
     if any(np.isfinite(row["val_nme"]) for row in history):
         right.plot(epochs, [row["val_nme"] for row in history], label="validation photos")
     right.set(xlabel="epoch", ylabel="NME (%)", yscale="log")
-    _finish(path, figure, (left, right))
+    for axes in (left, right):
+        axes.grid(alpha=0.3, which="both")
+        axes.legend()
+    write_figure(path, figure)
 
 
 def plot_ced(path: str | os.PathLike, curves: dict[str, np.ndarray], limit: float, title: str) -> None:
     """Cumulative error distributions as a PNG: name -> errors of its photos (fractions); x runs to 1.5 x `limit`."""
     from utils.metrics import cumulative_distribution
 
-    figure, (axes,) = _figure(title, 1)
+    figure, (axes,) = new_figure(title, 1)
     grid = np.linspace(0, 1.5 * limit, 400)
     for name, errors in curves.items():
         axes.plot(100 * grid, 100 * cumulative_distribution(errors, grid), label=name)
     axes.axvline(100 * limit, color="gray", linestyle=":", label=f"failure above {100 * limit:g} %")
     axes.set(xlabel="NME (%)", ylabel="photos (%)", xlim=(0, 150 * limit), ylim=(0, 100))
-    _finish(path, figure, (axes,))
+    axes.grid(alpha=0.3)
+    axes.legend()
+    write_figure(path, figure)
 
 
-def _figure(title: str, panels: int):
+def new_figure(title: str, panels: int, width: float = 5.5, height: float = 4.0) -> tuple[Figure, list[Axes]]:
+    """A matplotlib figure with panels side by side, each `width` x `height` inches."""
     # The object interface: pyplot would look for a display and keep every figure alive.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(5.5 * panels, 4), layout="constrained")
-    FigureCanvasAgg(figure)
-    figure.suptitle(title)
+    figure = Figure(figsize=(width * panels, height), layout="constrained")
+    if title:
+        figure.suptitle(title)
     return figure, [figure.add_subplot(1, panels, k + 1) for k in range(panels)]
 
 
-def _finish(path: str | os.PathLike, figure, panels) -> None:
-    for axes in panels:
-        axes.grid(alpha=0.3)
-        axes.legend()
+def write_figure(path: str | os.PathLike, figure: Figure) -> None:
+    """Write a figure beside `path` and rename."""
     with replacing(path) as part:
         figure.savefig(part, dpi=110)

@@ -6,25 +6,27 @@ Cell u of a map with stride s has its centre at x = (u + 0.5) s - 0.5 input pixe
 
 from __future__ import annotations
 
-import keras
+import numpy as np
 from keras import ops
+
+from utils.tensors import Tensor
 
 STRIDE = 8  # input pixels a heatmap cell: three 2x2 poolings
 # Gaussians are compared in the log domain to find the peak between cells; below this value a cell is background.
 FLOOR = 0.02
 
 
-def to_cells(pixels, stride: float = STRIDE):
+def to_cells(pixels: Tensor, stride: float = STRIDE) -> Tensor:
     """Input pixels -> heatmap cells; any array, elementwise."""
     return (pixels + 0.5) / stride - 0.5
 
 
-def to_pixels(cells, stride: float = STRIDE):
+def to_pixels(cells: Tensor, stride: float = STRIDE) -> Tensor:
     """Heatmap cells -> input pixels; any array, elementwise."""
     return (cells + 0.5) * stride - 0.5
 
 
-def draw_heatmaps(points, height: int, width: int, sigma: float, stride: float = STRIDE):
+def draw_heatmaps(points: Tensor, height: int, width: int, sigma: float, stride: float = STRIDE) -> Tensor:
     """The target maps of points: (batch, height, width, landmarks) float32, peak 1.
 
     Value at cell p is exp(-|p - x|^2 / sigma^2), x the landmark and sigma in cells (Cao et al., CVPR 2017, section
@@ -44,13 +46,13 @@ def _profile(centres, length: int, sigma: float):
     return ops.exp(-ops.square((grid - ops.expand_dims(centres, 1)) / sigma))
 
 
-def annotated(points):
+def annotated(points: Tensor) -> Tensor:
     """Weight of each landmark, (batch, 1, 1, landmarks) float32: 1 if annotated, 0 if NaN."""
     known = ops.all(ops.isfinite(points), axis=-1)
     return ops.cast(known, "float32")[:, None, None, :]
 
 
-def decode_heatmaps(heatmaps, stride: float = STRIDE, offset: float = 0.0):
+def decode_heatmaps(heatmaps: Tensor, stride: float = STRIDE, offset: float = 0.0) -> tuple[Tensor, Tensor]:
     """Points (batch, landmarks, 2) in input pixels and confidences (batch, landmarks), the peak values.
 
     The highest cell, then the peak of the parabola through the logarithms of it and its two neighbours along each
@@ -85,7 +87,7 @@ def decode_heatmaps(heatmaps, stride: float = STRIDE, offset: float = 0.0):
     return to_pixels(ops.stack([x, y], axis=-1), stride) + offset, confidence
 
 
-def decode_to_numpy(heatmaps, stride: float = STRIDE, offset: float = 0.0):
+def decode_to_numpy(heatmaps: Tensor, stride: float = STRIDE, offset: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
     """`decode_heatmaps` as two NumPy arrays."""
     points, confidence = decode_heatmaps(heatmaps, stride, offset)
-    return keras.ops.convert_to_numpy(points), keras.ops.convert_to_numpy(confidence)
+    return ops.convert_to_numpy(points), ops.convert_to_numpy(confidence)

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from keras import ops
 
+from utils.tensors import Tensor
+
 # A heatmap peaks at 1. Divided by this it becomes a logit, so that the spatial softmax of a target is about one
 # cell wide; undivided, the softmax of a 0..1 map is almost uniform and teaches nothing.
 SOFTMAX_SCALE = 0.1
 
 
-def squared_error(target, prediction, weight=1.0):
+def squared_error(target: Tensor, prediction: Tensor, weight: Tensor = 1.0) -> Tensor:
     """Mean over batch, map and landmarks of weight * (prediction - target)^2.
 
     Equation 3 of Cao et al. with the mean in place of the sum, so that the number does not depend on the map's size.
@@ -21,7 +23,7 @@ def squared_error(target, prediction, weight=1.0):
     return ops.mean(weight * ops.square(prediction - target))
 
 
-def peak_weighted_error(target, prediction, weight=1.0, peak_weight: float = 30.0):
+def peak_weighted_error(target: Tensor, prediction: Tensor, weight: Tensor = 1.0, peak_weight: float = 30.0) -> Tensor:
     """Squared error weighted by 1 + peak_weight * target.
 
     A landmark fills about 4 cells of some 1,000: under the plain mean an empty map is nearly right and learning hardly
@@ -30,7 +32,16 @@ def peak_weighted_error(target, prediction, weight=1.0, peak_weight: float = 30.
     return squared_error(target, prediction, weight * (1.0 + peak_weight * target))
 
 
-def adaptive_wing(target, prediction, weight=1.0, alpha=2.1, omega=14.0, epsilon=1.0, theta=0.5, peak_weight=10.0):
+def adaptive_wing(
+    target: Tensor,
+    prediction: Tensor,
+    weight: Tensor = 1.0,
+    alpha: float = 2.1,
+    omega: float = 14.0,
+    epsilon: float = 1.0,
+    theta: float = 0.5,
+    peak_weight: float = 10.0,
+) -> Tensor:
     """Adaptive wing loss with weighted map, Wang et al. (ICCV 2019), equations 3 to 5 and 7, mean over cells.
 
     omega ln(1 + |d / epsilon|^(alpha - target)) for |d| < theta, linear with the same slope beyond. Cells above 0.2 of
@@ -47,7 +58,7 @@ def adaptive_wing(target, prediction, weight=1.0, alpha=2.1, omega=14.0, epsilon
     return ops.mean(weight * cell_weight * ops.where(distance < theta, near, far))
 
 
-def spatial_cross_entropy(target, prediction, weight=1.0):
+def spatial_cross_entropy(target: Tensor, prediction: Tensor, weight: Tensor = 1.0) -> Tensor:
     """Kullback-Leibler divergence between the spatial softmaxes of target and prediction, mean over maps, in nats.
 
     Both maps are divided by `SOFTMAX_SCALE` and made a distribution over cells, landmark by landmark. 0 where the
@@ -72,7 +83,7 @@ def _per_map(weight):
     return weight[:, 0, 0, :] if hasattr(weight, "shape") and len(weight.shape) == 4 else weight
 
 
-def combined(target, prediction, weight=1.0):
+def combined(target: Tensor, prediction: Tensor, weight: Tensor = 1.0) -> Tensor:
     """`peak_weighted_error` + 0.16 `spatial_cross_entropy`: the second finds the place, the first sets the heights."""
     return peak_weighted_error(target, prediction, weight) + 0.16 * spatial_cross_entropy(target, prediction, weight)
 

@@ -9,9 +9,10 @@ import numpy as np
 from keras import ops
 
 from data.schemes import Scheme
+from utils.tensors import Tensor
 
 
-def normaliser_length(points, scheme: Scheme):
+def normaliser_length(points: Tensor, scheme: Scheme) -> Tensor:
     """The length, in the points' own unit, that a photo's errors are divided by: (photos,).
 
     Face: distance of the outer eye corners (Sagonas et al., 300-W). Ear: diagonal of the points' box. `points` holds
@@ -23,17 +24,17 @@ def normaliser_length(points, scheme: Scheme):
     return ops.norm(points[:, one] - points[:, other], axis=-1)
 
 
-def box_size(points):
+def box_size(points: Tensor) -> Tensor:
     """sqrt(width * height) of each photo's points' box: (photos,). The usual divisor for 300W-LP and AFLW2000-3D."""
     return ops.sqrt(ops.prod(ops.max(points, axis=1) - ops.min(points, axis=1), axis=-1))
 
 
-def point_errors(truth, predicted):
+def point_errors(truth: Tensor, predicted: Tensor) -> Tensor:
     """Distance of each point from its truth, (photos, landmarks), in the points' unit."""
     return ops.norm(predicted - truth, axis=-1)
 
 
-def nme(truth, predicted, lengths):
+def nme(truth: Tensor, predicted: Tensor, lengths: Tensor) -> Tensor:
     """Normalised mean error of each photo: mean point error / length, (photos,)."""
     return ops.mean(point_errors(truth, predicted), axis=-1) / lengths
 

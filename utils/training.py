@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from data.datasets import WHERE_TO_GET, Found, Sample, write_split
 from data.pipeline import TrainingChain
@@ -19,6 +20,9 @@ from data.schemes import Scheme, parse_landmarks
 from utils.errors import CommandLine, InputError, non_negative_float, non_negative_int, positive_float, positive_int
 from utils.evaluate import score_samples, write_report
 from utils.files import read_json, replacing, write_json
+
+if TYPE_CHECKING:
+    import keras
 
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 # `auto` leaves float32 only for a precision that is clearly faster on this machine.
@@ -128,7 +132,9 @@ def training_flags(scheme: Scheme, description: str) -> argparse.ArgumentParser:
     return parser
 
 
-def parse_flags(parser: argparse.ArgumentParser, scheme: Scheme, arguments: list[str] | None = None):
+def parse_flags(
+    parser: argparse.ArgumentParser, scheme: Scheme, arguments: list[str] | None = None
+) -> argparse.Namespace:
     """Parse and check the flags, before TensorFlow is imported.
 
     With `--resume` the settings are the run's own. Raises `InputError` for flags that cannot work together, an existing
@@ -264,7 +270,7 @@ def convolution_speed(dtype: str, channels: int = 64, cells: int = 32, batch: in
 # --- the network and its optimiser ------------------------------------------------------------------------------------
 
 
-def make_optimizer(learning_rate: float, epochs: int, steps: int):
+def make_optimizer(learning_rate: float, epochs: int, steps: int) -> keras.Optimizer:
     """Adam with a linear warm-up and a cosine decay to 0 over all steps; gradients clipped to norm 1 each array."""
     import keras
 

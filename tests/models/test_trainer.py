@@ -47,7 +47,7 @@ def test_the_loss_is_the_sum_over_stages_of_the_stage_loss():
     points = np.random.default_rng(0).uniform(10, 50, (2, 68, 2)).astype(np.float32)
     target = np.asarray(draw_heatmaps(points[:, [3, 30]], 8, 8, settings.sigma))
     outputs = {"stage1_face": target + 0.1, "stage2_face": target - 0.3}
-    loss = stages_loss(points, outputs, "face", settings, squared_error, settings.heads["face"])
+    loss = stages_loss(points, outputs, "face", settings, squared_error)
     assert float(loss) == pytest.approx(0.01 + 0.09, rel=1e-4)
 
 
@@ -88,8 +88,8 @@ def test_a_landmark_that_is_not_annotated_changes_no_weight():
     points = np.random.default_rng(1).uniform(10, 50, (1, 55, 2)).astype(np.float32)
     outputs = build_network(settings)(images)
     points[0, 7] = np.nan
-    before = stages_loss(points, outputs, "ear", settings, squared_error, settings.heads["ear"])
+    before = stages_loss(points, outputs, "ear", settings, squared_error)
     wild = {name: maps + 100.0 * (np.arange(55) == 7) for name, maps in outputs.items()}
-    after = stages_loss(points, wild, "ear", settings, squared_error, settings.heads["ear"])
+    after = stages_loss(points, wild, "ear", settings, squared_error)
     assert np.isfinite(float(before))
     assert float(after) == pytest.approx(float(before), rel=1e-5)

@@ -1,5 +1,4 @@
 import json
-import os
 import subprocess
 import sys
 import zipfile
@@ -79,7 +78,7 @@ def test_the_machine_that_loads_chooses_the_precision(tmp_path):
     ("preset", "heads"), [("tiny", FACE_HEAD), ("lite", EAR_HEAD), ("tiny", {**FACE_HEAD, **EAR_HEAD})]
 )
 def test_a_bare_weights_file_tells_its_network_by_its_shapes(tmp_path, preset, heads):
-    network, settings = fresh(heads, preset)
+    network, _ = fresh(heads, preset)
     network.save_weights(tmp_path / "x.weights.h5")
     loaded = load_network(tmp_path / "x.weights.h5")
     assert loaded.settings.preset == preset
@@ -190,7 +189,7 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path):
     with pytest.raises(TypeError):
         save_network(tmp_path / "face.keras", network, settings, {"not json": object()})
     assert (tmp_path / "face.keras").read_bytes() == before
-    assert os.listdir(tmp_path) == ["face.keras"]
+    assert [path.name for path in tmp_path.iterdir()] == ["face.keras"]
     with pytest.raises(InputError, match=r"\.keras"):
         save_network(tmp_path / "face.bin", network, settings, {})
 
