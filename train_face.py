@@ -9,8 +9,6 @@ network is kept, scored once on the test photos at the end, and written to --out
 the split, curves, pictures of predictions and the state to resume from.
 """
 
-from dataclasses import replace
-
 from data.datasets import find_samples, split_samples
 from data.pipeline import TrainingChain
 from data.schemes import FACE
@@ -22,10 +20,10 @@ from utils.training import (
     finish,
     fit,
     initialise,
+    network_settings,
     parse_flags,
     start_keras,
     training_flags,
-    training_record,
     validation_nme,
 )
 
@@ -37,20 +35,11 @@ def main() -> None:
     found = find_samples(args.data, FACE, args.points, args.skip_bad, args.limit, progress=True)
     parts = split_samples(found.samples, args.split)
 
-    policy = start_keras(args.precision, args.seed, args.deterministic)
-    from models.cpm import build_network, preset_settings  # after the flags: TensorFlow takes seconds to import
+    args.precision = start_keras(args.precision, args.seed, args.deterministic)
+    from models.cpm import build_network  # after the flags: TensorFlow takes seconds to import
     from models.trainer import LandmarkReader, StageTrainer
-    from models.weights import save_network
 
-    settings = preset_settings(
-        args.preset,
-        heads={FACE.task: args.landmark_indices},
-        input_size=args.input_size,
-        norm=args.norm,
-        stage_input=args.stage_input,
-        sigma=args.sigma,
-        points=args.points,
-    )
+    settings = network_settings(args, heads={FACE.task: args.landmark_indices})
     network = build_network(settings)
     initialise(network, settings, args.init)
     reader = LandmarkReader(network, settings, FACE.task)
@@ -58,22 +47,12 @@ def main() -> None:
     chain = TrainingChain(parts["train"], FACE, settings.input_size, args.batch_size, args.seed, args.augment)
     trainer = StageTrainer(network, settings, FACE, args.loss)
     compile_trainer(trainer, args, chain.steps)
-    announce(args, found, parts, chain, network, settings, policy)
+    announce(args, found, parts, chain, network, settings)
 
     run = RunFolder(args.run)
     run.start(args, parts, found.problems)
-    record = training_record(args, parts)
-    fit(
-        trainer,
-        chain,
-        run,
-        args,
-        validate=lambda size: validation_nme(reader, parts["validation"], args.batch_size, size),
-        keep_best=lambda epoch, nme, size: save_network(
-            run.best, network, replace(settings, input_size=size), record | {"epoch": epoch, "validation_nme": nme}
-        ),
-    )
-    finish(run, args, FACE, parts["test"], policy)
+    fit(trainer, chain, run, args, parts, lambda size: validation_nme(reader, parts["validation"], args, size))
+    finish(run, args, FACE, parts["test"])
 
 
 if __name__ == "__main__":

@@ -34,7 +34,9 @@ def photo_sizes(found: Found, progress: bool = False) -> np.ndarray:
         return width, height
 
     with ThreadPoolExecutor() as pool:
-        bar = tqdm(total=len(found.samples), desc="decoding", unit="photo", leave=False, disable=not progress)
+        bar = tqdm(
+            total=len(found.samples), desc="decoding", unit="photo", leave=False, disable=None if progress else True
+        )
         with bar:
             answers = [
                 (sample, answer, bar.update())

@@ -102,7 +102,9 @@ def find_samples(
         if progress:
             from tqdm import tqdm
 
-            pairs = tqdm(pairs, desc=f"reading {folder}", unit="photo", leave=False)
+            pairs = tqdm(
+                pairs, desc=f"reading {folder}", unit="photo", leave=False, disable=None
+            )  # silent where nobody watches
         for pair in pairs:
             try:
                 found.samples.append(_read_pair(pair, scheme, points, people))
@@ -308,7 +310,7 @@ def split_samples(samples: list[Sample], split_file: str | os.PathLike | None = 
     or a group's. Raises `InputError` if it misses a photo or names another part.
     """
     parts: dict[str, list[Sample]] = {part: [] for part in PARTS}
-    chosen = None if split_file is None else dict(_read_table(Path(split_file), ("name", "part")))
+    chosen = None if split_file is None else dict(read_split(split_file))
     for sample in samples:
         part = part_of(sample) if chosen is None else chosen.get(sample.name, chosen.get(sample.group))
         if part not in parts:
@@ -318,10 +320,19 @@ def split_samples(samples: list[Sample], split_file: str | os.PathLike | None = 
     return parts
 
 
+def split_rows(parts: dict[str, list[Sample]]) -> list[tuple[str, str]]:
+    """Name and part of every photo, in the order of `parts`."""
+    return [(sample.name, part) for part, samples in parts.items() for sample in samples]
+
+
 def write_split(path: str | os.PathLike, parts: dict[str, list[Sample]]) -> None:
-    """Write which photo went where as CSV: name, group, part. `--split` reads it back."""
+    """Write which photo went where as CSV (name, part). `--split` and `read_split` read it back."""
     with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
-        writer.writerow(["name", "group", "part"])
-        for part, samples in parts.items():
-            writer.writerows([sample.name, sample.group, part] for sample in samples)
+        writer.writerow(["name", "part"])
+        writer.writerows(split_rows(parts))
+
+
+def read_split(path: str | os.PathLike) -> list[tuple[str, str]]:
+    """The rows of a split file: names (of photos or groups) and parts. Raises `InputError` if it is none."""
+    return _read_table(Path(path), ("name", "part"))

@@ -51,6 +51,8 @@ class Scheme:
     - `crop_side`: side of the square of the `crop` protocol, in longer sides of the true points' box.
     - `train_sides`: range of that side in training, from a tight crop to a head somewhere in the picture.
     - `train_squeeze`: range of the horizontal squeeze in training (an ear seen from the front is narrow).
+    - `annotated_sides`: side of the square round the points, in longer sides of their box, outside of which nothing is
+      known: a photo may show a second ear that nobody annotated. None: the whole photo is known.
     """
 
     task: str
@@ -63,6 +65,7 @@ class Scheme:
     crop_side: float
     train_sides: tuple[float, float]
     train_squeeze: tuple[float, float]
+    annotated_sides: float | None
 
     def group_of(self, landmark: int) -> Group:
         """The group that landmark `landmark` (0-based) belongs to."""
@@ -106,6 +109,7 @@ FACE = Scheme(
     crop_side=1.6,
     train_sides=(1.15, 4.0),
     train_squeeze=(0.85, 1.0),
+    annotated_sides=None,
 )
 
 EAR = Scheme(
@@ -124,6 +128,7 @@ EAR = Scheme(
     crop_side=2.5,
     train_sides=(1.3, 8.0),
     train_squeeze=(0.25, 1.0),
+    annotated_sides=3.0,
 )
 
 SCHEMES = {scheme.task: scheme for scheme in (FACE, EAR)}

@@ -52,6 +52,16 @@ class StandardisedConv2D(layers.Conv2D):
         kernel = standardise(ops.cast(kernel, "float32")) * ops.cast(self.gain, "float32")
         return super().convolution_op(inputs, ops.cast(kernel, inputs.dtype))
 
+    def save_own_variables(self, store: dict) -> None:
+        """Kernel, bias and gain: Keras's convolution names the variables that it saves, and would leave the gain out."""
+        super().save_own_variables(store)
+        store["2"] = self.gain
+
+    def load_own_variables(self, store: dict) -> None:
+        """What `save_own_variables` stored."""
+        super().load_own_variables(store)
+        self.gain.assign(store["2"])
+
     def folded_weights(self) -> list[np.ndarray]:
         """Kernel and bias of the plain `Conv2D` that computes the same."""
         kernel, bias, gain = self.get_weights()

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import keras
 from keras import ops
 
-from data.schemes import Scheme
+from data.schemes import SCHEMES, Scheme
 from models.cpm import Settings, head_name
-from utils.heatmaps import annotated, decode_heatmaps, draw_heatmaps
+from utils.heatmaps import annotated, annotated_region, decode_heatmaps, draw_heatmaps
 from utils.losses import STAGE_LOSSES
 from utils.metrics import nme, normaliser_length
 from utils.tensors import Tensor
@@ -21,13 +21,16 @@ def stages_loss(
     """The loss of every stage of one task, summed over stages (Cao et al., CVPR 2017, equation 5): a scalar.
 
     `points` (batch, count, 2) are the scheme's points in input pixels, NaN where not annotated; the targets of the
-    task's landmarks are drawn here, once for all stages.
+    task's landmarks are drawn here, once for all stages. Where the scheme says that only the neighbourhood of the
+    points is known, the rest of the map weighs 0 (W(p) of equation 3).
     """
-    points = ops.take(points, ops.array(settings.heads[task]), axis=1)
+    chosen = ops.take(points, ops.array(settings.heads[task]), axis=1)
     maps = [outputs[head_name(stage, task)] for stage in range(1, settings.stages + 1)]
     height, width = ops.shape(maps[0])[1:3]
-    target = draw_heatmaps(points, height, width, settings.sigma)
-    weight = annotated(points)
+    target = draw_heatmaps(chosen, height, width, settings.sigma)
+    weight = annotated(chosen)
+    if SCHEMES[task].annotated_sides is not None:
+        weight = weight * annotated_region(points, height, width, SCHEMES[task].annotated_sides)
     return sum(stage_loss(target, heatmaps, weight) for heatmaps in maps)
 
 
@@ -44,6 +47,7 @@ class StageTrainer(keras.Model):
         self.network, self.settings, self.scheme = network, settings, scheme
         self.stage_loss = STAGE_LOSSES[stage_loss]
         self.nme_tracker = keras.metrics.Mean(name="nme")
+        self.built = True  # the network is, and nothing else is to be made: a checkpoint can be loaded at once
 
     def call(self, images: Tensor, training: bool | None = None) -> dict[str, Tensor]:
         """The network's outputs: a dict of heatmaps (batch, height, width, landmarks) by head name."""

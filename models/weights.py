@@ -65,8 +65,8 @@ def save_network(path: str | os.PathLike, network: keras.Model, settings: Settin
             archive.writestr(ENTRY, json.dumps(content, indent=1))
 
 
-def load_network(path: str | os.PathLike, policy: str = "float32") -> Loaded:
-    """The network in a file, built anew under the Keras dtype policy `policy`.
+def load_network(path: str | os.PathLike) -> Loaded:
+    """The network in a file, built anew under the current Keras dtype policy, whichever it was trained in.
 
     Raises `InputError` in one line for a missing, corrupt or foreign file.
     """
@@ -75,11 +75,11 @@ def load_network(path: str | os.PathLike, policy: str = "float32") -> Loaded:
         raise InputError(f"{path}: no such weights file")
     try:
         if zipfile.is_zipfile(path):
-            return _load_keras(path, policy)
+            return _load_keras(path)
         if h5py.is_hdf5(path):
             with h5py.File(path, "r") as file:
                 old = "model_weights" in file
-            return _load_predecessor(path, policy) if old else _load_bare(path, policy)
+            return _load_predecessor(path) if old else _load_bare(path)
     except (OSError, KeyError, ValueError, TypeError, zipfile.BadZipFile, EOFError) as problem:
         raise InputError(f"{path}: corrupt weights file, or not one of ours ({_first_line(problem)})") from problem
     raise InputError(f"{path}: not a weights file (.keras, .weights.h5 or the predecessor's .h5)")
@@ -183,26 +183,21 @@ def dtype_policy(policy: str) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
-def _build(settings: Settings, policy: str) -> keras.Model:
-    with dtype_policy(policy):
-        return build_network(settings)
-
-
 def _first_line(problem: Exception) -> str:
     text = str(problem).strip().splitlines()
     return text[0][:120] if text else type(problem).__name__
 
 
-def _load_keras(path: Path, policy: str) -> Loaded:
+def _load_keras(path: Path) -> Loaded:
     content = read_description(path)
     settings = Settings.from_json(content["settings"])
-    network = _build(settings, policy)
+    network = build_network(settings)
     with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(path) as archive:
         network.load_weights(archive.extract("model.weights.h5", folder))
     return Loaded(network, settings, content["record"], path)
 
 
-def _load_bare(path: Path, policy: str) -> Loaded:
+def _load_bare(path: Path) -> Loaded:
     """A `.weights.h5`: width, stages, heads and normalisation follow from the arrays' shapes."""
     with h5py.File(path, "r") as file:
         if "layers" not in file:
@@ -225,7 +220,7 @@ def _load_bare(path: Path, policy: str) -> Loaded:
     base = alike[0] if alike else replace(PRESETS["lite"], preset="custom", width=width, stages=stages)
     for stage_input in STAGE_INPUTS:
         settings = replace(base, heads=heads, norm=norm, stage_input=stage_input)
-        network = _build(settings, policy)
+        network = build_network(settings)
         try:
             network.load_weights(path)
         except ValueError:
@@ -234,7 +229,7 @@ def _load_bare(path: Path, policy: str) -> Loaded:
     raise InputError(f"{path}: its arrays fit no network of width {width:g} and {stages} stages")
 
 
-def _load_predecessor(path: Path, policy: str) -> Loaded:
+def _load_predecessor(path: Path) -> Loaded:
     """A Keras 2 file of the predecessor: `conv2d` ... `conv2d_43`, `feature_map`, `stage_1`, `s1` .., `s1_e` ..
 
     Its ear heads of the two-task network sit on the features of the stage before; `delayed_heads` keeps that.
@@ -267,7 +262,7 @@ def _load_predecessor(path: Path, policy: str) -> Loaded:
             decode_offset=OLD_DECODE_OFFSET,
             delayed_heads=delayed,
         )
-        network = _build(settings, policy)
+        network = build_network(settings)
         plain = iter(["conv2d", *(f"conv2d_{k}" for k in range(1, 200))])
         names = {f"trunk{b}_conv{k}": next(plain) for b, (_, n) in enumerate(TRUNK, start=1) for k in range(1, n + 1)}
         names |= {"feature_map": "feature_map", "stage1_features": "stage_1"}

@@ -55,7 +55,7 @@ def _noise(folder: Path, count: int = 64, size: int = 256) -> list[Sample]:
 def _measure(args, samples: list[Sample]) -> None:
     from utils.training import convolution_speed, make_optimizer, start_keras
 
-    policy = start_keras(args.precision, seed=0)
+    precision = start_keras(args.precision, seed=0)
     from models.cpm import build_network, count_flop, preset_settings
     from models.trainer import StageTrainer
 
@@ -65,21 +65,21 @@ def _measure(args, samples: list[Sample]) -> None:
     trainer.compile(optimizer=make_optimizer(1e-4, 100, 100), jit_compile=False)
     chain = TrainingChain(samples, FACE, settings.input_size, args.batch_size)
     flop = 3 * count_flop(settings)  # forward, gradient of the inputs, gradient of the kernels
-    dtype = {"mixed_bfloat16": "bfloat16", "mixed_float16": "float16"}.get(policy, "float32")
 
-    print(f"{args.preset}, {settings.input_size} px, batch {args.batch_size}, norm {args.norm}, {dtype}")
+    print(f"{args.preset}, {settings.input_size} px, batch {args.batch_size}, norm {args.norm}, {precision}")
     _report("chain alone", _speed(lambda batch: None, iter(chain.batches()), args))
     batch = next(iter(chain.batches()))
     trainer.train_on_batch(*batch)
     alone = _speed(lambda batch: trainer.train_on_batch(*batch), iter(lambda: batch, None), args)
     _report("step alone", alone)
     batches = iter(chain.batches())
-    trainer.train_on_batch(*next(batches))
+    for _ in range(1 + args.steps // 10):
+        trainer.train_on_batch(*next(batches))
     before = _memory()
     together = _speed(lambda batch: trainer.train_on_batch(*batch), batches, args)
     _report("both together", together, f"{100 * together / alone:.0f} % of the step alone")
     print(f"memory         grew by {_memory() - before:.0f} MB over the last {args.steps} steps")
-    own = convolution_speed(dtype)
+    own = convolution_speed(precision)
     print(
         f"arithmetic     {alone * flop / 1e9:.0f} GFLOP/s in the step, {own / 1e9:.0f} in one 7x7 convolution: "
         f"{100 * alone * flop / own:.0f} %"

@@ -128,7 +128,12 @@ def write_report(folder: str | os.PathLike, scores: Scores, title: str) -> None:
         writer.writerow(["name", "group", "nme_percent", "mean_confidence"])
         for sample, error, confidence in zip(scores.samples, scores.errors, scores.confidence, strict=True):
             writer.writerow([sample.name, sample.group, f"{100 * error:.4f}", f"{confidence.mean():.4f}"])
-    plot_ced(folder / "ced.png", {title: scores.errors}, scores.scheme.failure_at, f"{title}: {scores.line[:12]}")
+    plot_ced(
+        folder / "ced.png",
+        {title: scores.errors},
+        scores.scheme.failure_at,
+        f"{title}: NME {scores.summary['nme']:.2f} %",
+    )
     order = np.argsort(-scores.errors, kind="stable")
     save_picture(folder / "worst.png", draw_predictions(scores, order[:16]))
     random = np.random.default_rng(0).permutation(len(order))[:16]
@@ -189,13 +194,13 @@ def main() -> None:
 
     from utils.training import start_keras
 
-    policy = start_keras(args.precision)
+    start_keras(args.precision)
     from models.trainer import LandmarkReader
     from models.weights import check_task, load_network
 
     results: dict[str, Scores] = {}
     for weights in args.weights:
-        loaded = load_network(weights, policy)
+        loaded = load_network(weights)
         task = args.task or next(iter(loaded.settings.heads))
         check_task(loaded, task)
         scheme = SCHEMES[task]

@@ -15,11 +15,11 @@ from utils.errors import InputError
 def replacing(path: str | os.PathLike) -> Iterator[Path]:
     """Give a temporary path beside `path` to write to, and rename it to `path` if nothing went wrong.
 
-    The temporary name keeps the suffix, since many writers choose the format by it. Whatever the reason for a failure
+    The temporary name ends like `path`, since many writers choose the format by it. Whatever the reason for a failure
     (an error, a full disk, Ctrl-C), `path` is then as it was. Raises `InputError` where the folder cannot be written.
     """
     path = Path(path)
-    part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    part = path.with_name(f".part{os.getpid()}-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield part

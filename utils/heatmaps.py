@@ -52,6 +52,25 @@ def annotated(points: Tensor) -> Tensor:
     return ops.cast(known, "float32")[:, None, None, :]
 
 
+def annotated_region(points: Tensor, height: int, width: int, sides: float, stride: float = STRIDE) -> Tensor:
+    """Weight of each cell, (batch, height, width, 1) float32: 1 near the annotated points, 0 where nobody looked.
+
+    Near is within a square on the centre of the box of a photo's points (batch, landmarks, 2), input pixels, its side
+    `sides` times the box's longer one.
+    """
+    cells = to_cells(points, stride)
+    known = ops.isfinite(cells)
+    low = ops.min(ops.where(known, cells, 1e6), axis=1)
+    high = ops.max(ops.where(known, cells, -1e6), axis=1)
+    reach = sides / 2 * ops.max(high - low, axis=-1)
+
+    def near(axis: int, length: int):
+        distance = ops.abs(ops.arange(length, dtype="float32")[None] - (low + high)[:, axis, None] / 2)
+        return ops.cast(distance <= reach[:, None], "float32")
+
+    return near(1, height)[:, :, None, None] * near(0, width)[:, None, :, None]
+
+
 def decode_heatmaps(heatmaps: Tensor, stride: float = STRIDE, offset: float = 0.0) -> tuple[Tensor, Tensor]:
     """Points (batch, landmarks, 2) in input pixels and confidences (batch, landmarks), the peak values.
 

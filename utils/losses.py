@@ -64,23 +64,16 @@ def spatial_cross_entropy(target: Tensor, prediction: Tensor, weight: Tensor = 1
     Both maps are divided by `SOFTMAX_SCALE` and made a distribution over cells, landmark by landmark. 0 where the
     maps agree up to a constant. Unlike a squared error it pulls the right cell up and every other cell down from the
     first step, however empty the map. A landmark whose target is empty (outside the input) has no place to point to
-    and weighs 0. `weight` may only vary over batch and landmarks.
+    and weighs 0. Cells of weight 0 are left out of both distributions; a map weighs as much as its heaviest cell.
     """
-    target, prediction = _cell_logits(target), _cell_logits(prediction)
-    share = ops.softmax(target, axis=1)
-    divergence = ops.sum(share * (ops.log_softmax(target, axis=1) - ops.log_softmax(prediction, axis=1)), axis=1)
-    inside = ops.cast(ops.max(target, axis=1) * SOFTMAX_SCALE > 0.2, divergence.dtype)
-    return ops.mean(_per_map(weight) * inside * divergence)
-
-
-def _cell_logits(maps):
-    shape = ops.shape(maps)
-    return ops.reshape(maps, (-1, shape[1] * shape[2], shape[3])) / SOFTMAX_SCALE
-
-
-def _per_map(weight):
-    """A weight (batch, 1, 1, landmarks) as (batch, landmarks); a number stays one."""
-    return weight[:, 0, 0, :] if hasattr(weight, "shape") and len(weight.shape) == 4 else weight
+    weight = weight * ops.ones_like(target)
+    logits, answer = (maps / SOFTMAX_SCALE + ops.where(weight > 0, 0.0, -1e4) for maps in (target, prediction))
+    shape = ops.shape(target)
+    logits, answer = (ops.reshape(maps, (-1, shape[1] * shape[2], shape[3])) for maps in (logits, answer))
+    share = ops.softmax(logits, axis=1)
+    divergence = ops.sum(share * (ops.log_softmax(logits, axis=1) - ops.log_softmax(answer, axis=1)), axis=1)
+    inside = ops.cast(ops.max(target, axis=(1, 2)) > 0.2, divergence.dtype)
+    return ops.mean(ops.max(weight, axis=(1, 2)) * inside * divergence)
 
 
 def combined(target: Tensor, prediction: Tensor, weight: Tensor = 1.0) -> Tensor:

@@ -11,10 +11,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data.datasets import WHERE_TO_GET, Found, Sample, write_split
+from data.datasets import WHERE_TO_GET, Found, Sample, read_split, split_rows, write_split
 from data.pipeline import TrainingChain
 from data.schemes import Scheme, parse_landmarks
 from utils.errors import CommandLine, InputError, non_negative_float, non_negative_int, positive_float, positive_int
@@ -23,6 +24,9 @@ from utils.files import read_json, replacing, write_json
 
 if TYPE_CHECKING:
     import keras
+
+    from models.cpm import Settings
+    from models.trainer import LandmarkReader
 
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 # `auto` leaves float32 only for a precision that is clearly faster on this machine.
@@ -212,7 +216,7 @@ def quiet_stderr() -> Iterator[None]:
 
 
 def start_keras(precision: str = "float32", seed: int | None = None, deterministic: bool = False) -> str:
-    """Import Keras quietly, seed it, and set the dtype policy for `precision`; returns the policy's name."""
+    """Import Keras quietly, seed it, and set its dtype policy; returns the precision, with `auto` resolved."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with quiet_stderr():
         import keras
@@ -223,11 +227,11 @@ def start_keras(precision: str = "float32", seed: int | None = None, determinist
             tf.config.list_physical_devices()  # looks for CUDA now, while stderr is held back
             if deterministic:
                 tf.config.experimental.enable_op_determinism()
-        policy = POLICIES[_fastest_precision() if precision == "auto" else precision]
+        precision = _fastest_precision() if precision == "auto" else precision
     if seed is not None:
         keras.utils.set_random_seed(seed)
-    keras.config.set_dtype_policy(policy)
-    return policy
+    keras.config.set_dtype_policy(POLICIES[precision])
+    return precision
 
 
 def _fastest_precision() -> str:
@@ -285,13 +289,28 @@ def make_optimizer(learning_rate: float, epochs: int, steps: int) -> keras.Optim
     return keras.optimizers.Adam(schedule, clipnorm=1.0)
 
 
-def compile_trainer(trainer, args: argparse.Namespace, steps: int) -> None:
+def network_settings(args: argparse.Namespace, heads: dict[str, tuple[int, ...]]) -> Settings:
+    """The settings of the network that the flags describe, with these heads (task -> landmark indices)."""
+    from models.cpm import preset_settings
+
+    return preset_settings(
+        args.preset,
+        heads,
+        input_size=args.input_size,
+        norm=args.norm,
+        stage_input=args.stage_input,
+        sigma=args.sigma,
+        points=args.points,
+    )
+
+
+def compile_trainer(trainer: keras.Model, args: argparse.Namespace, steps: int) -> None:
     """Give a trainer its optimiser. On a CPU XLA is several times slower than TensorFlow's own convolutions."""
     jit = "auto" if _has_gpu() else False
     trainer.compile(optimizer=make_optimizer(args.learning_rate, args.epochs, steps), jit_compile=jit)
 
 
-def initialise(network, settings, init: str | None) -> None:
+def initialise(network: keras.Model, settings: Settings, init: str | None) -> None:
     """Follow `--init`: copy weights into a fresh network, and print what was copied."""
     from models.weights import start_from, start_from_imagenet
 
@@ -317,16 +336,22 @@ class RunFolder:
         self.state = {"epoch": 0, "best_nme": None, "best_epoch": 0, "minutes": 0.0, "history": [], "checkpoint": None}
 
     def start(self, args: argparse.Namespace, parts: dict[str, list[Sample]], problems: list[str]) -> None:
-        """Write the settings, the split and the list of photos that were left out. A resumed run has them already."""
-        if args.resume:
-            return
+        """Write the settings, the split and the list of photos that were left out.
+
+        A resumed run has its settings; raises `InputError` if its photos are no longer those that it was started with.
+        """
+        if not args.resume:
+            write_json(self.path / "settings.json", {"flags": flags_of(args)})
+        elif (self.path / "split.csv").exists() and read_split(self.path / "split.csv") != split_rows(parts):
+            raise InputError(f"--resume: the photos below {', '.join(args.data)} have changed since {self.path} began")
+        for left_over in self.path.glob(".part*"):  # of a run that was killed while it wrote
+            left_over.unlink()
         write_split(self.path / "split.csv", parts)
         if problems:
             with replacing(self.path / "left_out.txt") as part:
                 part.write_text("\n".join(problems) + "\n", encoding="utf-8")
-        write_json(self.path / "settings.json", {"flags": flags_of(args)})
 
-    def resume(self, trainer) -> int:
+    def resume(self, trainer: keras.Model) -> int:
         """Load weights, optimiser and history of the last whole epoch; returns how many epochs are done."""
         if not (self.path / "state.json").exists():
             return 0  # stopped within its first epoch
@@ -340,15 +365,14 @@ class RunFolder:
             raise InputError(f"{checkpoint}: missing or corrupt; this run cannot be resumed") from problem
         return self.state["epoch"]
 
-    def save_epoch(self, trainer, row: dict) -> None:
+    def save_epoch(self, trainer: keras.Model, row: dict) -> None:
         """Write the checkpoint, the curves and, last of all, `state.json`; then drop the checkpoint before."""
         from utils.drawing import plot_history
 
         name = f"checkpoint-{row['epoch']:04d}.weights.h5"
         before = self.state["checkpoint"]
-        with tempfile.TemporaryDirectory(dir=self.path, prefix=".part") as folder:
-            trainer.save_weights(Path(folder) / name)
-            os.replace(Path(folder) / name, self.path / name)
+        with replacing(self.path / name) as part:
+            trainer.save_weights(part)
         self.state |= {"epoch": row["epoch"], "minutes": row["minutes"], "checkpoint": name}
         self.state["history"].append(row)
         with replacing(self.path / "history.csv") as part, open(part, "w", newline="", encoding="utf-8") as stream:
@@ -365,16 +389,22 @@ class RunFolder:
 
 
 def announce(
-    args: argparse.Namespace, found: Found, parts: dict[str, list[Sample]], chain, network, settings, policy: str
+    args: argparse.Namespace,
+    found: Found,
+    parts: dict[str, list[Sample]],
+    chain: TrainingChain,
+    network: keras.Model,
+    settings: Settings,
 ) -> None:
     """Print what is about to be trained, on what, and how much of it."""
     for problem in found.problems:
         print(f"left out: {problem}")
     counts = ", ".join(f"{len(samples)} {part}" for part, samples in parts.items())
+    landmarks = " and ".join(f"{len(head)} {task} landmarks" for task, head in settings.heads.items())
     print(f"photos:   {counts} (from {', '.join(args.data)})")
     print(
         f"network:  {settings.preset}, {network.count_params():,} parameters, {settings.input_size} px, "
-        f"{settings.stages} stages, heads { ({task: len(heads) for task, heads in settings.heads.items()}) }, {policy}"
+        f"{settings.stages} stages, {landmarks}, {args.precision}"
     )
     print(f"training: {args.epochs} epochs of {chain.steps} steps of {chain.batch_size}, run folder {args.run}")
     if not parts["validation"]:
@@ -382,24 +412,31 @@ def announce(
 
 
 def fit(
-    trainer,
+    trainer: keras.Model,
     chain: TrainingChain,
     run: RunFolder,
     args: argparse.Namespace,
+    parts: dict[str, list[Sample]],
     validate: Callable[[int], float],
-    keep_best: Callable[[int, float, int], None],
 ) -> None:
     """Train to `args.epochs` with one progress bar; every epoch validate, keep the best and checkpoint.
 
-    The first `args.coarse_epochs` run at the coarse input size. `validate(size)` returns the validation NME in per cent
-    at an input size (NaN without validation photos: then the last epoch counts as the best); `keep_best(epoch, nme,
-    size)` writes the network. Raises `InputError` if a photo cannot be read or the loss is
+    `trainer` is a Keras model with the `network` to keep and its `settings`. The first `args.coarse_epochs` run at the
+    coarse input size. `validate(size)` returns the validation NME in per cent at an input size (NaN without validation
+    photos: then the last epoch counts as the best). Raises `InputError` if a photo cannot be read or the loss is
     no longer a number.
     """
     import keras
     from tqdm import tqdm
 
+    from models.weights import save_network
     from utils.callbacks import EpochLoop
+
+    record = training_record(args, parts)
+
+    def keep_best(epoch: int, nme: float, size: int) -> None:
+        score = {"epoch": epoch, "validation_nme": None if math.isnan(nme) else nme}
+        save_network(run.best, trainer.network, replace(trainer.settings, input_size=size), record | score)
 
     first = run.resume(trainer) if args.resume else 0
     if first >= args.epochs:
@@ -412,7 +449,10 @@ def fit(
         callbacks.append(keras.callbacks.TensorBoard(run.path / "tensorboard", write_graph=False))
     fine_size = chain.size
     try:
-        for size, last in ((args.coarse_size or fine_size // 2, args.coarse_epochs), (fine_size, args.epochs)):
+        for size, last in (
+            (args.coarse_size or max(32, fine_size // 16 * 8), args.coarse_epochs),
+            (fine_size, args.epochs),
+        ):
             chain.size = size
             if first < last:
                 trainer.fit(
@@ -438,9 +478,9 @@ def fit(
         bar.close()
 
 
-def validation_nme(reader, samples: list[Sample], batch_size: int, size: int) -> float:
+def validation_nme(reader: LandmarkReader, samples: list[Sample], args: argparse.Namespace, size: int) -> float:
     """NME in per cent on validation photos at an input size, in pixels of the originals; NaN if there are none."""
-    return score_samples(reader, samples, batch_size, size).summary["nme"] if samples else math.nan
+    return score_samples(reader, samples, args.batch_size, size).summary["nme"] if samples else math.nan
 
 
 def training_record(args: argparse.Namespace, parts: dict[str, list[Sample]]) -> dict:
@@ -452,12 +492,12 @@ def training_record(args: argparse.Namespace, parts: dict[str, list[Sample]]) ->
     return {"flags": flags_of(args), **photos}
 
 
-def finish(run: RunFolder, args: argparse.Namespace, scheme: Scheme, test: list[Sample], policy: str) -> None:
+def finish(run: RunFolder, args: argparse.Namespace, scheme: Scheme, test: list[Sample]) -> None:
     """Score the best network once on the test photos, draw its predictions, and write it to `--out`."""
     from models.trainer import LandmarkReader
     from models.weights import load_network, save_network
 
-    best = load_network(run.best, policy)
+    best = load_network(run.best)
     record = best.record | {"minutes": run.state["minutes"]}
     nme = run.state["best_nme"]
     print(f"best:     epoch {run.state['best_epoch']}" + ("" if nme is None else f", validation NME {nme:.2f} %"))

@@ -61,10 +61,9 @@ class TestExample:
         for image, points in others:
             assert (image != first[0]).any() and (points != first[1]).any()
 
-    def test_example_gives_the_chosen_landmarks_in_the_order_given(self, samples):
-        _, points = chain_of(samples).example(0, 0)
-        _, chosen = chain_of(samples, landmarks=[45, 36, 8]).example(0, 0)
-        np.testing.assert_array_equal(chosen, points[[45, 36, 8]])
+    def test_no_photos_are_refused_before_an_endless_loop_over_nothing(self):
+        with input_error("no training photos"):
+            chain_of([])
 
     def test_strength_0_is_the_view_that_scores_use(self, samples):
         image, points = chain_of(samples, strength=0.0).example(5, 2)

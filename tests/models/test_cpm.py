@@ -113,6 +113,16 @@ def test_a_folded_network_unfolds_to_the_same_answers():
         assert np.abs(maps - again(photos())[name]).max() < 1e-4
 
 
+def test_a_checkpoint_of_an_unfolded_network_holds_its_gains(tmp_path):
+    network, again = build_network(tiny(norm="weight")), build_network(tiny(norm="weight"))
+    layer = network.get_layer("stage2_conv3")
+    layer.gain.assign(3 * layer.gain)
+    network.save_weights(tmp_path / "x.weights.h5")
+    again.load_weights(tmp_path / "x.weights.h5")
+    for name, maps in network(photos()).items():
+        assert np.array_equal(maps, again(photos())[name])
+
+
 def test_heads_answer_in_float32_under_every_precision():
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:

@@ -14,6 +14,7 @@ from models.weights import (
     VGG_MEAN_BGR,
     check_task,
     copy_vgg,
+    dtype_policy,
     load_network,
     read_description,
     save_network,
@@ -55,11 +56,8 @@ def test_what_is_saved_loads_without_being_told_anything(tmp_path, norm):
 
 
 def test_plain_keras_reads_our_file_as_float32_wherever_it_was_trained(tmp_path):
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
+    with dtype_policy("mixed_bfloat16"):
         network, settings = fresh(norm="weight")
-    finally:
-        keras.config.set_dtype_policy("float32")
     save_network(tmp_path / "face.keras", network, settings, {})
     plain = keras.saving.load_model(tmp_path / "face.keras")
     assert plain(photos())["stage2_face"].shape == (2, 8, 8, 68)
@@ -69,9 +67,9 @@ def test_plain_keras_reads_our_file_as_float32_wherever_it_was_trained(tmp_path)
 def test_the_machine_that_loads_chooses_the_precision(tmp_path):
     network, settings = fresh()
     save_network(tmp_path / "face.keras", network, settings, {})
-    loaded = load_network(tmp_path / "face.keras", "mixed_bfloat16")
-    assert loaded.network.get_layer("stage2_conv1").compute_dtype == "bfloat16"
-    assert keras.config.dtype_policy().name == "float32"  # the caller's own policy is left alone
+    with dtype_policy("mixed_bfloat16"):
+        assert load_network(tmp_path / "face.keras").network.get_layer("stage2_conv1").compute_dtype == "bfloat16"
+    assert load_network(tmp_path / "face.keras").network.get_layer("stage2_conv1").compute_dtype == "float32"
 
 
 @pytest.mark.parametrize(

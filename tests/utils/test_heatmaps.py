@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.weights import OLD_DECODE_OFFSET
-from utils.heatmaps import annotated, decode_to_numpy, draw_heatmaps, to_cells, to_pixels
+from utils.heatmaps import annotated, annotated_region, decode_to_numpy, draw_heatmaps, to_cells, to_pixels
 
 
 def draw(points, height=12, width=12, sigma=1.15):
@@ -36,6 +36,15 @@ def test_only_landmarks_that_are_not_numbers_weigh_nothing():
     weight = np.asarray(annotated(np.float32([[[-60, 20], [np.nan, 20], [3, np.nan]]])))
     assert weight.shape == (1, 1, 1, 3)
     assert weight.ravel().tolist() == [1, 0, 0]
+
+
+def test_nothing_is_known_beyond_three_sides_round_the_annotated_box():
+    points = np.float32([[[52, 44], [68, 52], [np.nan, 0]]])  # box 16 x 8 px round (60, 48): reach 24 px, 3 cells
+    region = np.asarray(annotated_region(points, 16, 16, 3.0))[0, ..., 0]
+    # Cell centres lie at 3.5, 11.5 ...: x from 36 to 84 holds cells 5 to 10, y from 24 to 72 cells 3 to 8.
+    expected = np.zeros((16, 16))
+    expected[3:9, 5:11] = 1
+    assert np.array_equal(region, expected)
 
 
 @settings(max_examples=30, deadline=None)

@@ -57,6 +57,14 @@ def test_every_loss_is_a_scalar_smallest_at_equality_and_skips_what_is_not_annot
 
 
 @pytest.mark.parametrize("loss", [squared_error, peak_weighted_error, adaptive_wing, spatial_cross_entropy, combined])
+def test_what_is_predicted_where_nobody_looked_costs_nothing(loss):
+    region = np.float32([[1, 1], [1, 0]]).reshape(1, 2, 2, 1)
+    second_ear = TARGET + 5 * (1 - region)
+    assert float(loss(TARGET, second_ear, region)) == pytest.approx(0, abs=1e-4)
+    assert float(loss(TARGET, second_ear)) > 1e-3
+
+
+@pytest.mark.parametrize("loss", [squared_error, peak_weighted_error, adaptive_wing, spatial_cross_entropy, combined])
 def test_every_loss_is_a_mean_so_a_doubled_batch_changes_nothing(loss):
     double = [np.concatenate([maps, maps]) for maps in (TARGET, PREDICTION)]
     assert float(loss(*double)) == pytest.approx(float(loss(TARGET, PREDICTION)), rel=1e-5)
