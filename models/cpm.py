@@ -53,7 +53,7 @@ class StandardisedConv2D(layers.Conv2D):
         return super().convolution_op(inputs, ops.cast(kernel, inputs.dtype))
 
     def save_own_variables(self, store: dict) -> None:
-        """Kernel, bias and gain: Keras's convolution names the variables that it saves, and would leave the gain out."""
+        """Kernel, bias and gain; Keras's own convolution would leave the gain out."""
         super().save_own_variables(store)
         store["2"] = self.gain
 

@@ -47,7 +47,7 @@ def draw_landmarks(
     if not place:
         return picture
     box = np.ptp(np.array(list(place.values())), axis=0).max()
-    radius = max(1, round(box / 130))
+    radius = max(1, round(box / (200 if numbers else 130)))
     shift = 4  # OpenCV draws with fixed-point coordinates: 4 bits below the pixel
 
     def fixed(point: np.ndarray) -> tuple[int, int]:
