@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import warnings
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -193,8 +194,15 @@ def _load_keras(path: Path) -> Loaded:
     settings = Settings.from_json(content["settings"])
     network = build_network(settings)
     with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(path) as archive:
-        network.load_weights(archive.extract("model.weights.h5", folder))
+        _load_arrays(network, archive.extract("model.weights.h5", folder))
     return Loaded(network, settings, content["record"], path)
+
+
+def _load_arrays(network: keras.Model, path: str | os.PathLike) -> None:
+    """Load a `.weights.h5`. Raises ValueError if it does not fit; Keras's page of warnings adds nothing to that."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        network.load_weights(path)
 
 
 def _load_bare(path: Path) -> Loaded:
@@ -222,7 +230,7 @@ def _load_bare(path: Path) -> Loaded:
         settings = replace(base, heads=heads, norm=norm, stage_input=stage_input)
         network = build_network(settings)
         try:
-            network.load_weights(path)
+            _load_arrays(network, path)
         except ValueError:
             continue
         return Loaded(network, settings, {}, path)

@@ -59,7 +59,7 @@ def annotated_region(points: Tensor, height: int, width: int, sides: float, stri
     `sides` times the box's longer one.
     """
     cells = to_cells(points, stride)
-    known = ops.isfinite(cells)
+    known = ops.all(ops.isfinite(cells), axis=-1, keepdims=True)
     low = ops.min(ops.where(known, cells, 1e6), axis=1)
     high = ops.max(ops.where(known, cells, -1e6), axis=1)
     reach = sides / 2 * ops.max(high - low, axis=-1)
