@@ -16,7 +16,7 @@ quickstart: $(VENV)/.runtime
 	$(BIN)/python -m data.check $(QUICK)/data --out $(QUICK)/check
 	$(BIN)/python train_face.py --data $(QUICK)/data --preset tiny --epochs 40 \
 	    --run $(QUICK)/face --out $(QUICK)/weights/face.keras
-	$(BIN)/python train_ear.py --data $(QUICK)/data --preset tiny --epochs 40 \
+	$(BIN)/python train_ear.py --data $(QUICK)/data --preset tiny --epochs 60 --batch-size 8 \
 	    --run $(QUICK)/ear --out $(QUICK)/weights/ear.keras
 	@echo
 	@echo "Done. Look at $(QUICK)/check/*.png (data), $(QUICK)/face/random.png and $(QUICK)/ear/random.png (predictions),"

@@ -16,18 +16,21 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from data.augment import decode_photo
 from data.formats import read_300w_lp, read_pts
-from data.schemes import FACE, Scheme
+from data.schemes import EAR, FACE, Scheme
 from utils.errors import InputError
 from utils.files import replacing
 
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
 FACE_FOLDERS = ("AFW", "HELEN", "IBUG", "LFPW")
+FARTHEST = 1e6  # pixels: no camera makes such a photo, and OpenCV cannot warp to it
 PARTS = ("train", "validation", "test")
 
 WHERE_TO_GET = {
@@ -110,12 +113,33 @@ def find_samples(
                 found.samples.append(_read_pair(pair, scheme, points, people))
             except InputError as problem:
                 found.problems.append(str(problem))
+    if skip_bad:
+        _leave_out_undecodable(found)
     if found.problems and not skip_bad:
         rest = f" (and {len(found.problems) - 1} more)" if len(found.problems) > 1 else ""
         raise InputError(f"{found.problems[0]}{rest}; mend it, or leave such photos out with --skip-bad")
     if not found.samples:
         raise InputError(f"no usable photo: all {len(found.problems)} were left out, the first: {found.problems[0]}")
     return found
+
+
+def _leave_out_undecodable(found: Found) -> None:
+    """Decode every photo and move those that cannot be from `found.samples` to `found.problems`.
+
+    Only decoding finds a picture that is whole at both ends and corrupt between.
+    """
+
+    def problem_of(sample: Sample) -> str | None:
+        try:
+            decode_photo(sample.image)
+        except InputError as problem:
+            return str(problem)
+        return None
+
+    with ThreadPoolExecutor() as pool:
+        problems = list(pool.map(problem_of, found.samples))
+    found.problems += [problem for problem in problems if problem]
+    found.samples = [sample for sample, problem in zip(found.samples, problems, strict=True) if not problem]
 
 
 def _read_pair(pair: _Pair, scheme: Scheme, points: str, people: dict[str, str]) -> Sample:
@@ -129,7 +153,22 @@ def _read_pair(pair: _Pair, scheme: Scheme, points: str, people: dict[str, str])
         landmarks = read_pts(pair.landmarks, scheme.count)
     else:
         landmarks = read_300w_lp(pair.landmarks, scheme.count, points)
-    return Sample(pair.name, pair.image, landmarks, people.get(pair.image.stem, _photo_of(pair.image.stem)), pair.part)
+    _check_shape(landmarks, scheme, pair.landmarks)
+    stem = pair.image.stem
+    person = people.get(str(PurePosixPath(pair.name).with_name(stem)), people.get(stem, ""))
+    return Sample(pair.name, pair.image, landmarks, person or _photo_of(stem), pair.part)
+
+
+def _check_shape(points: np.ndarray, scheme: Scheme, source: Path) -> None:
+    """Raise an `InputError` for points that are numbers but no face or ear: they would make scores infinite."""
+    if np.abs(points).max() > FARTHEST:
+        raise InputError(f"{source}: a coordinate of {np.abs(points).max():.3g} is no pixel of a photo")
+    if np.ptp(points, axis=0).max() == 0:
+        raise InputError(f"{source}: all points lie on one spot: not annotated")
+    if isinstance(scheme.normaliser, tuple):
+        one, other = scheme.normaliser
+        if np.array_equal(points[one], points[other]):
+            raise InputError(f"{source}: points {one} and {other} coincide, and errors are measured by their distance")
 
 
 def _pairs(root: Path, scheme: Scheme) -> list[_Pair]:
@@ -138,10 +177,18 @@ def _pairs(root: Path, scheme: Scheme) -> list[_Pair]:
         raise InputError(f"{root}: no such folder; {WHERE_TO_GET[scheme.task]}")
     pairs = _face_layouts(root) if scheme is FACE else _ear_layouts(root)
     if not any(pair.landmarks for pair in pairs):
+        _refuse_nested(root, "CollectionA" if scheme is EAR else "AFW")
         pairs = _match(root, root, (".pts", "_pts.mat", ".mat") if scheme is FACE else (".pts",), recursive=True)
     if not any(pair.landmarks for pair in pairs):
         raise InputError(f"{root}: no {scheme.task} photos with points in it; {WHERE_TO_GET[scheme.task]}")
     return sorted(pairs, key=lambda pair: pair.name)
+
+
+def _refuse_nested(root: Path, name: str) -> None:
+    """A known layout one folder deeper would be read as loose photos, and lose its given split: name it instead."""
+    for folder in sorted(root.glob(f"*/{name}")):
+        if folder.is_dir():
+            raise InputError(f"{root}: holds {folder}; give the folder that holds {name}/: --data {folder.parent}")
 
 
 def _face_layouts(root: Path) -> list[_Pair]:
@@ -270,18 +317,22 @@ def _photo_of(stem: str) -> str:
 
 
 def _read_identities(root: Path) -> dict[str, str]:
-    """Photo stem -> person, from `identities.csv` (columns name, identity) if the dataset has one."""
+    """Photo -> person, from `identities.csv` (columns name, identity) if the dataset has one.
+
+    A name is a photo's stem or its path below the dataset, with or without the suffix.
+    """
     path = root / "identities.csv"
     if not path.is_file():
         return {}
-    return {Path(name).stem: person for name, person in _read_table(path, ("name", "identity")) if person}
+    endings = re.compile("|".join(re.escape(suffix) + "$" for suffix in PHOTO_SUFFIXES), re.IGNORECASE)
+    return {endings.sub("", name): person for name, person in _read_table(path, ("name", "identity")) if person}
 
 
 def _read_table(path: Path, columns: tuple[str, str]) -> list[tuple[str, str]]:
     try:
         with open(path, newline="", encoding="utf-8-sig") as stream:
             rows = [(row[columns[0]], row[columns[1]]) for row in csv.DictReader(stream)]
-    except (OSError, UnicodeDecodeError, csv.Error, KeyError) as problem:
+    except (OSError, UnicodeDecodeError, csv.Error, KeyError, TypeError) as problem:
         raise InputError(f"{path}: not a readable CSV file with the columns {', '.join(columns)}") from problem
     for first, second in rows:
         if second is None:

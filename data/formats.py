@@ -44,7 +44,7 @@ def read_pts(path: str | os.PathLike, count: int) -> np.ndarray:
         text = Path(path).read_text(encoding="utf-8", errors="replace")
     except OSError as problem:
         raise InputError(f"{path}: cannot be read: {problem.strerror}") from problem
-    match = re.search(r"n_points\s*:\s*(\d+)\s*\{(.*?)\}", text, re.DOTALL)
+    match = re.search(r"n_points\s*:\s*(\d{1,6})\s*\{(.*?)\}", text, re.DOTALL)
     if not match:
         raise InputError(f"{path}: not a .pts file (no 'n_points: N' followed by {{ ... }})")
     try:

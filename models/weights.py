@@ -27,7 +27,17 @@ import keras
 import numpy as np
 
 from data.schemes import SCHEMES
-from models.cpm import NORMS, PRESETS, STAGE_INPUTS, TRUNK, Settings, build_network, copy_layers, fold_network
+from models.cpm import (
+    NORMS,
+    PRESETS,
+    STAGE_INPUTS,
+    TRUNK,
+    Settings,
+    StandardisedConv2D,
+    build_network,
+    copy_layers,
+    fold_network,
+)
 from utils.errors import InputError
 from utils.files import replacing
 
@@ -81,7 +91,7 @@ def load_network(path: str | os.PathLike) -> Loaded:
             with h5py.File(path, "r") as file:
                 old = "model_weights" in file
             return _load_predecessor(path) if old else _load_bare(path)
-    except (OSError, KeyError, ValueError, TypeError, zipfile.BadZipFile, EOFError) as problem:
+    except (OSError, KeyError, ValueError, TypeError, AttributeError, zipfile.BadZipFile, EOFError) as problem:
         raise InputError(f"{path}: corrupt weights file, or not one of ours ({_first_line(problem)})") from problem
     raise InputError(f"{path}: not a weights file (.keras, .weights.h5 or the predecessor's .h5)")
 
@@ -95,8 +105,8 @@ def read_description(path: str | os.PathLike) -> dict:
         raise InputError(f"{path}: a .keras file, but not one of ours (no {ENTRY} in it)") from problem
     except (OSError, zipfile.BadZipFile, EOFError, ValueError) as problem:
         raise InputError(f"{path}: corrupt weights file ({_first_line(problem)})") from problem
-    if content.get("format") != FORMAT:
-        raise InputError(f"{path}: weights format {content.get('format')}, this version reads {FORMAT}; update it")
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise InputError(f"{path}: its weights format is not {FORMAT}, the one that this version reads; update it")
     return content
 
 
@@ -111,7 +121,7 @@ def start_from(network: keras.Model, settings: Settings, path: str | os.PathLike
     """Copy into `network` what fits of the weights in `path`; returns what was copied, in words.
 
     Everything, if the heads are the same; trunk and `feature_map` alone, if they differ. Raises `InputError` if not
-    even the trunk fits.
+    even the trunk fits, or if it was trained without standardised kernels and `network` has them.
     """
     source = load_network(path)
     ours, theirs = _layer_shapes(network), _layer_shapes(source.network)
@@ -121,10 +131,22 @@ def start_from(network: keras.Model, settings: Settings, path: str | os.PathLike
             f"--init {path}: its trunk does not fit (preset {source.settings.preset}, width {source.settings.width:g}, "
             f"norm {source.settings.norm}; wanted {settings.preset}, {settings.width:g}, {settings.norm})"
         )
+    if settings.norm == "weight" and not all(_has_zero_mean(source.network.get_layer(name)) for name in trunk):
+        raise InputError(
+            f"--init {path}: was trained without standardised kernels, which cannot hold it; add --norm none"
+        )
     heads = [(each.heads, each.delayed_heads, each.stage_input) for each in (source.settings, settings)]
     whole = heads[0] == heads[1] and ours == theirs
     copy_layers(source.network, network, list(ours if whole else trunk))
     return "all weights" if whole else "the trunk's weights (heads or stages differ)"
+
+
+def _has_zero_mean(layer: keras.layers.Layer) -> bool:
+    """Whether every kernel of a convolution has zero mean, as standardised and folded ones do."""
+    if isinstance(layer, StandardisedConv2D) or not isinstance(layer, keras.layers.Conv2D):
+        return True
+    kernel = layer.get_weights()[0]
+    return bool(np.abs(kernel.mean(axis=(0, 1, 2))).max() < 1e-3 * kernel.std())
 
 
 def _layer_shapes(network: keras.Model) -> dict[str, list[tuple[int, ...]]]:
@@ -208,11 +230,13 @@ def _load_arrays(network: keras.Model, path: str | os.PathLike) -> None:
 def _load_bare(path: Path) -> Loaded:
     """A `.weights.h5`: width, stages, heads and normalisation follow from the arrays' shapes."""
     with h5py.File(path, "r") as file:
-        if "layers" not in file:
-            raise InputError(f"{path}: an HDF5 file, but no weights of ours")
-        names = list(file["layers"])
-        kernels = [tuple(file[f"layers/{name}/vars/0"].shape) for name in names if name.startswith("conv2d")]
-    width = next(shape[3] for shape in kernels if shape[2] == 3) / 64
+        names = list(file.get("layers", ()))
+        convolutions = [name for name in names if "conv2d" in name and f"layers/{name}/vars/0" in file]
+        kernels = [tuple(file[f"layers/{name}/vars/0"].shape) for name in convolutions]
+    first = [shape[3] for shape in kernels if shape[:3] == (3, 3, 3)]
+    if not first:
+        raise InputError(f"{path}: an HDF5 file, but no weights of a network of ours (or a checkpoint: use best.keras)")
+    width = first[0] / 64
     stages = 1 + sum(shape[0] == 7 for shape in kernels) // 5
     outputs = [shape[3] for shape in kernels if shape[0] == 1]
     features = {round(512 * width), round(128 * width)}
@@ -224,6 +248,7 @@ def _load_bare(path: Path) -> Loaded:
     if not heads:
         raise InputError(f"{path}: no heads of {' or '.join(str(s.count) for s in SCHEMES.values())} landmarks in it")
     norm = next((kind for kind in NORMS if any(f"{kind}_normalization" in name for name in names)), "none")
+    norm = "weight" if any(name.startswith("standardised_conv2d") for name in names) else norm
     alike = [row for row in PRESETS.values() if (row.width, row.stages) == (width, stages)]
     base = alike[0] if alike else replace(PRESETS["lite"], preset="custom", width=width, stages=stages)
     for stage_input in STAGE_INPUTS:

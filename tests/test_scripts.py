@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from data.formats import write_pts
+from models.weights import read_description
 from tests.pictures import write_ears, write_faces
 
 ROOT = Path(__file__).parent.parent
@@ -100,9 +101,10 @@ def test_evaluating_the_weights_again_gives_the_score_of_the_run(trained, photos
 
 def test_several_weights_give_one_line_each(trained, photos, tmp_path):
     folder, _, _ = trained
-    copy = tmp_path / "copy.keras"
+    copy = tmp_path / "face.keras"
     copy.write_bytes((folder / "face.keras").read_bytes())
     done = run("utils.evaluate", folder / "face.keras", copy, photos, "--out", tmp_path / "out")
+    assert len(list((tmp_path / "out").glob("*/photos.csv"))) == 2
     first, second = (line for line in done.stdout.splitlines() if scores_in(line))
     assert scores_in(first) == scores_in(second)
     assert len(json.loads((tmp_path / "out/scores.json").read_text())) == 2
@@ -186,6 +188,8 @@ def test_weights_of_the_other_task_give_the_trunk_and_are_refused_for_scoring(tr
     done = run("train_ear.py", *flags, "--init", folder / "face.keras")
     assert done.returncode == 0, done.stderr
     assert "trunk" in done.stdout
+    seen = [set(read_description(path)["record"]["training_photos"]) for path in (folder / "face.keras", flags[-1])]
+    assert seen[0] < seen[1]  # what starts from a network has seen its photos too
     scored = run("utils.evaluate", folder / "face.keras", photos, "--task", "ear", "--out", tmp_path / "scores")
     assert scored.returncode == 2
     assert "ear weights" in scored.stderr
@@ -277,6 +281,8 @@ def test_a_bad_photo_stops_training_with_one_line_and_nothing_written(tmp_path, 
         (["--landmarks", "60-70"], "--landmarks"),
         (["--landmarks", "a"], "--landmarks"),
         (["--out", "face.h5"], "--out"),
+        (["--out", "weights/.keras"], "--out"),
+        (["--seed", "4294967296"], "--seed"),
         (["--run", "README.md/run"], "--run"),
         (["--run", "tests"], "--resume"),
         (["--out", "README.md/face.keras"], "--out"),

@@ -24,18 +24,21 @@ class CommandLine(argparse.ArgumentParser):
 
 
 def run_main(main: Callable[[], int | None]) -> None:
-    """Run a script's ``main`` and exit with its status: 2 and one line for an `InputError`, 130 for Ctrl-C."""
+    """Run a script's ``main`` and exit with its status: 2 and one line for bad input or files, 130 for Ctrl-C."""
     try:
         status = main()
     except InputError as problem:
         print(f"error: {problem}", file=sys.stderr)
         status = 2
+    except OSError as problem:
+        if isinstance(problem, BrokenPipeError):  # the reader of our output (head, less) has gone
+            sys.stderr.close()
+            sys.exit(1)
+        print(f"error: {problem.filename or 'a file'}: {problem.strerror or problem}", file=sys.stderr)
+        status = 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         status = 130
-    except BrokenPipeError:  # the reader of our output (head, less) has gone
-        sys.stderr.close()
-        status = 1
     sys.exit(status or 0)
 
 

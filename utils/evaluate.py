@@ -189,6 +189,8 @@ def main() -> None:
     for weights in args.weights:
         if not Path(weights).is_file():
             raise InputError(f"{weights}: no such weights file")
+    if args.input_size is not None and (args.input_size % 8 or args.input_size < 32):
+        raise InputError(f"--input-size {args.input_size}: must be a multiple of 8 of at least 32")
     if not Path(args.data).is_dir():
         raise InputError(f"{args.data}: no such dataset folder")
 
@@ -219,7 +221,10 @@ def main() -> None:
         )
         results[weights] = scores
         print(f"{weights}  {task}  {scores.line}")
-        write_report(Path(args.out) / Path(weights).stem, scores, Path(weights).stem)
+        name = Path(weights).stem
+        if [Path(other).stem for other in args.weights].count(name) > 1:
+            name = f"{len(results)}_{name}"
+        write_report(Path(args.out) / name, scores, name)
     limit = max(scores.scheme.failure_at for scores in results.values())
     plot_ced(Path(args.out) / "ced.png", {name: s.errors for name, s in results.items()}, limit, str(args.data))
     write_json(Path(args.out) / "scores.json", {name: scores.summary for name, scores in results.items()})

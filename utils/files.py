@@ -23,6 +23,8 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield part
+        with open(part, "rb") as written:
+            os.fsync(written.fileno())  # a power cut must not leave the new name on an empty file
         os.replace(part, path)
     except OSError as problem:
         raise InputError(f"{path}: cannot be written: {problem.strerror or problem}") from problem

@@ -1,4 +1,4 @@
-"""What the training scripts share: flags, run folder, precision, the loop's callbacks."""
+"""What the training scripts share: flags, start-up, optimiser, run folder and the training loop."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import os
 import sys
 import tempfile
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -153,7 +154,7 @@ def parse_flags(
     for folder in args.data:
         if not Path(folder).is_dir():
             raise InputError(f"--data {folder}: no such folder; {WHERE_TO_GET[scheme.task]}")
-    if not args.out.endswith(".keras"):
+    if Path(args.out).suffix != ".keras" or Path(args.out).is_dir():
         raise InputError(f"--out {args.out}: weights are written as .keras; give a name that ends so")
     for flag, path in (("--init", args.init), ("--split", args.split)):
         if path and path != "imagenet" and not Path(path).is_file():
@@ -164,8 +165,8 @@ def parse_flags(
         raise InputError(f"--coarse-size {args.coarse_size}: must be a multiple of 8 of at least 32")
     if args.coarse_epochs >= args.epochs:
         raise InputError(f"--coarse-epochs {args.coarse_epochs}: must be fewer than --epochs ({args.epochs})")
-    if args.seed < 0:
-        raise InputError(f"--seed {args.seed}: must be at least 0")
+    if not 0 <= args.seed < 2**32:
+        raise InputError(f"--seed {args.seed}: must be from 0 to 2^32 - 1")
     args.landmark_indices = (
         parse_landmarks(args.landmarks, scheme.count) if args.landmarks else tuple(range(scheme.count))
     )
@@ -178,7 +179,10 @@ def parse_flags(
 
 def _take_settings_of_run(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     settings = read_json(Path(args.run) / "settings.json", f"--resume: {args.run} is no run folder")
-    for name, value in settings["flags"].items():
+    flags = settings.get("flags") if isinstance(settings, dict) else None
+    if not isinstance(flags, dict) or not set(flags) <= set(vars(args)):
+        raise InputError(f"--resume: {args.run}/settings.json is not that of a run; start anew in another run folder")
+    for name, value in flags.items():
         given, default = getattr(args, name), parser.get_default(name)
         if given not in (value, default):
             flag = "--" + name.replace("_", "-")
@@ -489,7 +493,17 @@ def training_record(args: argparse.Namespace, parts: dict[str, list[Sample]]) ->
         name: sorted({sample.photo_id for sample in parts[part]})
         for name, part in (("training_photos", "train"), ("validation_photos", "validation"))
     }
+    photos["training_photos"] = sorted({*photos["training_photos"], *_photos_behind(args.init)})
     return {"flags": flags_of(args), **photos}
+
+
+def _photos_behind(init: str | None) -> list[str]:
+    """The photos that the network of `--init` was trained on: what starts from it has seen them too."""
+    from models.weights import read_description
+
+    if init is None or not zipfile.is_zipfile(init):
+        return []
+    return read_description(init)["record"].get("training_photos", [])
 
 
 def finish(run: RunFolder, args: argparse.Namespace, scheme: Scheme, test: list[Sample]) -> None:

@@ -14,6 +14,7 @@ from data.formats import write_300w_lp, write_pts
 from data.schemes import EAR, FACE, reference_shape
 from tests.conftest import input_error, packed, with_exif
 from tests.pictures import write_ears, write_faces
+from utils.drawing import save_picture
 
 FACE_POINTS = reference_shape(FACE) * 40 + 10
 EAR_POINTS = reference_shape(EAR) * 40 + 10
@@ -411,3 +412,34 @@ class TestSplit:
         with input_error(tmp_path / "runs" / "split.csv"):
             write_split(tmp_path / "runs" / "split.csv", {"train": [sample_of("x")]})
         assert [path.name for path in tmp_path.iterdir()] == ["runs"]
+
+
+class TestFoundByUse:
+    @pytest.mark.parametrize("points", [np.zeros((68, 2)), np.full((68, 2), -1.0), np.eye(68, 2) * 1e30])
+    def test_points_that_are_no_face_are_refused(self, tmp_path, points):
+        write_faces(tmp_path, 2, size=64)
+        write_300w_lp(tmp_path / "AFW_landmark" / "face_00001_pts.mat", points, points)
+        with input_error("face_00001_pts.mat"):
+            find_samples([tmp_path], FACE)
+        assert len(find_samples([tmp_path], FACE, skip_bad=True).samples) == 1
+
+    def test_persons_are_told_apart_by_the_path_where_stems_repeat(self, tmp_path):
+        for person in ("anna", "bob"):
+            save_picture(tmp_path / person / "0.1.png", NOISE)
+            write_pts(tmp_path / person / "0.1.pts", FACE_POINTS)
+        (tmp_path / "identities.csv").write_text("name,identity\nanna/0.1.png,anna\nbob/0.1,bob\n")
+        assert [sample.group for sample in find_samples([tmp_path], FACE).samples] == ["anna", "bob"]
+
+    def test_a_known_layout_one_folder_deeper_is_named_and_not_read_as_loose_photos(self, tmp_path):
+        write_ears(tmp_path / "ibug", 6, size=64)
+        with input_error("--data", tmp_path / "ibug"):
+            find_samples([tmp_path], EAR)
+
+    def test_skip_bad_finds_a_photo_that_is_corrupt_between_whole_ends(self, tmp_path):
+        write_ears(tmp_path, 5, size=64)
+        path = tmp_path / "CollectionA" / "train" / "ear_00001.png"
+        data = path.read_bytes()
+        path.write_bytes(data[:60] + bytes(len(data) - 120) + data[-60:])
+        found = find_samples([tmp_path], EAR, skip_bad=True)
+        assert len(found.samples) == 4
+        assert "ear_00001.png" in found.problems[0]

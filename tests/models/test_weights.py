@@ -85,6 +85,31 @@ def test_a_bare_weights_file_tells_its_network_by_its_shapes(tmp_path, preset, h
         assert np.allclose(maps, loaded.network(photos())[name])
 
 
+def test_a_bare_weights_file_of_standardised_kernels_loads_too(tmp_path):
+    network, _ = fresh(norm="weight")
+    network.save_weights(tmp_path / "x.weights.h5")
+    loaded = load_network(tmp_path / "x.weights.h5")
+    assert loaded.settings.norm == "weight"
+    for name, maps in network(photos()).items():
+        assert np.allclose(maps, loaded.network(photos())[name])
+
+
+def test_a_bare_weights_file_of_something_else_is_one_line(tmp_path):
+    inputs = keras.Input((4,))
+    keras.Model(inputs, keras.layers.Dense(2)(inputs)).save_weights(tmp_path / "x.weights.h5")
+    with pytest.raises(InputError, match=r"x\.weights\.h5") as problem:
+        load_network(tmp_path / "x.weights.h5")
+    assert one_line(problem)
+
+
+def test_init_of_plain_kernels_into_standardised_ones_is_refused_as_it_would_change_them(tmp_path):
+    network, settings = fresh(norm="none")
+    save_network(tmp_path / "face.keras", network, settings, {})
+    with pytest.raises(InputError, match="--norm none"):
+        start_from(*fresh(norm="weight"), tmp_path / "face.keras")
+    assert start_from(*fresh(norm="none"), tmp_path / "face.keras") == "all weights"
+
+
 def test_a_bare_weights_file_with_the_papers_stage_input_is_told_apart(tmp_path):
     network, _ = fresh(stage_input="heatmaps")
     network.save_weights(tmp_path / "x.weights.h5")
