@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from data.augment import Warp, decode_photo
-from data.datasets import Found, Sample, find_samples, split_samples
+from data.datasets import Found, NoUsablePhotoError, Sample, find_samples, split_samples
 from data.schemes import SCHEMES, Scheme
 from utils.drawing import contact_sheet, crop_with_landmarks, save_picture, write_label
 from utils.errors import CommandLine, InputError, positive_int, run_main
@@ -101,6 +101,9 @@ def main() -> int:
             found = find_samples([args.folder], scheme, args.points, True, args.limit, progress=True)
         except InputError as problem:
             nothing.append(problem)
+            if isinstance(problem, NoUsablePhotoError):
+                print(f"{scheme.task}: {problem}")
+                problems += 1
             continue
         sizes = photo_sizes(found, progress=True)
         problems += len(found.problems)

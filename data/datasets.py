@@ -41,6 +41,10 @@ WHERE_TO_GET = {
 }
 
 
+class NoUsablePhotoError(InputError):
+    """There are photos or points of the scheme, but not one pair that can be used."""
+
+
 @dataclass(frozen=True)
 class Sample:
     """One annotated photo.
@@ -119,7 +123,7 @@ def find_samples(
         rest = f" (and {len(found.problems) - 1} more)" if len(found.problems) > 1 else ""
         raise InputError(f"{found.problems[0]}{rest}; mend it, or leave such photos out with --skip-bad")
     if not found.samples:
-        raise InputError(f"no usable photo: all {len(found.problems)} were left out, the first: {found.problems[0]}")
+        raise NoUsablePhotoError(f"no usable photo, all {len(found.problems)} are bad; the first: {found.problems[0]}")
     return found
 
 

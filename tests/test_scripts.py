@@ -152,7 +152,14 @@ def test_the_same_seed_gives_the_same_losses_and_a_killed_run_continues_as_if_no
 
 def test_ctrl_c_says_how_to_go_on_and_loses_only_the_epoch(photos, tmp_path):
     flags = [*SMALL, "--data", photos, "--epochs", 200, "--run", tmp_path / "run", "--out", tmp_path / "ear.keras"]
-    with subprocess.Popen(command("train_ear.py", *flags), cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command("train_ear.py", *flags),
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell's background jobs ignore Ctrl-C and hand that on, and CI may run as one.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
         deadline = time.monotonic() + 200
         while not (tmp_path / "run/state.json").exists() and time.monotonic() < deadline:
             time.sleep(0.2)
