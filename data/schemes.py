@@ -56,7 +56,6 @@ class Scheme:
     """
 
     task: str
-    title: str
     count: int
     groups: tuple[Group, ...]
     flip_order: tuple[int, ...]
@@ -84,7 +83,6 @@ def _flip_order(count: int, runs: tuple[tuple[int, int], ...], pairs: tuple[tupl
 
 FACE = Scheme(
     task="face",
-    title="68 face landmarks (iBUG / 300-W)",
     count=68,
     groups=(
         Group("jaw", 0, 16, False, (255, 200, 60)),
@@ -114,7 +112,6 @@ FACE = Scheme(
 
 EAR = Scheme(
     task="ear",
-    title="55 ear landmarks (ibug-ears)",
     count=55,
     groups=(
         Group("outer_helix", 0, 19, False, (255, 200, 60)),

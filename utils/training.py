@@ -489,12 +489,8 @@ def validation_nme(reader: LandmarkReader, samples: list[Sample], args: argparse
 
 def training_record(args: argparse.Namespace, parts: dict[str, list[Sample]]) -> dict:
     """What a weights file says of its training: the flags, and the photos that it may not be scored on."""
-    photos = {
-        name: sorted({sample.photo_id for sample in parts[part]})
-        for name, part in (("training_photos", "train"), ("validation_photos", "validation"))
-    }
-    photos["training_photos"] = sorted({*photos["training_photos"], *_photos_behind(args.init)})
-    return {"flags": flags_of(args), **photos}
+    photos = {sample.photo_id for sample in parts["train"]}
+    return {"flags": flags_of(args), "training_photos": sorted({*photos, *_photos_behind(args.init)})}
 
 
 def _photos_behind(init: str | None) -> list[str]:
