@@ -6,7 +6,6 @@ Cell u of a map with stride s has its centre at x = (u + 0.5) s - 0.5 input pixe
 
 from __future__ import annotations
 
-import numpy as np
 from keras import ops
 
 from utils.tensors import Tensor
@@ -104,9 +103,3 @@ def decode_heatmaps(heatmaps: Tensor, stride: float = STRIDE, offset: float = 0.
     x = ops.cast(column, "float32") + shift(column, width - 1, 1)
     y = ops.cast(row, "float32") + shift(row, height - 1, width)
     return to_pixels(ops.stack([x, y], axis=-1), stride) + offset, confidence
-
-
-def decode_to_numpy(heatmaps: Tensor, stride: float = STRIDE, offset: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
-    """`decode_heatmaps` as two NumPy arrays."""
-    points, confidence = decode_heatmaps(heatmaps, stride, offset)
-    return ops.convert_to_numpy(points), ops.convert_to_numpy(confidence)

@@ -5,11 +5,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.weights import OLD_DECODE_OFFSET
-from utils.heatmaps import annotated, annotated_region, decode_to_numpy, draw_heatmaps, to_cells, to_pixels
+from utils.heatmaps import annotated, annotated_region, decode_heatmaps, draw_heatmaps, to_cells, to_pixels
 
 
 def draw(points, height=12, width=12, sigma=1.15):
     return np.asarray(draw_heatmaps(np.float32(points)[None], height, width, sigma))[0]
+
+
+def decode(maps, **options):
+    return [np.asarray(array) for array in decode_heatmaps(maps, **options)]
 
 
 def test_the_first_cell_has_its_centre_between_pixels_3_and_4():
@@ -51,19 +55,19 @@ def test_nothing_is_known_beyond_three_sides_round_the_annotated_box():
 @given(st.floats(8, 103), st.floats(8, 63), st.floats(0.8, 2.5))
 def test_decoding_gives_back_the_point_that_was_drawn_between_cells(x, y, sigma):
     maps = draw([[x, y]], height=9, width=14, sigma=sigma)  # not square: rows and columns must not be mixed up
-    points, confidence = decode_to_numpy(maps[None])
+    points, confidence = decode(maps[None])
     assert np.abs(points[0, 0] - (x, y)).max() < 0.05
     assert 0.4 < confidence[0, 0] <= 1
 
 
 def test_a_peak_on_the_border_stays_at_its_cell():
-    points, _ = decode_to_numpy(draw([[0.0, 20.0]])[None])
+    points, _ = decode(draw([[0.0, 20.0]])[None])
     assert points[0, 0, 0] == 3.5
     assert points[0, 0, 1] == pytest.approx(20, abs=0.05)
 
 
 def test_an_empty_map_decodes_to_a_finite_point_without_confidence():
-    points, confidence = decode_to_numpy(np.zeros((1, 6, 6, 2), np.float32))
+    points, confidence = decode(np.zeros((1, 6, 6, 2), np.float32))
     assert np.isfinite(points).all()
     assert (confidence == 0).all()
 
@@ -78,6 +82,6 @@ def test_the_predecessors_maps_are_read_by_its_own_convention():
         resized = cv2.resize(profile[None], (100, 1), interpolation=cv2.INTER_CUBIC)[0]
         assert abs(resized.argmax() - wanted) <= 1
         maps = (profile[:, None] * profile[None])[None, ..., None]
-        points, _ = decode_to_numpy(maps, offset=OLD_DECODE_OFFSET)
+        points, _ = decode(maps, offset=OLD_DECODE_OFFSET)
         assert points[0, 0] == pytest.approx((x, x), abs=0.05)
     assert pytest.approx(-1.34) == OLD_DECODE_OFFSET
