@@ -13,6 +13,7 @@ from data.datasets import find_samples, split_samples
 from data.pipeline import TrainingChain
 from data.schemes import FACE
 from utils.errors import run_main
+from utils.startup import start_keras
 from utils.training import (
     RunFolder,
     announce,
@@ -22,7 +23,6 @@ from utils.training import (
     initialise,
     network_settings,
     parse_flags,
-    start_keras,
     training_flags,
     validation_nme,
 )

@@ -84,7 +84,6 @@ class LandmarkReader(keras.Model):
     def __init__(self, network: keras.Model, settings: Settings, task: str):
         super().__init__(name=f"{task}_reader")
         self.network, self.settings, self.task = network, settings, task
-        self.compile(jit_compile=False if keras.backend.backend() == "tensorflow" else "auto")
 
     def call(self, images: Tensor, training: bool | None = None) -> dict[str, Tensor]:
         """Points and confidences of a batch."""

@@ -20,6 +20,8 @@ from data.datasets import Sample, find_samples
 from data.pipeline import TrainingChain
 from data.schemes import FACE, reference_shape
 from utils.errors import CommandLine, positive_int, run_main
+from utils.startup import PRECISIONS, convolution_speed, start_keras
+from utils.training import make_optimizer
 
 
 def main() -> None:
@@ -29,8 +31,13 @@ def main() -> None:
     parser.add_argument("--input-size", type=positive_int, help="network input in pixels (default: the preset's)")
     parser.add_argument("--batch-size", type=positive_int, default=16, help="photos a step (default: 16)")
     parser.add_argument("--steps", type=positive_int, default=20, help="steps of each measurement (default: 20)")
-    parser.add_argument("--norm", choices=("weight", "none", "batch", "group"), default="weight")
-    parser.add_argument("--precision", choices=("auto", "float32", "bfloat16", "float16"), default="auto")
+    parser.add_argument(
+        "--norm",
+        choices=("weight", "none", "batch", "group"),
+        default="weight",
+        help="normalisation (default: weight, of kernels)",
+    )
+    parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="auto (default): the fastest here")
     parser.add_argument("--data", help="dataset folder with faces (default: drawn JPEGs of 256 px)")
     parser.add_argument("--points", choices=("2d", "3d"), default="2d", help="which points of .mat files (default: 2d)")
     args = parser.parse_args()
@@ -53,8 +60,6 @@ def _noise(folder: Path, count: int = 64, size: int = 256) -> list[Sample]:
 
 
 def _measure(args, samples: list[Sample]) -> None:
-    from utils.training import convolution_speed, make_optimizer, start_keras
-
     precision = start_keras(args.precision, seed=0)
     from models.cpm import build_network, count_flop, preset_settings
     from models.trainer import StageTrainer
@@ -62,7 +67,7 @@ def _measure(args, samples: list[Sample]) -> None:
     heads = {FACE.task: tuple(range(FACE.count))}
     settings = preset_settings(args.preset, heads=heads, input_size=args.input_size, norm=args.norm)
     trainer = StageTrainer(build_network(settings), settings, FACE)
-    trainer.compile(optimizer=make_optimizer(1e-4, 100, 100), jit_compile=False)
+    trainer.compile(optimizer=make_optimizer(1e-4, 100, 100))
     chain = TrainingChain(samples, FACE, settings.input_size, args.batch_size)
     flop = 3 * count_flop(settings)  # forward, gradient of the inputs, gradient of the kernels
 

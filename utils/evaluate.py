@@ -20,6 +20,7 @@ from data.schemes import SCHEMES, Scheme
 from utils.drawing import contact_sheet, crop_with_landmarks, plot_ced, save_picture, write_label
 from utils.errors import CommandLine, InputError, positive_int, run_main
 from utils.files import replacing, write_json
+from utils.startup import PRECISIONS, start_keras
 
 TRUTH_COLOUR = (255, 255, 255)
 
@@ -180,7 +181,7 @@ def main() -> None:
     parser.add_argument("--input-size", type=positive_int, help="network input in pixels (default: as trained)")
     parser.add_argument("--batch-size", type=positive_int, default=16, help="photos at once; speed only (default: 16)")
     parser.add_argument("--limit", type=positive_int, help="only that many photos")
-    parser.add_argument("--precision", choices=("auto", "float32", "bfloat16", "float16"), default="auto")
+    parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="auto (default): the fastest here")
     parser.add_argument("--skip-bad", action="store_true", help="leave out unusable photos and list them")
     parser.add_argument("--allow-trained", action="store_true", help="score photos that the network was trained on")
     parser.add_argument("--out", default="runs/evaluate", help="folder for the report (default: runs/evaluate)")
@@ -193,8 +194,6 @@ def main() -> None:
         raise InputError(f"--input-size {args.input_size}: must be a multiple of 8 of at least 32")
     if not Path(args.data).is_dir():
         raise InputError(f"{args.data}: no such dataset folder")
-
-    from utils.training import start_keras
 
     start_keras(args.precision)
     from models.trainer import LandmarkReader

@@ -1,17 +1,14 @@
-"""What the training scripts share: flags, start-up, optimiser, run folder and the training loop."""
+"""What the training scripts share: flags, optimiser, run folder and the training loop."""
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import csv
 import math
 import os
 import sys
-import tempfile
-import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,17 +19,13 @@ from data.schemes import Scheme, parse_landmarks
 from utils.errors import CommandLine, InputError, non_negative_float, non_negative_int, positive_float, positive_int
 from utils.evaluate import score_samples, write_report
 from utils.files import read_json, replacing, write_json
+from utils.startup import PRECISIONS
 
 if TYPE_CHECKING:
     import keras
 
     from models.cpm import Settings
     from models.trainer import LandmarkReader
-
-POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
-# `auto` leaves float32 only for a precision that is clearly faster on this machine.
-WORTHWHILE_SPEED_UP = 1.3
-
 
 # --- flags -----------------------------------------------------------------------------------------------------------
 
@@ -129,7 +122,7 @@ def training_flags(scheme: Scheme, description: str) -> argparse.ArgumentParser:
     add("--seed", type=int, default=0, help="of weights, order and augmentation; never of the split (default: 0)")
     add(
         "--precision",
-        choices=("auto", *POLICIES),
+        choices=PRECISIONS,
         default="auto",
         help="auto (default) measures whether bfloat16 or float16 is faster here, else float32",
     )
@@ -195,86 +188,6 @@ def flags_of(args: argparse.Namespace) -> dict:
     return {name: value for name, value in vars(args).items() if name not in ("run", "resume", "landmark_indices")}
 
 
-# --- start-up --------------------------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def quiet_stderr() -> Iterator[None]:
-    """Hold back what C++ libraries write to stderr while they load; shown after all if an exception follows.
-
-    TensorFlow writes a dozen lines about CPU features and missing CUDA before its own log level counts.
-    """
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            held.seek(0)
-            os.write(kept, held.read())
-            raise
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-
-
-def start_keras(precision: str = "float32", seed: int | None = None, deterministic: bool = False) -> str:
-    """Import Keras quietly, seed it, and set its dtype policy; returns the precision, with `auto` resolved."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with quiet_stderr():
-        import keras
-
-        if keras.backend.backend() == "tensorflow":
-            import tensorflow as tf
-
-            tf.config.list_physical_devices()  # looks for CUDA now, while stderr is held back
-            if deterministic:
-                tf.config.experimental.enable_op_determinism()
-        precision = _fastest_precision() if precision == "auto" else precision
-    if seed is not None:
-        keras.utils.set_random_seed(seed)
-    keras.config.set_dtype_policy(POLICIES[precision])
-    return precision
-
-
-def _fastest_precision() -> str:
-    """The precision in which this machine convolves fastest, measured; float32 unless another is clearly faster."""
-    names = ["float32", "bfloat16"] + (["float16"] if _has_gpu() else [])
-    speed = {name: convolution_speed(name, seconds=0.15) for name in names}
-    best = max(speed, key=speed.get)
-    return best if speed[best] > WORTHWHILE_SPEED_UP * speed["float32"] else "float32"
-
-
-def _has_gpu() -> bool:
-    import keras
-
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        return bool(tf.config.list_physical_devices("GPU"))
-    return "cuda" in " ".join(map(str, keras.distribution.list_devices())).lower()
-
-
-def convolution_speed(dtype: str, channels: int = 64, cells: int = 32, batch: int = 16, seconds: float = 1.0) -> float:
-    """FLOP/s that this machine reaches in the network's commonest layer, a 7x7 convolution, in one dtype."""
-    from keras import ops
-
-    image = ops.ones((batch, cells, cells, channels), dtype=dtype)
-    kernel = ops.ones((7, 7, channels, channels), dtype=dtype)
-
-    def once() -> None:
-        ops.convert_to_numpy(ops.cast(ops.conv(image, kernel, padding="same")[0, 0, 0, 0], "float32"))
-
-    once()
-    best, until = math.inf, time.perf_counter() + seconds
-    while time.perf_counter() < until:
-        start = time.perf_counter()
-        once()
-        best = min(best, time.perf_counter() - start)
-    return 2 * batch * cells**2 * 49 * channels**2 / best
-
-
 # --- the network and its optimiser ------------------------------------------------------------------------------------
 
 
@@ -309,9 +222,8 @@ def network_settings(args: argparse.Namespace, heads: dict[str, tuple[int, ...]]
 
 
 def compile_trainer(trainer: keras.Model, args: argparse.Namespace, steps: int) -> None:
-    """Give a trainer its optimiser. On a CPU XLA is several times slower than TensorFlow's own convolutions."""
-    jit = "auto" if _has_gpu() else False
-    trainer.compile(optimizer=make_optimizer(args.learning_rate, args.epochs, steps), jit_compile=jit)
+    """Give a trainer its optimiser. Keras's own choice of `jit_compile` leaves XLA off where there is no GPU."""
+    trainer.compile(optimizer=make_optimizer(args.learning_rate, args.epochs, steps))
 
 
 def initialise(network: keras.Model, settings: Settings, init: str | None) -> None:
