@@ -28,7 +28,7 @@ from data.schemes import EAR, FACE, Scheme
 from utils.errors import InputError
 from utils.files import replacing
 
-PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
+PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 FACE_FOLDERS = ("AFW", "HELEN", "IBUG", "LFPW")
 FARTHEST = 1e6  # pixels: no camera makes such a photo, and OpenCV cannot warp to it
 PARTS = ("train", "validation", "test")
@@ -77,12 +77,16 @@ class Found:
 
 @dataclass(frozen=True)
 class _Pair:
-    """A photo and the file with its points; either is None where it is missing."""
+    """A photo and the file with its points; either is None where it is missing.
+
+    `twin` is another photo of the same stem, so that nobody knows whose the points are.
+    """
 
     name: str
     image: Path | None
     landmarks: Path | None
     part: str = ""
+    twin: Path | None = None
 
 
 def find_samples(
@@ -152,8 +156,10 @@ def _read_pair(pair: _Pair, scheme: Scheme, points: str, people: dict[str, str])
     if pair.landmarks is None:
         wanted = "NAME.pts, NAME_pts.mat or NAME.mat" if scheme is FACE else "NAME.pts"
         raise InputError(f"{pair.image}: photo without points ({wanted})")
+    if pair.twin:
+        raise InputError(f"{pair.image}: {pair.twin.name} has the same stem, and points for one photo; remove one")
     check_photo_is_whole(pair.image)
-    if pair.landmarks.suffix == ".pts":
+    if pair.landmarks.suffix.lower() == ".pts":
         landmarks = read_pts(pair.landmarks, scheme.count)
     else:
         landmarks = read_300w_lp(pair.landmarks, scheme.count, points)
@@ -234,22 +240,30 @@ def _match(
     Where a photo has several, the first of `endings` counts. Points without a photo are listed too, but for `.mat`
     files, which may be anything.
     """
-    pictures = {_stem(path): path for path in _files(photos, recursive) if path.suffix.lower() in PHOTO_SUFFIXES}
+    pictures: dict[Path, Path] = {}
+    twins: dict[Path, Path] = {}
+    for path in _files(photos, recursive):
+        if path.suffix.lower() in PHOTO_SUFFIXES and pictures.setdefault(_stem(path), path) != path:
+            twins[_stem(path)] = path
     candidates: dict[Path, list[tuple[int, Path]]] = {}
     for path in _files(landmarks or photos, recursive):
-        rank, ending = next(((k, end) for k, end in enumerate(endings) if path.name.endswith(end)), (0, ""))
+        rank, ending = next(((k, end) for k, end in enumerate(endings) if path.name.lower().endswith(end)), (0, ""))
         if ending:
-            stem = path.with_name(path.name.removesuffix(ending))
+            stem = path.with_name(path.name[: -len(ending)])
             candidates.setdefault(photos / stem.name if landmarks else stem, []).append((rank, path))
     annotations = {stem: min(ranked)[1] for stem, ranked in candidates.items()}
-    orphans = [stem for stem, path in annotations.items() if stem not in pictures and path.name.endswith("pts.mat")]
-    orphans += [stem for stem, path in annotations.items() if stem not in pictures and path.suffix == ".pts"]
+    orphans = [
+        stem
+        for stem, path in annotations.items()
+        if stem not in pictures and path.name.lower().endswith(("_pts.mat", ".pts"))
+    ]
     return [
         _Pair(
             name=(pictures.get(stem) or annotations[stem]).relative_to(root).as_posix(),
             image=pictures.get(stem),
             landmarks=annotations.get(stem),
             part=part,
+            twin=twins.get(stem),
         )
         for stem in [*pictures, *orphans]
     ]
@@ -265,10 +279,10 @@ def _stem(path: Path) -> Path:
 
 
 def check_photo_is_whole(path: Path) -> None:
-    """Raise an `InputError` if a JPEG or PNG file is empty, ends early or is neither (by its first and last bytes).
+    """Raise an `InputError` if a file is empty, ends early or is no picture of a known format, by a few of its bytes.
 
     OpenCV fills the missing part of a truncated JPEG with gray and only prints a warning: points would then be trained
-    on gray. Reads a few kilobytes, not the whole picture.
+    on gray. It refuses to decode a TIFF that ends early, so of that only the place of its directory is checked.
     """
     try:
         size = path.stat().st_size
@@ -286,8 +300,12 @@ def check_photo_is_whole(path: Path) -> None:
         whole = b"IEND" in tail
     elif head.startswith(b"BM"):
         whole = int.from_bytes(head[2:6], "little") <= size
+    elif head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        whole = int.from_bytes(head[4:8], "little") + 8 <= size
+    elif head.startswith((b"II*\0", b"MM\0*")):
+        whole = int.from_bytes(head[4:8], "little" if head.startswith(b"II") else "big") + 2 <= size
     else:
-        raise InputError(f"{path}: not a JPEG, PNG or BMP picture")
+        raise InputError(f"{path}: not a JPEG, PNG, BMP, WebP or TIFF picture")
     if not whole:
         raise InputError(f"{path}: truncated picture (its end is missing); copy it again")
 
@@ -297,12 +315,15 @@ def _jpeg_is_whole(path: Path) -> bool:
     with open(path, "rb") as stream:
         stream.seek(2)
         while True:
-            mark = stream.read(4)
-            if len(mark) < 4 or mark[0] != 0xFF:
+            begins, mark = stream.read(1), stream.read(1)
+            while mark == b"\xff":  # fill bytes: any number of them may precede a mark
+                mark = stream.read(1)
+            length = stream.read(2)
+            if begins != b"\xff" or len(length) < 2:
                 return False
-            if mark[1] == 0xDA:  # the picture's data begin
+            if mark == b"\xda":  # the picture's data begin
                 break
-            stream.seek(int.from_bytes(mark[2:], "big") - 2, 1)
+            stream.seek(int.from_bytes(length, "big") - 2, 1)
         start, size = stream.tell(), path.stat().st_size
         stream.seek(max(start, size - 4096))
         if b"\xff\xd9" in stream.read():

@@ -9,6 +9,7 @@ import scipy.io
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data.augment import decode_photo
 from data.datasets import PARTS, Found, Sample, find_samples, part_of, split_samples, write_split
 from data.formats import write_300w_lp, write_pts
 from data.schemes import EAR, FACE, reference_shape
@@ -19,7 +20,7 @@ from utils.drawing import save_picture
 FACE_POINTS = reference_shape(FACE) * 40 + 10
 EAR_POINTS = reference_shape(EAR) * 40 + 10
 NOISE = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
-JPEG, PNG, BMP = (packed(NOISE, suffix) for suffix in (".jpg", ".png", ".bmp"))
+JPEG, PNG, BMP, WEBP, TIFF = (packed(NOISE, suffix) for suffix in (".jpg", ".png", ".bmp", ".webp", ".tif"))
 THUMBNAIL = packed(NOISE[:16, :16])
 
 
@@ -124,6 +125,23 @@ class TestLayouts:
         assert names(found) == ["a.bmp", "deep/deeper/b.jpeg"]
         assert [sample.part for sample in found.samples] == ["", ""]
 
+    @pytest.mark.parametrize(("suffix", "content"), [(".webp", WEBP), (".tif", TIFF), (".TIFF", TIFF)])
+    def test_other_picture_formats_are_seen_and_decoded(self, tmp_path, suffix, content):
+        put_ear(tmp_path / "me", content, suffix)
+        found = find_samples([tmp_path], EAR, skip_bad=True)
+        assert names(found) == [f"me{suffix}"]
+        assert decode_photo(found.samples[0].image).shape == NOISE.shape
+
+    def test_points_whose_suffix_is_in_capitals_are_seen(self, tmp_path):
+        put_ear(tmp_path / "me", JPEG, ".JPG")
+        (tmp_path / "me.pts").rename(tmp_path / "me.PTS")
+        put_ear(tmp_path / "alone").unlink()
+        (tmp_path / "alone.pts").rename(tmp_path / "alone.PTS")
+        found = find_samples([tmp_path], EAR, skip_bad=True)
+        assert names(found) == ["me.JPG"]
+        np.testing.assert_allclose(found.samples[0].points, EAR_POINTS, atol=1e-5)
+        assert "alone.PTS" in found.problems[0]
+
     @pytest.mark.parametrize(
         ("ending", "write"),
         [
@@ -176,6 +194,8 @@ BAD_EARS = {
     "PNG cut in half": lambda stem: put_ear(stem, PNG[: len(PNG) // 2]),
     "PNG without its last chunk": lambda stem: put_ear(stem, PNG[:-12]),
     "BMP cut in half": lambda stem: put_ear(stem, BMP[: len(BMP) // 2], ".bmp"),
+    "WebP cut in half": lambda stem: put_ear(stem, WEBP[: len(WEBP) // 2], ".webp"),
+    "TIFF cut in half": lambda stem: put_ear(stem, TIFF[: len(TIFF) // 2], ".tif"),
     "JPEG cut after a thumbnail that is whole": lambda stem: put_ear(
         stem, with_exif(JPEG, thumbnail=THUMBNAIL)[: len(JPEG) // 2], ".jpg"
     ),
@@ -207,6 +227,24 @@ class TestBadPhotos:
     def test_photo_with_a_phones_film_behind_it_is_taken(self, tmp_path):
         put_ear(tmp_path / "motion", JPEG + bytes(9000), ".jpg")
         assert names(find_samples([tmp_path], EAR)) == ["motion.jpg"]
+
+    @pytest.mark.parametrize("segment", [b"\xff\xdb", b"\xff\xda"])
+    def test_photo_with_fill_bytes_before_a_mark_is_whole(self, tmp_path, segment):
+        at = JPEG.index(segment)
+        put_ear(tmp_path / "filled", JPEG[:at] + b"\xff\xff\xff" + JPEG[at:], ".jpg")
+        assert names(find_samples([tmp_path], EAR, skip_bad=True)) == ["filled.jpg"]
+        put_ear(tmp_path / "filled", JPEG[:at] + b"\xff\xff\xff", ".jpg")
+        with input_error(tmp_path / "filled.jpg", "truncated"):
+            find_samples([tmp_path], EAR)
+
+    def test_two_photos_of_one_stem_are_both_named_and_both_left_out(self, tmp_path):
+        put_ear(tmp_path / "a", JPEG, ".jpg")
+        put_ear(tmp_path / "a", PNG, ".png")
+        put_ear(tmp_path / "b")
+        with input_error(tmp_path / "a.jpg", "a.png", "--skip-bad"):
+            find_samples([tmp_path], EAR)
+        found = find_samples([tmp_path], EAR, skip_bad=True)
+        assert names(found) == ["b.png"] and len(found.problems) == 1
 
     def test_several_bad_photos_are_counted(self, tmp_path):
         for stem in ("a", "b", "c"):
