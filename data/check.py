@@ -7,49 +7,20 @@ sheet. Exit status 1 if any file cannot be used, 2 if there is no dataset at all
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
 from data.augment import Warp, decode_photo
-from data.datasets import Found, NoUsablePhotoError, Sample, find_samples, split_samples
+from data.datasets import Found, NoUsablePhotoError, Sample, find_samples, split_samples, spread
 from data.schemes import SCHEMES, Scheme
 from utils.drawing import contact_sheet, crop_with_landmarks, save_picture, write_label
 from utils.errors import CommandLine, InputError, positive_int, run_main
 
 
-def photo_sizes(found: Found, progress: bool = False) -> np.ndarray:
-    """Decode every photo: (samples, 2) width and height in pixels as displayed.
-
-    Photos that cannot be decoded move from `found.samples` to `found.problems`.
-    """
-    from tqdm import tqdm
-
-    def size(sample: Sample) -> tuple[int, int] | InputError:
-        try:
-            height, width = decode_photo(sample.image).shape[:2]
-        except InputError as problem:
-            return problem
-        return width, height
-
-    with ThreadPoolExecutor() as pool:
-        bar = tqdm(
-            total=len(found.samples), desc="decoding", unit="photo", leave=False, disable=None if progress else True
-        )
-        with bar:
-            answers = [
-                (sample, answer, bar.update())
-                for sample, answer in zip(found.samples, pool.map(size, found.samples), strict=True)
-            ]
-    found.problems += [str(answer) for _, answer, _ in answers if isinstance(answer, InputError)]
-    kept = [(sample, answer) for sample, answer, _ in answers if not isinstance(answer, InputError)]
-    found.samples = [sample for sample, _ in kept]
-    return np.array([answer for _, answer in kept], dtype=int).reshape(-1, 2)
-
-
-def describe(found: Found, sizes: np.ndarray, scheme: Scheme) -> list[str]:
-    """The lines that `python -m data.check` prints about one scheme's photos; `sizes` as `photo_sizes` gives them."""
+def describe(found: Found, scheme: Scheme) -> list[str]:
+    """The lines that `python -m data.check` prints about one scheme's photos, all of them decoded."""
+    sizes = np.array(found.sizes)
     points = np.stack([sample.points for sample in found.samples])
     outside = ((points < -0.5) | (points > sizes[:, None] - 0.5)).any(axis=-1)
     longer = (points.max(axis=1) - points.min(axis=1)).max(axis=-1)
@@ -72,9 +43,8 @@ def _spread(values: np.ndarray) -> str:
 
 def draw_samples(samples: Sequence[Sample], scheme: Scheme, count: int = 32) -> np.ndarray:
     """A contact sheet of `count` photos spread over the list, with their points, cut 2 x wider than the points."""
-    chosen = [samples[k * len(samples) // min(count, len(samples))] for k in range(min(count, len(samples)))]
     pictures = []
-    for sample in chosen:
+    for sample in spread(samples, count):
         low, high = sample.points.min(axis=0), sample.points.max(axis=0)
         warp = Warp(tuple((low + high) / 2), 2 * max(float((high - low).max()), 1.0))
         picture = crop_with_landmarks(decode_photo(sample.image), warp, [(sample.points, None, None)], scheme)
@@ -105,12 +75,8 @@ def main() -> int:
                 print(f"{scheme.task}: {problem}")
                 problems += 1
             continue
-        sizes = photo_sizes(found, progress=True)
         problems += len(found.problems)
-        if not found.samples:
-            nothing.append(InputError(f"{args.folder}: no usable {scheme.task} photo: {found.problems[0]}"))
-            continue
-        print("\n".join(describe(found, sizes, scheme)))
+        print("\n".join(describe(found, scheme)))
         for problem in found.problems:
             print(f"    {problem}")
         sheet = Path(args.out) / f"{Path(args.folder).resolve().name}_{scheme.task}.png"

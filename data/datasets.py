@@ -15,7 +15,7 @@ import csv
 import hashlib
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -69,10 +69,15 @@ class Sample:
 
 @dataclass
 class Found:
-    """What a dataset holds: its samples, and one line for each file that was left out (with its reason)."""
+    """What a dataset holds: its samples, and one line for each file that was left out (with its reason).
+
+    `sizes`, width and height in pixels of each sample's photo as displayed, are known where every photo was decoded
+    (`skip_bad`), else empty.
+    """
 
     samples: list[Sample] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    sizes: list[tuple[int, int]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -108,21 +113,13 @@ def find_samples(
     for folder in folders:
         pairs = _pairs(Path(folder), scheme)
         people = _read_identities(Path(folder))
-        if limit is not None and len(pairs) > limit:
-            pairs = [pairs[k * len(pairs) // limit] for k in range(limit)]
-        if progress:
-            from tqdm import tqdm
-
-            pairs = tqdm(
-                pairs, desc=f"reading {folder}", unit="photo", leave=False, disable=None
-            )  # silent where nobody watches
-        for pair in pairs:
+        for pair in _watched(spread(pairs, limit), f"reading {folder}", progress):
             try:
                 found.samples.append(_read_pair(pair, scheme, points, people))
             except InputError as problem:
                 found.problems.append(str(problem))
     if skip_bad:
-        _leave_out_undecodable(found)
+        _leave_out_undecodable(found, progress)
     if found.problems and not skip_bad:
         rest = f" (and {len(found.problems) - 1} more)" if len(found.problems) > 1 else ""
         raise InputError(f"{found.problems[0]}{rest}; mend it, or leave such photos out with --skip-bad")
@@ -131,23 +128,38 @@ def find_samples(
     return found
 
 
-def _leave_out_undecodable(found: Found) -> None:
-    """Decode every photo and move those that cannot be from `found.samples` to `found.problems`.
+def spread(items: Sequence, limit: int | None) -> list:
+    """At most `limit` of the items (None: all), chosen evenly over the list."""
+    count = len(items) if limit is None else min(limit, len(items))
+    return [items[k * len(items) // count] for k in range(count)]
+
+
+def _watched(items: Iterable, what: str, progress: bool, total: int | None = None) -> Iterable:
+    """The items, with a progress bar if `progress`, but none where nobody watches."""
+    from tqdm import tqdm
+
+    return tqdm(items, desc=what, unit="photo", total=total, leave=False, disable=None if progress else True)
+
+
+def _leave_out_undecodable(found: Found, progress: bool) -> None:
+    """Decode every photo: fills `found.sizes`, and moves what cannot be decoded to `found.problems`.
 
     Only decoding finds a picture that is whole at both ends and corrupt between.
     """
 
-    def problem_of(sample: Sample) -> str | None:
+    def size(sample: Sample) -> tuple[int, int] | InputError:
         try:
-            decode_photo(sample.image)
+            height, width = decode_photo(sample.image).shape[:2]
         except InputError as problem:
-            return str(problem)
-        return None
+            return problem
+        return width, height
 
     with ThreadPoolExecutor() as pool:
-        problems = list(pool.map(problem_of, found.samples))
-    found.problems += [problem for problem in problems if problem]
-    found.samples = [sample for sample, problem in zip(found.samples, problems, strict=True) if not problem]
+        answers = list(_watched(pool.map(size, found.samples), "decoding", progress, len(found.samples)))
+    bad = [isinstance(answer, InputError) for answer in answers]
+    found.problems += [str(answer) for answer, out in zip(answers, bad, strict=True) if out]
+    found.samples = [sample for sample, out in zip(found.samples, bad, strict=True) if not out]
+    found.sizes = [answer for answer, out in zip(answers, bad, strict=True) if not out]
 
 
 def _read_pair(pair: _Pair, scheme: Scheme, points: str, people: dict[str, str]) -> Sample:
@@ -383,12 +395,20 @@ def split_samples(samples: list[Sample], split_file: str | os.PathLike | None = 
     """Samples by part ("train", "validation", "test"), each in the given order.
 
     `split_file` (CSV with columns name, part, as `write_split` writes it) overrides `part_of`; a name may be a photo's
-    or a group's. Raises `InputError` if it misses a photo or names another part.
+    path, its path below its dataset, or a group's. Raises `InputError` if it misses a photo, names another part, or
+    names two for one name.
     """
     parts: dict[str, list[Sample]] = {part: [] for part in PARTS}
-    chosen = None if split_file is None else dict(read_split(split_file))
+    chosen: dict[str, str] = {}
+    for name, part in read_split(split_file) if split_file is not None else []:
+        if chosen.setdefault(name, part) != part:
+            raise InputError(
+                f"{split_file}: says both {chosen[name]} and {part} for {name}; photos of one name in several folders "
+                "want their whole path there"
+            )
     for sample in samples:
-        part = part_of(sample) if chosen is None else chosen.get(sample.name, chosen.get(sample.group))
+        names = (sample.image.as_posix(), sample.name, sample.group)
+        part = part_of(sample) if split_file is None else next((chosen[name] for name in names if name in chosen), None)
         if part not in parts:
             told = "has no line for" if part is None else f"says {part!r} (not {', '.join(PARTS)}) for"
             raise InputError(f"{split_file}: {told} {sample.name}")
@@ -397,8 +417,19 @@ def split_samples(samples: list[Sample], split_file: str | os.PathLike | None = 
 
 
 def split_rows(parts: dict[str, list[Sample]]) -> list[tuple[str, str]]:
-    """Name and part of every photo, in the order of `parts`."""
-    return [(sample.name, part) for part, samples in parts.items() for sample in samples]
+    """Name and part of every photo, in the order of `parts`.
+
+    A name that several folders have, and not in the same part, would be ambiguous: there the photo's path stands.
+    """
+    places: dict[str, set[str]] = {}
+    for part, samples in parts.items():
+        for sample in samples:
+            places.setdefault(sample.name, set()).add(part)
+    return [
+        (sample.name if len(places[sample.name]) == 1 else sample.image.as_posix(), part)
+        for part, samples in parts.items()
+        for sample in samples
+    ]
 
 
 def write_split(path: str | os.PathLike, parts: dict[str, list[Sample]]) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.augment import decode_photo
-from data.datasets import PARTS, Found, Sample, find_samples, part_of, split_samples, write_split
+from data.datasets import PARTS, Found, Sample, find_samples, part_of, split_samples, spread, write_split
 from data.formats import write_300w_lp, write_pts
 from data.schemes import EAR, FACE, reference_shape
 from tests.conftest import input_error, packed, with_exif
@@ -178,6 +178,11 @@ class TestLayouts:
         for folder in (tmp_path / "nowhere", tmp_path):
             with input_error(folder, *help_):
                 find_samples([folder], scheme)
+
+
+@pytest.mark.parametrize(("limit", "kept"), [(None, "abcdef"), (9, "abcdef"), (3, "ace"), (1, "a")])
+def test_spread_takes_items_evenly(limit, kept):
+    assert spread("abcdef", limit) == list(kept)
 
 
 BAD_EARS = {
@@ -421,6 +426,23 @@ class TestSplit:
         )
         parts = split_samples(samples, path)
         assert parts == {"train": [samples[0], samples[2]], "validation": [samples[1]], "test": []}
+
+    def test_photos_of_one_name_in_two_folders_keep_their_parts_in_a_split_file(self, tmp_path):
+        for folder, person in (("one", "person-7"), ("two", "y")):  # train and test, by their hashes
+            put_ear(tmp_path / folder / "a")
+            put_ear(tmp_path / folder / "b")
+            write_table(tmp_path / folder / "identities.csv", ["name", "identity"], ["a", person], ["b", "y"])
+        samples = find_samples([tmp_path / "one", tmp_path / "two"], EAR).samples
+        parts = split_samples(samples)
+        assert [(len(parts["train"]), len(parts["test"]))] == [(1, 3)]
+        write_split(tmp_path / "split.csv", parts)
+        assert split_samples(samples, tmp_path / "split.csv") == parts
+        assert "\nb.png,test" in (tmp_path / "split.csv").read_text().replace("\r", "")
+
+    def test_split_file_that_gives_one_name_two_parts_is_refused(self, tmp_path):
+        path = write_table(tmp_path / "split.csv", ["name", "part"], ["a.jpg", "train"], ["a.jpg", "test"])
+        with input_error(path, "a.jpg", "train", "test"):
+            split_samples([sample_of("a")], path)
 
     @pytest.mark.parametrize(
         "rows",
