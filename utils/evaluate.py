@@ -7,6 +7,7 @@ worst and random predictions (PNG). Errors are measured in pixels of the origina
 from __future__ import annotations
 
 import csv
+import functools
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from data.augment import apply_matrix, crop_warp, decode_photo, invert_matrix
-from data.datasets import PARTS, Sample, find_samples, split_samples
+from data.datasets import PARTS, Sample, find_samples, split_samples, spread
 from data.schemes import SCHEMES, Scheme
 from utils.drawing import contact_sheet, crop_with_landmarks, plot_ced, save_picture, write_label
 from utils.errors import CommandLine, InputError, positive_int, run_main
@@ -180,7 +181,7 @@ def main() -> None:
     parser.add_argument("--points", choices=("2d", "3d"), help="jaw on the outline or in 3D (default: as trained)")
     parser.add_argument("--input-size", type=positive_int, help="network input in pixels (default: as trained)")
     parser.add_argument("--batch-size", type=positive_int, default=16, help="photos at once; speed only (default: 16)")
-    parser.add_argument("--limit", type=positive_int, help="only that many photos")
+    parser.add_argument("--limit", type=positive_int, help="score only that many photos of the part")
     parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="auto (default): the fastest here")
     parser.add_argument("--skip-bad", action="store_true", help="leave out unusable photos and list them")
     parser.add_argument("--allow-trained", action="store_true", help="score photos that the network was trained on")
@@ -199,6 +200,18 @@ def main() -> None:
     from models.trainer import LandmarkReader
     from models.weights import check_task, load_network
 
+    @functools.cache
+    def read(scheme: Scheme, points: str) -> list[Sample]:
+        """The photos to score, read once for all weights of a kind."""
+        found = find_samples([args.data], scheme, points, args.skip_bad)
+        for problem in found.problems:
+            print(f"left out: {problem}")
+        parts = split_samples(found.samples, args.split_file)
+        samples = spread(found.samples if args.split == "all" else parts[args.split], args.limit)
+        if not samples:
+            raise InputError(f"{args.data}: its {args.split} part is empty; choose another --split")
+        return samples
+
     results: dict[str, Scores] = {}
     for weights in args.weights:
         loaded = load_network(weights)
@@ -206,13 +219,7 @@ def main() -> None:
         check_task(loaded, task)
         scheme = SCHEMES[task]
         settings = loaded.settings
-        found = find_samples([args.data], scheme, args.points or settings.points, args.skip_bad, args.limit)
-        for problem in found.problems:
-            print(f"left out: {problem}")
-        parts = split_samples(found.samples, args.split_file)
-        samples = found.samples if args.split == "all" else parts[args.split]
-        if not samples:
-            raise InputError(f"{args.data}: its {args.split} part is empty; choose another --split")
+        samples = read(scheme, args.points or settings.points)
         if not args.allow_trained:
             refuse_trained_photos(weights, loaded.record, samples)
         scores = score_samples(
