@@ -192,9 +192,15 @@ def test_ears_train_coarse_to_fine_on_two_folders_and_leave_bad_photos_out_when_
 def test_weights_of_the_other_task_give_the_trunk_and_are_refused_for_scoring(trained, photos, tmp_path):
     folder, _, _ = trained
     flags = [*SMALL, "--data", photos, "--epochs", 1, "--run", tmp_path / "run", "--out", tmp_path / "ear.keras"]
-    done = run("train_ear.py", *flags, "--init", folder / "face.keras")
+    start = tmp_path / "start.keras"
+    start.write_bytes((folder / "face.keras").read_bytes())
+    done = run("train_ear.py", *flags, "--init", start)
     assert done.returncode == 0, done.stderr
     assert "trunk" in done.stdout
+    start.unlink()  # what was started from is in the run's own weights
+    resumed = run("train_ear.py", "--run", tmp_path / "run", "--resume")
+    assert resumed.returncode == 0, resumed.stderr
+    assert scores_in(resumed.stdout) == scores_in(done.stdout)[-2:]
     seen = [set(read_description(path)["record"]["training_photos"]) for path in (folder / "face.keras", flags[-1])]
     assert seen[0] < seen[1]  # what starts from a network has seen its photos too
     scored = run("utils.evaluate", folder / "face.keras", photos, "--task", "ear", "--out", tmp_path / "scores")

@@ -140,7 +140,9 @@ def parse_flags(
     """
     args = parser.parse_args(arguments)
     if args.resume:
-        _take_settings_of_run(parser, args)
+        # A value that the namespace has already is not replaced by a default: what is not None was given.
+        given = parser.parse_args(arguments, argparse.Namespace(**dict.fromkeys(vars(args))))
+        _take_settings_of_run(args, {name: value for name, value in vars(given).items() if value is not None})
     elif Path(args.run).exists():
         raise InputError(f"--run {args.run}: already there; continue it with --resume, or name another run folder")
     args.data = args.data or ["data"]
@@ -170,17 +172,30 @@ def parse_flags(
     return args
 
 
-def _take_settings_of_run(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
-    settings = read_json(Path(args.run) / "settings.json", f"--resume: {args.run} is no run folder")
+def _take_settings_of_run(args: argparse.Namespace, given: dict) -> None:
+    """Replace `args` by the settings of the run in `--run`; flags that were `given` must say the same.
+
+    What the run folder holds itself is read from there: its split, and once an epoch is done its weights.
+    """
+    run = Path(args.run)
+    settings = read_json(run / "settings.json", f"--resume: {run} is no run folder")
     flags = settings.get("flags") if isinstance(settings, dict) else None
     if not isinstance(flags, dict) or not set(flags) <= set(vars(args)):
-        raise InputError(f"--resume: {args.run}/settings.json is not that of a run; start anew in another run folder")
+        raise InputError(f"--resume: {run}/settings.json is not that of a run; start anew in another run folder")
+    if given.get("precision") == "auto":
+        del given["precision"]  # the run keeps what it measured then
     for name, value in flags.items():
-        given, default = getattr(args, name), parser.get_default(name)
-        if given not in (value, default):
+        if given.get(name, value) != value:
             flag = "--" + name.replace("_", "-")
-            raise InputError(f"{flag} {given}: the run was started with {value}; a resumed run keeps its settings")
+            was = "without it" if value is None or value is False else f"with {value}"
+            raise InputError(
+                f"{flag} {given[name]}: the run was started {was}; a resumed run keeps its settings: leave the flag out"
+            )
         setattr(args, name, value)
+    if args.split and (run / "split.csv").exists():
+        args.split = str(run / "split.csv")
+    if (run / "state.json").exists() and (run / "best.keras").exists():
+        args.init = None
 
 
 def flags_of(args: argparse.Namespace) -> dict:
@@ -400,18 +415,20 @@ def validation_nme(reader: LandmarkReader, samples: list[Sample], args: argparse
 
 
 def training_record(args: argparse.Namespace, parts: dict[str, list[Sample]]) -> dict:
-    """What a weights file says of its training: the flags, and the photos that it may not be scored on."""
-    photos = {sample.photo_id for sample in parts["train"]}
-    return {"flags": flags_of(args), "training_photos": sorted({*photos, *_photos_behind(args.init)})}
+    """What a weights file says of its training: the flags, and the photos that it may not be scored on.
 
-
-def _photos_behind(init: str | None) -> list[str]:
-    """The photos that the network of `--init` was trained on: what starts from it has seen them too."""
+    A resumed run has said so already, in its best network, and no longer needs the weights that it started from.
+    """
     from models.weights import read_description
 
-    if init is None or not zipfile.is_zipfile(init):
-        return []
-    return read_description(init)["record"].get("training_photos", [])
+    best = Path(args.run) / "best.keras"
+    if args.resume and best.exists():
+        record = read_description(best)["record"]
+        return {name: record[name] for name in ("flags", "training_photos")}
+    photos = {sample.photo_id for sample in parts["train"]}
+    if args.init is not None and zipfile.is_zipfile(args.init):  # what starts from a network has seen its photos too
+        photos.update(read_description(args.init)["record"].get("training_photos", []))
+    return {"flags": flags_of(args), "training_photos": sorted(photos)}
 
 
 def finish(run: RunFolder, args: argparse.Namespace, scheme: Scheme, test: list[Sample]) -> None:
