@@ -69,10 +69,17 @@ def draw_landmarks(
 
 
 def write_label(picture: np.ndarray, text: str) -> np.ndarray:
-    """The picture with a line of text in its lower left corner, white on a dark strip; drawn in place."""
-    height = picture.shape[0]
+    """The picture with a line of text in its lower left corner, white on a dark strip; drawn in place.
+
+    The letters shrink until the text is as narrow as the picture, but not beyond what can be read.
+    """
+    height, width = picture.shape[:2]
     scale = height / 420
-    (_, tall), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
+    while True:
+        (wide, tall), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
+        if wide + tall <= width or scale < 0.25:
+            break
+        scale *= 0.95
     picture[height - 2 * tall :] //= 3
     at = (tall // 2, height - tall // 2)
     cv2.putText(picture, text, at, cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), 1, cv2.LINE_AA)
