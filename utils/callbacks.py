@@ -10,6 +10,9 @@ import keras
 
 from utils.errors import InputError
 
+JUMP = 100  # a step's loss has jumped if it is more than this many times the running mean
+LAST_STEP_SHARE = 0.05  # of the running mean
+
 
 class EpochLoop(keras.callbacks.Callback):
     """Drives a `RunFolder` and a tqdm bar. Must come first, so that other callbacks see `val_nme` in the logs.
@@ -24,14 +27,31 @@ class EpochLoop(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Start the clock, less the minutes of the run before a resume."""
+        self.usual: float | None = None  # the running mean of the losses that did not jump
         self.started = time.monotonic() - 60 * self.run.state["minutes"]
 
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Begin to add up the epoch's losses."""
+        self.total, self.jumps, self.worst = 0.0, 0, 0.0
+
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        """Move the bar; stop if the loss is lost."""
+        """Move the bar; count a loss that jumps; stop if it is lost."""
         if not math.isfinite(logs["loss"]):
             raise InputError(f"the loss is no longer a number (step {batch + 1}); lower --learning-rate")
+        self._watch_for_jumps((batch + 1) * logs["loss"])
         self.bar.set_postfix(loss=f"{logs['loss']:.4f}", NME=f"{100 * logs['nme']:.2f}%", refresh=False)
         self.bar.update(self.chain.batch_size)
+
+    def _watch_for_jumps(self, total: float) -> None:
+        """Count a step whose loss jumped; `total` is the sum of the epoch's losses so far."""
+        rounding = 1e-6 * total  # Keras tells the epoch's mean so far, in float32: a step is a difference of sums
+        step, self.total = total - self.total, total
+        if self.usual is None:
+            self.usual = step
+        elif step > JUMP * self.usual + rounding:
+            self.jumps, self.worst = self.jumps + 1, max(self.worst, step / self.usual)
+        elif step > rounding:
+            self.usual += LAST_STEP_SHARE * (step - self.usual)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Validate in pixels of the original photos, keep the best network, checkpoint."""
@@ -52,7 +72,13 @@ class EpochLoop(keras.callbacks.Callback):
             "minutes": round((time.monotonic() - self.started) / 60, 3),
         }
         self.run.save_epoch(self.model, row)
+        validated = "no validation photos" if math.isnan(validation) else f"validation NME {validation:.2f} %"
         self.bar.write(
             f"epoch {epoch:3d}  {self.chain.size} px  loss {row['loss']:.4f}  training NME {row['nme']:.2f} %  "
-            f"validation NME {validation:.2f} %  {row['minutes']:.1f} min"
+            f"{validated}  {row['minutes']:.1f} min"
         )
+        if self.jumps:
+            self.bar.write(
+                f"note:      the loss of {self.jumps} of {self.chain.steps} steps jumped to more than {JUMP} times its "
+                f"running mean, at most {self.worst:.0f} times"
+            )

@@ -354,8 +354,8 @@ def fit(
 
     `trainer` is a Keras model with the `network` to keep and its `settings`. The first `args.coarse_epochs` run at the
     coarse input size. `validate(size)` returns the validation NME in per cent at an input size (NaN without validation
-    photos: then the last epoch counts as the best). Raises `InputError` if a photo cannot be read or the loss is
-    no longer a number.
+    photos: then the last epoch counts as the best). Raises `InputError` if a photo cannot be read or the loss or
+    a prediction is no longer a number.
     """
     import keras
     from tqdm import tqdm
@@ -410,8 +410,16 @@ def fit(
 
 
 def validation_nme(reader: LandmarkReader, samples: list[Sample], args: argparse.Namespace, size: int) -> float:
-    """NME in per cent on validation photos at an input size, in pixels of the originals; NaN if there are none."""
-    return score_samples(reader, samples, args.batch_size, size).summary["nme"] if samples else math.nan
+    """NME in per cent on validation photos at an input size, in pixels of the originals; NaN if there are none.
+
+    Raises `InputError` if a network's answers are no longer numbers: it must never count as the best.
+    """
+    if not samples:
+        return math.nan
+    nme = score_samples(reader, samples, args.batch_size, size).summary["nme"]
+    if not math.isfinite(nme):
+        raise InputError("the network's points are no longer numbers on validation photos; lower --learning-rate")
+    return nme
 
 
 def training_record(args: argparse.Namespace, parts: dict[str, list[Sample]]) -> dict:
@@ -439,7 +447,8 @@ def finish(run: RunFolder, args: argparse.Namespace, scheme: Scheme, test: list[
     best = load_network(run.best)
     record = best.record | {"minutes": run.state["minutes"]}
     nme = run.state["best_nme"]
-    print(f"best:     epoch {run.state['best_epoch']}" + ("" if nme is None else f", validation NME {nme:.2f} %"))
+    why = "the last: there are no validation photos" if nme is None else f"validation NME {nme:.2f} %"
+    print(f"best:     epoch {run.state['best_epoch']}, {why}")
     if test:
         scores = score_samples(LandmarkReader(best.network, best.settings, scheme.task), test, args.batch_size)
         write_report(run.path, scores, scheme.task)
