@@ -1,0 +1,183 @@
+"""What stands behind and before a head, and what a camera does to both: backgrounds, occluders, camera effects.
+
+Pictures are (height, width, 3) float32, linear light for backgrounds and occluders, display values 0..1 for the camera.
+"""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+
+from data.synthetic.render import GAMMA
+
+
+def _colour(rng: np.random.Generator) -> np.ndarray:
+    """A random colour, muted more often than gaudy."""
+    gray = rng.beta(0.9, 1.1)
+    return np.clip(gray + rng.normal(0, rng.choice([0.02, 0.06, 0.12, 0.3]), 3), 0, 1)
+
+
+def background(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
+    """A made-up place: a gradient with walls, panes, blobs, lines and letters, blurred as if out of focus."""
+    kind = rng.choice(["plain", "scene", "busy", "dark"], p=[0.15, 0.45, 0.25, 0.15])
+    corners = np.stack([_colour(rng) for _ in range(4)]).reshape(2, 2, 3)
+    if kind in ("plain", "dark"):
+        corners = corners[:1, :1] * 0.75 + corners * 0.25
+    picture = cv2.resize(corners.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+    if kind == "dark":
+        picture *= rng.uniform(0.05, 0.35)
+    canvas = np.ascontiguousarray(picture * 255).astype(np.uint8)  # letters are drawn on bytes only
+    size = max(height, width)
+    for _ in range({"plain": 1, "dark": 4}.get(kind, int(rng.integers(6, 40)))):
+        colour = (_colour(rng) * 255 * (0.4 if kind == "dark" else 1)).tolist()
+        at = (rng.uniform(-0.1, 1.1, 2) * (width, height)).astype(int)
+        span = (np.exp(rng.uniform(math.log(0.02), math.log(0.7), 2)) * size).astype(int) + 1
+        shape = rng.choice(["pane", "blob", "line", "letters", "poly"])
+        if shape == "pane":
+            corner = tuple((at + span).tolist())
+            cv2.rectangle(canvas, tuple(at.tolist()), corner, colour, -1 if rng.random() < 0.8 else 3)
+        elif shape == "blob":
+            cv2.ellipse(canvas, tuple(at.tolist()), tuple((span // 2).tolist()), rng.uniform(0, 180), 0, 360, colour, -1)
+        elif shape == "line":
+            end = at + rng.normal(0, size * 0.6, 2).astype(int)
+            cv2.line(canvas, tuple(at.tolist()), tuple(end.tolist()), colour, int(rng.integers(1, max(2, size // 24))))
+        elif shape == "letters":
+            text = "".join(chr(rng.integers(65, 91)) for _ in range(rng.integers(2, 9)))
+            scale = rng.uniform(0.2, 2.0) * size / 256
+            cv2.putText(canvas, text, tuple(at.tolist()), int(rng.integers(0, 8)), scale, colour,
+                        max(1, int(scale * rng.uniform(1, 4))), cv2.LINE_AA)  # fmt: skip
+        else:
+            hull = (at + rng.normal(0, span.mean(), (int(rng.integers(3, 7)), 2))).astype(np.int32)
+            cv2.fillPoly(canvas, [hull], colour, cv2.LINE_AA)
+    canvas = canvas.astype(np.float32)
+    if rng.random() < 0.5:
+        cells = int(rng.integers(4, 40))
+        mottle = cv2.resize(rng.normal(0, rng.uniform(2, 18), (cells, cells)).astype(np.float32), (width, height))
+        canvas += mottle[..., None]
+    canvas = np.clip(canvas, 0, 255)
+    blur = rng.choice([0.4, rng.uniform(0.8, 3), rng.uniform(3, 12)]) * size / 256
+    canvas = cv2.GaussianBlur(canvas, (0, 0), float(blur))
+    return np.clip(canvas / 255, 0, 1) ** GAMMA
+
+
+def occlude(
+    picture: np.ndarray, points: np.ndarray, skin: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Put something in front of some of the `points` (n, 2): a microphone, fingers or a thing of one colour.
+
+    Returns the picture and what the thing covers, (height, width) 0..1.
+    """
+    height, width = picture.shape[:2]
+    cover = np.zeros((height, width), np.uint8)
+    tint = np.zeros((height, width, 3), np.float32)
+    span = float(np.ptp(points, axis=0).max())
+    target = points[rng.integers(len(points))] + rng.normal(0, 0.08, 2) * span
+    shift = 4  # fixed-point bits
+
+    def fixed(p):
+        return tuple(np.round(np.asarray(p) * (1 << shift)).astype(int).tolist())
+
+    kind = rng.choice(["microphone", "fingers", "thing"], p=[0.35, 0.3, 0.35])
+    if kind == "microphone":
+        head = span * rng.uniform(0.08, 0.22)
+        away = np.array([rng.normal(0, 0.7), rng.uniform(0.5, 1)])
+        away /= np.linalg.norm(away)
+        colour = rng.uniform(0.0, 0.25) * np.ones(3) if rng.random() < 0.7 else rng.uniform(0, 0.8, 3)
+        cv2.line(cover, fixed(target), fixed(target + away * span * 3), 255, max(1, int(head * 0.9)), cv2.LINE_AA, shift)
+        cv2.circle(cover, fixed(target), int(head * (1 << shift)), 255, -1, cv2.LINE_AA, shift)
+        tint[:] = colour
+        grille = rng.normal(1, 0.2, (height, width)).astype(np.float32)
+        tint *= grille[..., None]
+    elif kind == "fingers":
+        away = np.array([rng.choice([-1.0, 1.0]) * rng.uniform(0.3, 1), rng.uniform(0.2, 1.2)])
+        away /= np.linalg.norm(away)
+        beside = np.array([-away[1], away[0]])
+        thick = span * rng.uniform(0.09, 0.14)
+        shade = np.zeros((height, width), np.uint8)
+        for k in range(int(rng.integers(1, 5))):
+            tip = target + beside * thick * 1.05 * k + away * span * rng.uniform(0, 0.12)
+            bend = tip + away * span * rng.uniform(0.3, 0.5) + beside * rng.normal(0, 0.05) * span
+            wrist = target + away * span * 1.6 + beside * thick * 1.5
+            for start, end in ((tip, bend), (bend, wrist)):
+                cv2.line(cover, fixed(start), fixed(end), 255, max(1, int(thick)), cv2.LINE_AA, shift)
+                cv2.line(shade, fixed(start), fixed(end), 255, max(1, int(thick * 0.5)), cv2.LINE_AA, shift)
+        soft = cv2.GaussianBlur(shade, (0, 0), max(0.5, thick * 0.25)).astype(np.float32) / 255
+        tint[:] = skin
+        tint *= (0.55 + 0.45 * soft)[..., None]
+    else:
+        colour = _colour(rng)
+        size = span * np.exp(rng.uniform(math.log(0.1), math.log(0.6), 2))
+        if rng.random() < 0.5:
+            box = cv2.boxPoints((tuple(map(float, target)), tuple(map(float, size)), float(rng.uniform(0, 180))))
+            cv2.fillConvexPoly(cover, box.astype(np.int32), 255, cv2.LINE_AA)
+        else:
+            cv2.ellipse(cover, tuple(map(int, target)), tuple(map(int, size / 2 + 1)), rng.uniform(0, 180), 0, 360, 255, -1,
+                        cv2.LINE_AA)  # fmt: skip
+        ramp = np.linspace(*rng.uniform(0.6, 1.3, 2), width, dtype=np.float32)[None, :, None]
+        tint[:] = colour * ramp
+    amount = cover.astype(np.float32)[..., None] / 255
+    light = np.clip(picture.mean() * 2.2, 0.15, 1.2)
+    return picture * (1 - amount) + amount * np.clip(tint, 0, 1) ** GAMMA * light, amount[..., 0]
+
+
+def expose(linear: np.ndarray, subject: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Linear light -> display values: exposure, white balance, tone curve, vignette, now and then gray.
+
+    A camera exposes for what it sees, half of it for the `subject` (height, width; 0..1), and errs.
+    """
+    height, width = linear.shape[:2]
+    metered = linear.mean(axis=2)
+    level = 0.75 * np.average(metered, weights=subject + 1e-3) + 0.25 * metered.mean()
+    gain = 0.19 * math.exp(rng.normal(0, 0.5)) / (0.35 * 0.19 + 0.65 * max(float(level), 0.01))
+    cast = np.exp(rng.normal(0, rng.choice([0.03, 0.12]), 3)).astype(np.float32)
+    picture = linear * (gain * cast)
+    if rng.random() < 0.3:
+        y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+        r2 = ((x / width - 0.5) ** 2 + (y / height - 0.5) ** 2) * 2
+        picture *= (1 - rng.uniform(0, 0.5) * r2)[..., None]
+    picture = np.clip(picture, 0, None)
+    picture = picture / (1 + picture * rng.uniform(0, 0.25))  # film and sensors roll off their highlights
+    picture = np.clip(picture, 0, 1) ** (1 / GAMMA)
+    contrast, black = math.exp(rng.normal(0, 0.15)), rng.normal(0, 0.03)
+    picture = (picture - 0.45) * contrast + 0.45 + black
+    if rng.random() < 0.05:
+        picture[:] = picture.mean(axis=2, keepdims=True)
+    else:
+        gray = picture.mean(axis=2, keepdims=True)
+        picture = gray + (picture - gray) * rng.uniform(0.55, 1.25)
+    return np.clip(picture, 0, 1)
+
+
+def photograph(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Display values (height, width, 3) -> uint8 RGB as a camera stores it: blur, low resolution, noise, sharpening, JPEG."""
+    height, width = picture.shape[:2]
+    size = max(height, width)
+    if rng.random() < 0.35:
+        picture = cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(0.3, 0.008 * size + 0.3)))
+    if rng.random() < 0.1:
+        reach = max(3, int(rng.uniform(0.01, 0.035) * size))
+        kernel = np.zeros((reach, reach), np.float32)
+        kernel[reach // 2] = 1 / reach
+        turn = cv2.getRotationMatrix2D(((reach - 1) / 2, (reach - 1) / 2), rng.uniform(0, 180), 1)
+        kernel = cv2.warpAffine(kernel, turn, (reach, reach))
+        picture = cv2.filter2D(picture, -1, kernel / max(kernel.sum(), 1e-6))
+    if rng.random() < 0.3:
+        small = max(24, int(size * rng.uniform(0.3, 0.8)))
+        scale = small / size
+        shrunk = cv2.resize(picture, (max(1, round(width * scale)), max(1, round(height * scale))), interpolation=cv2.INTER_AREA)
+        picture = cv2.resize(shrunk, (width, height), interpolation=int(rng.choice([cv2.INTER_LINEAR, cv2.INTER_CUBIC])))
+    if rng.random() < 0.6:
+        grain = rng.standard_normal(picture.shape, dtype=np.float32)
+        if rng.random() < 0.5:
+            grain = cv2.GaussianBlur(grain, (0, 0), 0.7) * 1.8
+        picture = picture + grain * rng.uniform(0.003, 0.035)
+    if rng.random() < 0.25:
+        soft = cv2.GaussianBlur(picture, (0, 0), 1.2)
+        picture = picture + (picture - soft) * rng.uniform(0.3, 1.5)
+    stored = (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
+    if rng.random() < 0.5:
+        _, packed = cv2.imencode(".jpg", stored, [cv2.IMWRITE_JPEG_QUALITY, int(rng.uniform(25, 90))])
+        stored = cv2.imdecode(packed, cv2.IMREAD_COLOR)
+    return stored

@@ -1,0 +1,152 @@
+"""Photos of built-in heads in the folders and formats of the real datasets.
+
+Sample k of a kind is drawn from its own random generator (seed, kind, k): the bytes do not depend on how many processes
+draw, in which order, or where an interrupted run was taken up again.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from data.formats import write_300w_lp, write_pts
+from data.synthetic.head import SIDES
+from utils.drawing import save_picture
+from utils.errors import InputError
+from utils.files import read_json, write_json
+
+KINDS = ("face", "ear", "both")
+MANIFEST = "synthetic.json"
+TEST_EVERY = 6  # every sixth ear photo is a test photo, about as in ibug-ears
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to draw: photos of each kind, pixels a side, the seed, and whether in draft quality."""
+
+    faces: int
+    ears: int
+    both: int
+    size: int
+    seed: int
+    draft: bool
+
+    def samples(self) -> list[tuple[str, int]]:
+        """Kind and number of every sample."""
+        counts = dict(zip(KINDS, (self.faces, self.ears, self.both), strict=True))
+        return [(kind, k) for kind in KINDS for k in range(counts[kind])]
+
+
+def sample_files(kind: str, number: int) -> list[str]:
+    """The files of one sample below the output folder; the photo comes last, and with it the sample is whole."""
+    name = f"synthetic_{number:06d}"
+    if kind == "face":
+        return [f"AFW_landmark/{name}_pts.mat", f"AFW/{name}.jpg"]
+    if kind == "ear":
+        part = "test" if number % TEST_EVERY == TEST_EVERY - 1 else "train"
+        return [f"CollectionA/{part}/{name}.pts", f"CollectionA/{part}/{name}.png"]
+    endings = ("face.pts", *(f"ear_{side}.pts" for side in SIDES), "json", "jpg")
+    return [f"Both/{name}.{ending}" for ending in endings]
+
+
+def write_sample(out: Path, plan: Plan, kind: str, number: int) -> None:
+    """Draw one sample and write its files, all or none. Raises `InputError` where they cannot be written."""
+    from data.synthetic.scene import draw_photo
+
+    photo = draw_photo(np.random.default_rng((plan.seed, KINDS.index(kind), number)), kind, plan.size, plan.draft)
+    files = [out / name for name in sample_files(kind, number)]
+    try:
+        if kind == "face":
+            write_300w_lp(files[0], photo.points["face"], photo.points["face_3d"])
+        elif kind == "ear":
+            shown = max(SIDES, key=lambda side: photo.seen[f"ear_{side}"].sum())
+            write_pts(files[0], photo.points[f"ear_{shown}"])
+        else:
+            for name, path in zip(("face", "ear_left", "ear_right"), files, strict=False):
+                write_pts(path, photo.points[name])
+            content = {
+                "pose_degrees": dict(zip(("yaw", "pitch", "roll"), photo.pose, strict=True)),
+                "visible": {name: photo.seen[name].astype(int).tolist() for name in ("face", "ear_left", "ear_right")},
+                "all_ears_annotated": True,
+            }
+            write_json(files[3], content)
+        save_picture(files[-1], photo.picture)
+    except BaseException:
+        for path in files:
+            path.unlink(missing_ok=True)
+        raise
+
+
+def generate(out: Path, plan: Plan, processes: int) -> Iterator[int]:
+    """Write what `plan` asks for and `out` lacks; yields the number of samples that are done, at first those found.
+
+    Raises `InputError` if the target folders hold files that this generator did not write, or heads of other settings,
+    or cannot be written; what was finished stays and is a dataset.
+    """
+    _claim(out, plan)
+    wanted = plan.samples()
+    missing = [one for one in wanted if not all((out / name).is_file() for name in sample_files(*one))]
+    done = len(wanted) - len(missing)
+    yield done
+    jobs = [(out, plan, *one) for one in missing]
+    if processes == 1 or len(jobs) < 2:
+        _begin_process()
+        for job in jobs:
+            _work(job)
+            done += 1
+            yield done
+        return
+    # Spawned, not forked: OpenCV's threads do not survive a fork.
+    with multiprocessing.get_context("spawn").Pool(processes, _begin_process, (True,)) as pool:
+        for _ in pool.imap_unordered(_work, jobs, chunksize=4):
+            done += 1
+            yield done
+
+
+def _begin_process(child: bool = False) -> None:
+    import cv2
+
+    cv2.setNumThreads(1)  # one process a core is faster than threads inside a photo
+    if child:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+
+
+def _work(job: tuple) -> None:
+    write_sample(*job)
+
+
+def _claim(out: Path, plan: Plan) -> None:
+    """Check that the targets are ours to write to, note what will be in them, and clear what a killed run left."""
+    manifest = out / MANIFEST
+    counts = {"faces": plan.faces, "ears": plan.ears, "both": plan.both}
+    settings = {key: value for key, value in asdict(plan).items() if key not in counts}
+    before = dict.fromkeys(counts, 0)
+    if manifest.is_file():
+        known = read_json(manifest, f"{out}: its {MANIFEST} cannot be read; delete it and the heads beside it")
+        try:
+            before = {key: int(known[key]) for key in counts}
+            other = {key: known[key] for key in settings if known[key] != settings[key]}
+        except (KeyError, TypeError, ValueError) as problem:
+            raise InputError(f"{manifest}: not a list of built-in heads; delete it and the heads beside it") from problem
+        if other:
+            told = ", ".join(f"{key} {value}" for key, value in other.items())
+            raise InputError(f"{out}: holds heads drawn with {told}; use the same, or another --out")
+    counts = {key: max(before[key], counts[key]) for key in counts}
+    whole = Plan(**counts, **settings)
+    ours = {name for one in whole.samples() for name in sample_files(*one)}
+    folders = sorted({str(Path(name).parent) for one in plan.samples() for name in sample_files(*one)})
+    leftovers = []
+    for folder in folders:
+        for path in sorted((out / folder).glob("*")) if (out / folder).is_dir() else []:
+            if path.name.startswith(".part") and "synthetic_" in path.name:
+                leftovers.append(path)
+            elif path.relative_to(out).as_posix() not in ours or not manifest.is_file():
+                raise InputError(f"{path}: was not drawn by this generator; choose another --out")
+    for path in leftovers:
+        path.unlink(missing_ok=True)
+    write_json(manifest, {"written_by": "python -m data.synthetic", **counts, **settings})

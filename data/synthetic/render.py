@@ -1,0 +1,575 @@
+"""A z-buffer renderer in NumPy and OpenCV: perspective camera, soft light with a shadow, textured skin, strands of hair.
+
+Pixel (0, 0) is the centre of the top-left pixel. Colours are 0..1; light is added in linear values and turned into
+display values at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+
+import cv2
+import numpy as np
+
+GAMMA = 2.2
+TILE = 512  # texels of the noise tiles, a power of two
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A perspective camera that looks along -Z at the turned head.
+
+    - `turn` (3, 3): head axes -> camera axes (X right, Y up, Z towards the camera).
+    - `target` (3,): the head place (decimetres) that lands on pixel `centre` (x, y).
+    - `scale`: pixels a decimetre at the target; `distance`: decimetres from camera to target.
+    """
+
+    turn: np.ndarray
+    target: np.ndarray
+    centre: tuple[float, float]
+    scale: float
+    distance: float
+
+    def project(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Head places (n, 3) -> pixels (n, 2) and nearness (n,): `distance` / depth, 1 at the target."""
+        seen = (places - self.target) @ self.turn.T.astype(np.float32)
+        near = self.distance / np.maximum(self.distance - seen[:, 2], 0.05)
+        x = self.centre[0] + seen[:, 0] * near * self.scale
+        y = self.centre[1] - seen[:, 1] * near * self.scale
+        return np.stack([x, y], axis=1).astype(np.float32), near.astype(np.float32)
+
+    def pixels(self, places: np.ndarray) -> np.ndarray:
+        """Head places (n, 3) -> pixels (n, 2)."""
+        return self.project(places)[0]
+
+    def finer(self, times: int) -> Camera:
+        """The same view on a grid `times` finer: pixel x lands at (x + 0.5) times - 0.5."""
+        x, y = ((c + 0.5) * times - 0.5 for c in self.centre)
+        return Camera(self.turn, self.target, (x, y), self.scale * times, self.distance)
+
+
+def rotation(yaw: float, pitch: float = 0.0, roll: float = 0.0) -> np.ndarray:
+    """Head axes -> camera axes, degrees: positive yaw turns the face to image right, positive pitch nods down,
+    positive roll turns the picture's content counterclockwise. Yaw first, then pitch, then roll.
+    """
+    y, p, r = np.radians([yaw, pitch, roll])
+    about_y = np.array([[np.cos(y), 0, np.sin(y)], [0, 1, 0], [-np.sin(y), 0, np.cos(y)]])
+    about_x = np.array([[1, 0, 0], [0, np.cos(p), -np.sin(p)], [0, np.sin(p), np.cos(p)]])
+    about_z = np.array([[np.cos(r), -np.sin(r), 0], [np.sin(r), np.cos(r), 0], [0, 0, 1]])
+    return about_z @ about_x @ about_y
+
+
+@dataclass
+class Buffer:
+    """What each pixel sees: `near` (h, w) nearness (0: nothing), `triangle` (h, w) index (-1: nothing) and `weights`
+    (h, w, 3) of the triangle's corners, corrected for perspective.
+    """
+
+    near: np.ndarray
+    triangle: np.ndarray
+    weights: np.ndarray
+
+    @classmethod
+    def empty(cls, height: int, width: int) -> Buffer:
+        """A buffer that sees nothing."""
+        return cls(
+            np.zeros((height, width), np.float32),
+            np.full((height, width), -1, np.int32),
+            np.zeros((height, width, 3), np.float32),
+        )
+
+
+def rasterise(
+    buffer: Buffer,
+    pixels: np.ndarray,
+    near: np.ndarray,
+    triangles: np.ndarray,
+    first: int = 0,
+    two_sided: bool = False,
+    keep: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
+) -> None:
+    """Draw triangles into `buffer` where they are nearer than what it holds.
+
+    `pixels` (n, 2) and `near` (n,) as `Camera.project` gives them, `triangles` (t, 3); triangle k is stored as
+    `first` + k. One-sided triangles turned away are skipped. `keep` (triangle numbers, weights) -> bool may drop pixels.
+    """
+    height, width = buffer.near.shape
+    corners = pixels[triangles]
+    a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
+    area = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (c[:, 0] - a[:, 0]) * (b[:, 1] - a[:, 1])
+    low = np.maximum(np.ceil(corners.min(axis=1)), 0)
+    high = np.minimum(np.floor(corners.max(axis=1)), (width - 1, height - 1))
+    faces = np.abs(area) > 1e-6 if two_sided else area < -1e-6  # y points down: a front face runs clockwise
+    live = np.flatnonzero(faces & (high >= low).all(axis=1))
+    if not len(live):
+        return
+    low, extent = low[live].astype(np.int32), (high - low)[live].astype(np.int32) + 1
+    a, b, c, area = a[live] - low, b[live] - low, c[live] - low, area[live]
+    depth = near[triangles[live]]
+    # Weights and nearness are linear on the screen: value = x * cx + y * cy + c0 from the box's corner.
+    second = np.stack([c[:, 1] - a[:, 1], a[:, 0] - c[:, 0]], axis=1) / area[:, None]
+    third = np.stack([a[:, 1] - b[:, 1], b[:, 0] - a[:, 0]], axis=1) / area[:, None]
+    plane = np.stack(
+        [second[:, 0], second[:, 1], -(second * a).sum(axis=1), third[:, 0], third[:, 1], -(third * a).sum(axis=1)],
+        axis=1,
+    ).astype(np.float32)
+    count = extent[:, 0] * extent[:, 1]
+    row = np.repeat(np.arange(len(live), dtype=np.int32), count)
+    step = np.arange(len(row), dtype=np.int32) - np.repeat(np.cumsum(count) - count, count).astype(np.int32)
+    wide = extent[row, 0]
+    down = step // wide
+    along = step - down * wide
+    x, y = along.astype(np.float32), down.astype(np.float32)
+    cx = plane[row]
+    w1 = cx[:, 0] * x + cx[:, 1] * y + cx[:, 2]
+    w2 = cx[:, 3] * x + cx[:, 4] * y + cx[:, 5]
+    w0 = 1 - w1 - w2
+    inside = np.flatnonzero((np.minimum(w1, w2) >= -1e-5) & (w0 >= -1e-5))
+    row, w1, w2, w0 = row[inside], w1[inside], w2[inside], w0[inside]
+    pixel = (low[row, 1] + down[inside]) * width + low[row, 0] + along[inside]
+    z = depth[row]
+    z0, z1, z2 = w0 * z[:, 0], w1 * z[:, 1], w2 * z[:, 2]
+    nearness = z0 + z1 + z2
+    flat = buffer.near.reshape(-1)
+    ahead = nearness > flat[pixel]
+    if keep is not None:
+        chosen = np.flatnonzero(ahead)
+        weights = np.stack([z0[chosen], z1[chosen], z2[chosen]], axis=1) / nearness[chosen, None]
+        ahead[chosen] = keep(live[row[chosen]], weights)
+    ahead = np.flatnonzero(ahead)
+    np.maximum.at(flat, pixel[ahead], nearness[ahead])
+    won = ahead[nearness[ahead] >= flat[pixel[ahead]]]
+    at = pixel[won]
+    buffer.triangle.reshape(-1)[at] = first + live[row[won]]
+    buffer.weights.reshape(-1, 3)[at] = np.stack([z0[won], z1[won], z2[won]], axis=1) / nearness[won, None]
+
+
+@dataclass
+class Piece:
+    """Something worn or grown: a mesh with a colour for each vertex.
+
+    - `vertices` (n, 3) head places, `triangles` (t, 3), `colours` (n, 3), `normals` (n, 3) unit.
+    - `strand` (n, 3): across (-1..1) and along (0..1) a lock of hair, whose edges and end fray, and the lock's number;
+      None: solid.
+    - `alpha`: below 1 it is see-through (a lens) and hides nothing.
+    """
+
+    vertices: np.ndarray
+    triangles: np.ndarray
+    colours: np.ndarray
+    normals: np.ndarray
+    gloss: float = 0.2
+    strand: np.ndarray | None = None
+    alpha: float = 1.0
+
+
+@dataclass
+class Light:
+    """`sky` (9, 3): irradiance as second-order spherical harmonics a channel (Ramamoorthi and Hanrahan, 2001), plus a
+    lamp: unit `direction` (camera axes), `colour` (3,), and how dark its shadow is.
+    """
+
+    sky: np.ndarray
+    direction: np.ndarray
+    colour: np.ndarray
+    shadow: float
+
+
+@dataclass
+class Look:
+    """Colours and paint of one person. Colours (3,) are display values; amounts are 0..1 unless said otherwise."""
+
+    skin: np.ndarray
+    hair: np.ndarray
+    brow_colour: np.ndarray
+    iris: np.ndarray
+    hairline: float  # value of the hairline mask where hair begins; above 1: bald
+    scalp_cover: float
+    lift: float  # decimetres that hair stands off the scalp
+    beard: float
+    moustache: float
+    goatee: float
+    stubble: float
+    brow: float
+    brow_width: float  # decimetres
+    lips: np.ndarray
+    lip_paint: float
+    eye_shadow: float
+    eye_liner: float
+    lashes: bool
+    redness: float
+    freckles: float
+    wrinkles: float
+    mottle: float
+    shine: float
+    collar: float
+    cloth: np.ndarray
+    cloth_pattern: float
+    suit: float  # decimetres that a shirt shows on either side of the tie; 0: no suit
+    shirt: np.ndarray
+    tie: np.ndarray
+    seed: int = 0
+
+
+@cache
+def noise_tile(kind: str) -> np.ndarray:
+    """A tileable (512, 512) float32 picture of mean 0 and deviation 1: "cloud" (1/f), "grain", "spots" or "strands"."""
+    rng = np.random.default_rng(sum(map(ord, kind)))
+    white = np.fft.rfft2(rng.standard_normal((TILE, TILE)))
+    fy, fx = np.fft.fftfreq(TILE)[:, None] * TILE, np.fft.rfftfreq(TILE)[None] * TILE
+    radius = np.hypot(fx, fy)
+    shape = {
+        "cloud": 1 / np.maximum(radius, 2) ** 1.3,
+        "grain": radius**0.5 * np.exp(-((radius / 120) ** 2)),
+        "spots": np.exp(-(((radius - 25) / 12) ** 2)),
+        "strands": np.exp(-((fy / 6) ** 2)) * np.exp(-((fx / 110) ** 2)) * (fx > 3),
+    }[kind]
+    tile = np.fft.irfft2(white * shape, s=(TILE, TILE))
+    return ((tile - tile.mean()) / tile.std()).astype(np.float32)
+
+
+def look_up(kind: str, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Noise (n,) at texels (u, v), each (n,), wrapped round the tile's edges, linearly interpolated."""
+    wide = 1024  # cv2.remap takes no row of more than 32,767
+    rows = max(1, -(-len(u) // wide))
+    grid = np.zeros((2, rows * wide), np.float32)
+    grid[0, : len(u)], grid[1, : len(v)] = np.mod(u, TILE), np.mod(v, TILE)
+    found = cv2.remap(
+        noise_tile(kind), grid[0].reshape(rows, wide), grid[1].reshape(rows, wide), cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_WRAP,
+    )  # fmt: skip
+    return found.reshape(-1)[: len(u)]
+
+
+def sky_light(light: Light, normals: np.ndarray) -> np.ndarray:
+    """Light (n, 3) that the sky gives to surfaces with these unit normals (n, 3), camera axes."""
+    x, y, z = normals.T
+    basis = np.stack([np.ones_like(x), y, z, x, x * y, y * z, 3 * z * z - 1, x * z, x * x - y * y], axis=1)
+    return np.maximum(basis @ light.sky.astype(np.float32), 0.02)
+
+
+@dataclass
+class Scene:
+    """Everything that one picture shows in three dimensions."""
+
+    vertices: np.ndarray  # (F, 3) of the head, hair lift not yet added
+    eyes: list
+    look: Look
+    light: Light
+    camera: Camera
+    pieces: list[Piece] = field(default_factory=list)
+
+
+# Columns of the table of vertex attributes.
+NORMAL, LIT, PLACE = slice(0, 3), slice(3, 6), slice(6, 9)
+OPEN, LIPS, EAR, HAIRLINE, BEARD, WIDTH = 9, 10, 11, 12, 13, 14
+LOCK, SOLID = 100, 101  # part numbers beside the asset's own
+
+
+@dataclass
+class Rendering:
+    """`colour` (h, w, 3) linear, multiplied by `cover` (h, w); `buffer` on the finer grid; `camera` of that grid."""
+
+    colour: np.ndarray
+    cover: np.ndarray
+    buffer: Buffer
+    camera: Camera
+    skin: np.ndarray  # (F, 3): the head's vertices with the hair's lift
+
+
+def render(model, scene: Scene, height: int, width: int, supersample: int) -> Rendering:
+    """Draw the scene: `supersample` squared samples a pixel, averaged."""
+    look, light = scene.look, scene.light
+    camera = scene.camera.finer(supersample)
+    masks = model.masks
+    scalp = np.clip((masks["hairline"] - look.hairline) / 0.06 + 0.5, 0, 1) * masks["hair_lift"]
+    normals = model.normals(scene.vertices)
+    head = scene.vertices + normals * (scalp * look.lift)[:, None]
+    if look.lift > 0:
+        normals = model.normals(head)
+    solid = [piece for piece in scene.pieces if piece.alpha >= 1]
+    lit = _lighting(scene, normals, head, model.openness * model.cavities(scene.vertices, normals), solid)
+
+    table = np.zeros((len(head) + sum(len(piece.vertices) for piece in solid), WIDTH), np.float32)
+    own = table[: len(head)]
+    own[:, NORMAL], own[:, LIT], own[:, PLACE] = normals @ camera.turn.T, lit[: len(head)], model.rest
+    for column, name in ((OPEN, "occlusion"), (LIPS, "lips"), (EAR, "ear"), (HAIRLINE, "hairline")):
+        own[:, column] = masks[name]
+    own[:, BEARD] = masks["beard"]
+    for (centre, radius, gaze), mine in zip(scene.eyes, model.fine_eyes, strict=True):
+        side = np.cross([0.0, 1.0, 0.0], gaze)
+        side /= np.linalg.norm(side)
+        ray = (scene.vertices[mine] - centre) / radius
+        own[mine, PLACE] = ray @ np.stack([side, np.cross(gaze, side), gaze], axis=1)
+
+    buffer = Buffer.empty(height * supersample, width * supersample)
+    pixels, near = camera.project(head)
+    hidden = () if look.lashes else (model.part_id["lash_lower"], model.part_id["lash_upper"])
+    kept = np.flatnonzero(~np.isin(model.part, hidden)) if hidden else np.arange(len(model.part))
+    rasterise(buffer, pixels, near, model.triangles[kept])
+    triangles, parts, gloss, start = [model.triangles[kept]], [model.part[kept]], [np.zeros(len(kept))], len(head)
+    for piece in solid:
+        rows = slice(start, start + len(piece.vertices))
+        table[rows, NORMAL], table[rows, LIT] = piece.normals @ camera.turn.T, lit[rows]
+        table[rows, PLACE] = piece.colours
+        if piece.strand is not None:
+            table[rows, 10:13] = piece.strand
+        pixels, near = camera.project(piece.vertices)
+        keep = None if piece.strand is None else _frayed(piece)
+        rasterise(buffer, pixels, near, piece.triangles, sum(map(len, triangles)), True, keep)
+        triangles.append(piece.triangles + start)
+        parts.append(np.full(len(piece.triangles), SOLID if piece.strand is None else LOCK, np.uint8))
+        gloss.append(np.full(len(piece.triangles), piece.gloss))
+        start += len(piece.vertices)
+
+    colour = _shade(
+        model, scene, buffer, table, np.concatenate(triangles), np.concatenate(parts), np.concatenate(gloss)
+    )
+    cover = (buffer.triangle >= 0).astype(np.float32)
+    for piece in scene.pieces:
+        if piece.alpha < 1:
+            _glaze(colour, cover, buffer, camera, piece, light)
+    if supersample > 1:
+        colour = cv2.resize(colour, (width, height), interpolation=cv2.INTER_AREA)
+        cover = cv2.resize(cover, (width, height), interpolation=cv2.INTER_AREA)
+    return Rendering(colour, cover, buffer, camera, head)
+
+
+def _frayed(piece: Piece) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """Which pixels of a lock are hair: all along its middle, ever fewer towards its edges and its end."""
+
+    def keep(triangle: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        across, along, lock = (piece.strand[piece.triangles[triangle]] * weights[..., None]).sum(axis=1).T
+        hair = _strands(across, along, lock)
+        return hair * 0.55 + 1.25 - np.abs(across) * 1.2 - np.maximum(along - 0.45, 0) * 2.0 > 0
+
+    return keep
+
+
+def _strands(across: np.ndarray, along: np.ndarray, lock: np.ndarray) -> np.ndarray:
+    """The pattern (n,) of single hairs at places on locks."""
+    lock = np.round(lock)
+    return look_up("strands", across * 26 + lock * 37.7, along * 60 + lock * 11.3)
+
+
+def _lighting(scene: Scene, normals: np.ndarray, head: np.ndarray, occlusion: np.ndarray, solid: list[Piece]):
+    """Light (n, 3) that falls on every vertex of the head and the solid pieces: sky plus lamp, with its shadow."""
+    turn = scene.camera.turn.astype(np.float32)
+    places = np.concatenate([head, *(piece.vertices for piece in solid)]).astype(np.float32)
+    facing = np.concatenate([normals, *(piece.normals for piece in solid)]).astype(np.float32) @ turn.T
+    opened = np.concatenate([occlusion, *(np.full(len(piece.vertices), 0.85, np.float32) for piece in solid)])
+    light = scene.light
+    toward = (facing @ light.direction).astype(np.float32)
+    shade = 1 - light.shadow * _shadow(places @ turn.T, toward, light.direction, len(head))
+    # Skin lets red light through at the edge of the shadow: red wraps further round than blue.
+    wrap = np.array([0.25, 0.12, 0.08], np.float32)
+    lamp = np.clip((toward[:, None] + wrap) / (1 + wrap), 0, None)
+    lamp *= (shade * np.clip(opened * 1.5 - 0.2, 0, 1))[:, None]
+    return sky_light(light, facing) * opened[:, None] + lamp * light.colour.astype(np.float32)
+
+
+def _shadow(places: np.ndarray, toward: np.ndarray, direction: np.ndarray, head: int, cells: int = 96) -> np.ndarray:
+    """How much (0..1) of each place (n, 3; camera axes) other places hide from the lamp: a depth map of splats.
+
+    `toward` (n,): cosine between the surface there and the lamp. The first `head` places span the map.
+    """
+    side = np.cross(direction, [0.0, 1.0, 0.0] if abs(direction[1]) < 0.9 else [1.0, 0.0, 0.0])
+    side /= np.linalg.norm(side)
+    frame = np.stack([side, np.cross(direction, side), direction], axis=1).astype(np.float32)
+    seen = places @ frame
+    low, high = seen[:head, :2].min(axis=0), seen[:head, :2].max(axis=0)
+    step = (high - low).max() / (cells - 3)
+    cell = np.clip(((seen[:, :2] - low) / step + 1).astype(np.int32), 0, cells - 1)
+    nearest = np.full((cells, cells), -1e3, np.float32)
+    np.maximum.at(nearest, (cell[:, 1], cell[:, 0]), seen[:, 2])
+    nearest = cv2.dilate(nearest, np.ones((3, 3), np.uint8))
+    # Blurred, a smooth surface stays where it is and casts nothing on itself, and the shadow's edge is soft.
+    known = (nearest > -1e2).astype(np.float32)
+    pair = cv2.GaussianBlur(np.stack([nearest * known, known], axis=-1), (0, 0), 1.3)
+    depth = pair[..., 0] / np.maximum(pair[..., 1], 1e-3)
+    ahead = depth[cell[:, 1], cell[:, 0]] - seen[:, 2]
+    # On a slope the dilation alone brings cells forward.
+    bias = 0.06 + step * np.minimum(np.sqrt(1 - toward**2) / np.maximum(toward, 0.2), 4)
+    return np.clip((ahead - bias) / 0.15, 0, 1)
+
+
+def _shade(model, scene: Scene, buffer: Buffer, table, triangles, parts, gloss) -> np.ndarray:
+    """Linear colours (h, w, 3) of the pixels that see something; black elsewhere."""
+    look = scene.look
+    height, width = buffer.near.shape
+    flat = np.flatnonzero(buffer.triangle.reshape(-1) >= 0)
+    triangle, weights = buffer.triangle.reshape(-1)[flat], buffer.weights.reshape(-1, 3)[flat]
+    corner = triangles[triangle]
+    value = table[corner[:, 0]] * weights[:, :1]
+    value += table[corner[:, 1]] * weights[:, 1:2]
+    value += table[corner[:, 2]] * weights[:, 2:]
+    part = parts[triangle]
+    normal = value[:, NORMAL]
+    normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-9
+
+    albedo = np.empty((len(flat), 3), np.float32)
+    shine = gloss[triangle].astype(np.float32)
+    ids = model.part_id
+    flesh = np.flatnonzero(np.isin(part, [ids[name] for name in ("skin", "ear", "lips", "eyelid")]))
+    albedo[flesh], shine[flesh] = _skin(look, value[flesh])
+    plain = {
+        "mouth_inside": ((0.30, 0.10, 0.10), 0.1),
+        "tongue": ((0.62, 0.28, 0.27), 0.25),
+        "teeth": ((0.88, 0.85, 0.77), 0.3),
+        "lash_lower": ((0.06, 0.05, 0.05), 0.0),
+        "lash_upper": ((0.05, 0.04, 0.04), 0.0),
+    }
+    for name, (colour, gleam) in plain.items():
+        mine = part == ids[name]
+        albedo[mine], shine[mine] = colour, gleam
+    eyes = np.flatnonzero(part == ids["eye"])
+    albedo[eyes], shine[eyes] = _eye(look, value[eyes, PLACE]), 0.6
+    value[eyes, LIT] *= 0.92
+    worn = part == SOLID
+    albedo[worn] = value[worn, PLACE]
+    locks = np.flatnonzero(part == LOCK)
+    if len(locks):
+        strand = _strands(*value[locks, 10:13].T)
+        depth = 0.75 + 0.25 * np.clip(value[locks, 11] * 2, 0, 1)  # roots lie in each other's shade
+        albedo[locks] = value[locks, PLACE] * np.clip(depth * (0.92 + 0.2 * strand), 0.2, 1.6)[:, None]
+
+    lit = value[:, LIT]
+    half = scene.light.direction + np.array([0, 0, 1.0])
+    half = (half / np.linalg.norm(half)).astype(np.float32)
+    facing = np.clip(normal @ half, 0, 1)
+    sharp = np.where(shine > 0.45, 90, 18).astype(np.float32)
+    glow = shine * facing**sharp * (0.3 + 0.7 * value[:, OPEN] if len(flesh) else 1.0)
+    rim = shine * 0.25 * (1 - np.clip(normal[:, 2], 0, 1)) ** 3
+    brightness = lit.mean(axis=1)
+    linear = np.clip(albedo, 0, 1) ** GAMMA * lit
+    linear += ((glow + rim) * np.minimum(brightness, 1.2))[:, None] * scene.light.colour.astype(np.float32) * 0.5
+    picture = np.zeros((height * width, 3), np.float32)
+    picture[flat] = linear
+    return picture.reshape(height, width, 3)
+
+
+def _blend(base: np.ndarray, amount: np.ndarray, colour) -> np.ndarray:
+    return base + np.clip(amount, 0, 1)[:, None] * (np.asarray(colour, np.float32) - base)
+
+
+def _skin(look: Look, value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Painted skin, brows, lips, beard, cropped hair and cloth: colours (n, 3) and gloss (n,)."""
+    rest = value[:, PLACE]
+    x, y, z = rest.T
+    side = np.abs(x)
+    # Texels along a cylinder round the head: decimetres of arc and of height.
+    arc = np.arctan2(x, z + 0.15) * 0.8
+    shift = look.seed % 997
+    cloud = look_up("cloud", arc * 160 + shift, y * 160 + shift * 3)
+    grain = look_up("grain", arc * 420 + shift * 5, (y + 0.35 * z) * 420)
+    colour = look.skin * (1 + (0.05 * cloud + 0.035 * grain) * look.mottle)[:, None]
+
+    front = np.clip((z - 0.5) * 6, 0, 1)
+    cheek = np.exp(-((side - 0.42) ** 2 + (y + 0.2) ** 2) / 0.05) * front
+    nose = np.exp(-(side**2 / 0.02 + (y + 0.12) ** 2 / 0.03)) * front
+    red = (value[:, EAR] * 0.8 + cheek * 0.8 + nose * 0.7 + 0.15 * cloud) * look.redness
+    colour *= 1 - np.clip(red, 0, 0.6)[:, None] * np.array([0.02, 0.24, 0.2], np.float32)
+    under_eye = np.exp(-(((side - 0.28) / 0.14) ** 2) - ((y - 0.1) / 0.045) ** 2) * front
+    colour *= 1 - (0.14 * under_eye * (0.4 + look.wrinkles))[:, None]
+    if look.freckles > 0:
+        spots = look_up("spots", arc * 330 + shift, y * 330)
+        colour *= 1 - (np.clip(spots - 1.6, 0, 1) * look.freckles * front)[:, None] * np.array([0.25, 0.4, 0.45], "f4")
+    if look.wrinkles > 0:
+        waver = cloud * 0.012
+        forehead = np.clip(np.sin((y + waver) * 75) - 0.55, 0, 1) * np.clip((y - 0.45) * 10, 0, 1) * front
+        fold = np.exp(-(((side - 0.19 - (-0.22 - y) * 0.38 + waver) / 0.018) ** 2))
+        fold *= np.clip((-0.1 - y) * 8, 0, 1) * np.clip((y + 0.52) * 8, 0, 1) * front
+        crow = np.clip(np.sin((y * 0.9 + (side - 0.5) * 0.5 * np.sign(y - 0.2) + waver) * 95) - 0.5, 0, 1)
+        crow *= np.exp(-(((side - 0.53) / 0.06) ** 2) - ((y - 0.19) / 0.1) ** 2)
+        colour *= 1 - ((forehead * 0.3 + fold * 0.4 + crow * 0.3) * look.wrinkles)[:, None]
+    socket = np.exp(-(((side - 0.28) / 0.15) ** 2) - ((y - 0.265) / 0.05) ** 2) * front
+    if look.eye_shadow > 0:
+        colour = _blend(colour, socket * look.eye_shadow, look.lips * 0.5)
+    rim = np.exp(-(((side - 0.29) / 0.135) ** 2) ** 3) * np.exp(-(((y - 0.2) / 0.055) ** 2)) * front
+    colour *= 1 - (np.clip(rim - 0.6, 0, 1) * look.eye_liner * 0.8)[:, None]
+
+    lips = value[:, LIPS]
+    colour = _blend(colour, lips * look.lip_paint, look.lips * (1 + 0.05 * cloud)[:, None])
+    seam = np.exp(-(((y + 0.475) / 0.012) ** 2)) * lips * np.clip((0.26 - side) * 20, 0, 1)
+    colour *= 1 - 0.35 * seam[:, None]
+    nostril = np.exp(-(((side - 0.075) / 0.035) ** 2) - ((y + 0.215) / 0.025) ** 2) * np.clip((z - 0.95) * 20, 0, 1)
+    colour *= 1 - 0.45 * nostril[:, None]
+
+    fine = look_up("strands", (y * 0.6 + arc) * 900, (arc * 0.7 - y) * 300 + shift)
+    hair = look.hair * np.clip(0.85 + 0.25 * fine, 0.3, 1.4)[:, None]
+    dark = look.brow_colour * np.clip(0.9 + 0.2 * fine, 0.3, 1.4)[:, None]
+    beard = value[:, BEARD]
+    whiskers = np.clip(beard * 1.3 + 0.12 * cloud, 0, 1) * (beard > 0.02)
+    upper = np.clip((y + 0.46) * 30, 0, 1) * np.clip((0.32 - side) * 12, 0, 1)
+    chin = np.clip((0.24 - side) * 12, 0, 1)
+    amount = np.maximum(look.beard, np.maximum(look.moustache * upper, look.goatee * np.maximum(chin, upper)))
+    if look.stubble > 0:
+        colour = _blend(colour, whiskers * look.stubble * (0.6 + 0.25 * grain), look.hair * 0.5 + look.skin * 0.25)
+    colour = _blend(colour, np.clip(whiskers * amount * (1 + 0.25 * fine), 0, 1), dark * 0.9)
+
+    ridge = np.interp(side, (0.05, 0.09, 0.20, 0.33, 0.45, 0.57), (0.315, 0.328, 0.358, 0.380, 0.366, 0.288))
+    taper = np.interp(side, (0.05, 0.08, 0.25, 0.45, 0.58), (0.8, 1.1, 1.0, 0.75, 0.15))
+    across = (y - ridge) / (look.brow_width * taper + 1e-6)
+    hairs = look_up("strands", (arc * 0.8 - y) * 700 * np.sign(x), y * 200 + shift)
+    brow = np.clip(1.2 - across**2 * 0.9 + 0.3 * hairs, 0, 1) * np.clip((side - 0.05) * 30, 0, 1) * (side < 0.6) * (z > 0.45)
+    colour = _blend(colour, brow * look.brow, dark)
+
+    edge = value[:, HAIRLINE] + 0.012 * cloud + 0.008 * fine - look.hairline
+    scalp = np.clip(edge / 0.035 + 0.5, 0, 1) * look.scalp_cover * (value[:, EAR] < 0.5)
+    colour = _blend(colour, scalp, hair)
+    neckline = look.collar + 0.35 * np.clip(1 - side, 0, 1) * np.clip(2 * z, 0, 1)
+    cloth = np.clip((-y - neckline) / 0.02, 0, 1)
+    weave = 1 + 0.05 * grain + look.cloth_pattern * np.sign(np.sin(arc * 40)) * 0.25
+    fabric = look.cloth * weave[:, None]
+    if look.suit > 0:
+        below = -y - neckline
+        fabric = _blend(fabric, np.clip((look.suit - 0.3 * below - side) * 30, 0, 1) * (z > 0), look.shirt)
+        fabric = _blend(fabric, np.clip((0.05 + 0.03 * below - side) * 40, 0, 1) * (z > 0), look.tie)
+    colour = _blend(colour, cloth, fabric)
+    gloss = look.shine * (0.10 + 0.12 * nose + 0.06 * front + 0.2 * lips * look.lip_paint) * (1 + 0.25 * grain)
+    gloss = np.clip(gloss, 0, 0.4) * (1 - cloth * 0.8) * (1 - brow * 0.7)
+    return np.clip(colour, 0, 1), gloss
+
+
+def _eye(look: Look, ray: np.ndarray) -> np.ndarray:
+    """Colours (n, 3) of an eyeball, from unit rays whose third axis is the gaze."""
+    angle = np.degrees(np.arccos(np.clip(ray[:, 2] / (np.linalg.norm(ray, axis=1) + 1e-6), -1, 1)))
+    turn = np.arctan2(ray[:, 1], ray[:, 0])
+    iris = 22.0
+    fibre = look_up("strands", turn * 80 + look.seed % 211, angle * 2)
+    colour = look.iris * (1 + 0.2 * fibre)[:, None] * np.clip(1.25 - 0.9 * (angle / iris) ** 6, 0.35, 1.3)[:, None]
+    white = np.array([0.86, 0.83, 0.80], np.float32) * (1 - 0.0022 * np.clip(angle - iris, 0, 60))[:, None]
+    colour = _blend(colour, (angle - iris) / 2 + 0.5, white)
+    colour = _blend(colour, (9.5 - angle) / 1.5 + 0.5, (0.02, 0.02, 0.02))
+    spark = np.hypot(np.sin(turn) * angle - 6, np.cos(turn) * angle + 5)
+    return _blend(colour, (3.2 - spark) / 1.0, (1.0, 1.0, 1.0)).astype(np.float32)
+
+
+def _glaze(colour: np.ndarray, cover: np.ndarray, buffer: Buffer, camera: Camera, piece: Piece, light: Light) -> None:
+    """Lay a see-through piece over what lies behind it, in place."""
+    glass = Buffer.empty(*buffer.near.shape)
+    pixels, near = camera.project(piece.vertices)
+    rasterise(glass, pixels, near, piece.triangles, two_sided=True)
+    mask = (glass.triangle >= 0) & (glass.near > buffer.near)
+    tint = piece.colours[piece.triangles[glass.triangle[mask], 0]] ** GAMMA
+    rows = np.nonzero(mask)[0]
+    sheen = piece.gloss * np.clip(1 - (rows - rows.min(initial=0)) / (0.6 * max(1, np.ptp(rows) if len(rows) else 1)), 0, 1)
+    colour[mask] = colour[mask] * (1 - piece.alpha) + piece.alpha * tint + (sheen**2)[:, None] * light.colour * 0.35
+    cover[mask] = np.maximum(cover[mask], piece.alpha)
+
+
+def visible(rendering: Rendering, places: np.ndarray, tolerance: float = 0.035) -> np.ndarray:
+    """Which places (n, 3) nothing hides: bool (n,), from the z-buffer; those outside the picture are hidden.
+
+    A place counts as seen if nothing lies more than `tolerance` decimetres in front of it.
+    """
+    camera, buffer = rendering.camera, rendering.buffer
+    pixels, near = camera.project(places)
+    height, width = buffer.near.shape
+    column, line = np.round(pixels).astype(int).T
+    within = (column >= 0) & (line >= 0) & (column < width) & (line < height)
+    front = buffer.near[np.clip(line, 0, height - 1), np.clip(column, 0, width - 1)]
+    depth = np.where(front > 0, camera.distance / np.maximum(front, 1e-6), np.inf)
+    return within & (depth > camera.distance / near - tolerance)

@@ -1,0 +1,228 @@
+"""One random photo of one random person: everything is drawn from one random generator, and labelled exactly."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from data.synthetic import backdrop, hair, wear
+from data.synthetic.head import SIDES, HeadModel, Person, head_model
+from data.synthetic.render import Camera, Light, Look, Piece, Rendering, Scene, render, rotation, visible
+
+# Display colours, light to dark, between which a skin lies (decided by eye from portraits of many origins).
+SKINS = np.array(
+    [(0.95, 0.80, 0.72), (0.91, 0.73, 0.62), (0.84, 0.64, 0.51), (0.74, 0.53, 0.40), (0.58, 0.39, 0.28),
+     (0.42, 0.28, 0.20), (0.28, 0.18, 0.13)]
+)  # fmt: skip
+HAIRS = np.array(
+    [(0.05, 0.045, 0.045), (0.10, 0.07, 0.055), (0.20, 0.13, 0.09), (0.36, 0.24, 0.15), (0.56, 0.42, 0.26),
+     (0.75, 0.62, 0.42), (0.45, 0.20, 0.10)]
+)  # fmt: skip
+IRISES = np.array(
+    [(0.22, 0.13, 0.07), (0.30, 0.20, 0.10), (0.12, 0.08, 0.05), (0.35, 0.45, 0.58), (0.36, 0.43, 0.32), (0.45, 0.48, 0.5)]
+)
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A finished photo and all that is known about it.
+
+    - `picture` (size, size, 3) uint8 RGB.
+    - `points`: "face" (68, 2) with the jaw on the visible outline, "face_3d" (68, 2) with the jaw on the head,
+      "ear_left", "ear_right" (55, 2); float32 pixels, 0-based.
+    - `seen`: for the same names, bool (n,): inside the picture and hidden by nothing.
+    - `pose`: yaw, pitch, roll in degrees.
+    """
+
+    picture: np.ndarray
+    points: dict[str, np.ndarray]
+    seen: dict[str, np.ndarray]
+    pose: tuple[float, float, float]
+
+
+def _between(colours: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    at = rng.uniform(0, len(colours) - 1)
+    low = min(int(at), len(colours) - 2)
+    return colours[low] * (low + 1 - at) + colours[low + 1] * (at - low)
+
+
+def draw_look(rng: np.random.Generator, person: Person) -> Look:
+    """Colours and paint that suit a person's gender and age."""
+    female, adult = person.gender < 0, person.age > -0.3
+    skin = _between(SKINS, rng) * np.exp(rng.normal(0, 0.04, 3))
+    dark = skin.mean() < 0.45
+    tone = HAIRS[rng.integers(0, 3)] if dark or rng.random() < 0.4 else HAIRS[rng.integers(len(HAIRS))]
+    tone = tone * np.exp(rng.normal(0, 0.2)) * np.exp(rng.normal(0, 0.05, 3))
+    gray = np.clip((person.age - 0.45) * 2, 0, 1) * rng.uniform(0, 1.2) if person.age > 0.45 else 0.0
+    if rng.random() < 0.05:
+        gray = rng.uniform(0.5, 1)
+    silver = np.array([0.72, 0.71, 0.70]) * rng.uniform(0.6, 1.1)
+    colour = tone + min(gray, 1.0) * (silver - tone)
+    brow = colour * rng.uniform(0.5, 0.95) if colour.mean() > 0.2 else colour
+    shaven = 0 if female or not adult else max(0.0, rng.uniform(-0.5, 0.9))
+    whiskers = "none" if female or not adult else rng.choice(
+        ["none", "full", "moustache", "goatee"], p=[0.62, 0.18, 0.1, 0.1]
+    )  # fmt: skip
+    thick = rng.uniform(0.4, 1.0)
+    made_up = female and adult and rng.random() < 0.6
+    natural = skin * np.array([0.86, 0.62, 0.62])
+    lips = natural if not made_up else np.clip(rng.uniform((0.45, 0.05, 0.1), (0.9, 0.45, 0.5)), 0, 1)
+    bald = not female and adult and rng.random() < 0.14
+    receding = 0.0 if female else max(0.0, rng.normal(0, 0.05 + 0.05 * max(person.age, 0)))
+    return Look(
+        skin=skin.astype(np.float32),
+        hair=np.clip(colour, 0.02, 0.95).astype(np.float32),
+        brow_colour=np.clip(brow, 0.02, 0.8).astype(np.float32),
+        iris=IRISES[rng.integers(0, 3) if dark else rng.integers(len(IRISES))].astype(np.float32),
+        hairline=2.0 if bald and rng.random() < 0.5 else 0.5 + rng.normal(0, 0.03) + receding + 0.18 * bald,
+        scalp_cover=rng.uniform(0.4, 0.9) if bald else 1.0,
+        lift=0.0 if bald else rng.uniform(0.0, 0.16),
+        beard=thick if whiskers == "full" else 0.0,
+        moustache=thick if whiskers in ("moustache", "goatee") else 0.0,
+        goatee=thick if whiskers == "goatee" else 0.0,
+        stubble=shaven,
+        brow=rng.uniform(0.35, 1.0),
+        brow_width=rng.uniform(0.028, 0.045) if female else rng.uniform(0.035, 0.065),
+        lips=lips.astype(np.float32),
+        lip_paint=rng.uniform(0.4, 0.85) if made_up else rng.uniform(0.25, 0.7),
+        eye_shadow=rng.uniform(0, 0.6) if made_up else 0.0,
+        eye_liner=rng.uniform(0.4, 1.2) if made_up else rng.uniform(0.0, 0.5),
+        lashes=bool(made_up and rng.random() < 0.5),
+        redness=rng.uniform(0.1, 0.8),
+        freckles=max(0.0, rng.uniform(-2, 1)),
+        wrinkles=np.clip(person.age * rng.uniform(0.3, 1.2), 0, 1),
+        mottle=rng.uniform(0.4, 1.6),
+        shine=rng.uniform(0.3, 1.6),
+        collar=rng.uniform(1.15, 1.6),
+        cloth=rng.uniform(0.03, 0.95, 3).astype(np.float32) * rng.choice([0.3, 1.0]),
+        cloth_pattern=float(rng.choice([0, 0, 0.5])),
+        shirt=np.clip(rng.uniform(0.6, 1) + rng.normal(0, 0.06, 3), 0, 1).astype(np.float32),
+        tie=rng.uniform(0.03, 0.7, 3).astype(np.float32),
+        suit=float(rng.choice([0, 0.25, 0.45], p=[0.6, 0.2, 0.2])),
+        seed=int(rng.integers(1 << 30)),
+    )
+
+
+def draw_light(rng: np.random.Generator) -> Light:
+    """A sky of uneven brightness and colour, and a lamp from anywhere in front or beside, above mostly."""
+    sky = np.zeros((9, 3))
+    base = rng.uniform(0.12, 0.7)
+    tint = np.exp(rng.normal(0, 0.08, 3))
+    sky[0] = base * tint
+    sky[1] = base * rng.uniform(0.0, 0.4) * tint  # brighter from above
+    sky[2:4] = base * rng.normal(0, 0.25, (2, 1)) * tint
+    sky[4:] = base * rng.normal(0, 0.05, (5, 1))
+    sky[1:4] += base * rng.normal(0, 0.08, (3, 3))
+    direction = rng.normal(0, 1, 3) * (0.9, 0.5, 0.5) + (0, 0.45, 0.6)
+    if rng.random() < 0.08:
+        direction[2] = -abs(direction[2])  # from behind: a bright rim
+    direction /= np.linalg.norm(direction)
+    strength = rng.uniform(0.1, 1.3) * (1.1 - base)
+    warm = rng.normal(0, 0.12)
+    colour = strength * np.array([1 + warm, 1, 1 - warm]) * np.exp(rng.normal(0, 0.04, 3))
+    return Light(sky.astype(np.float32), direction.astype(np.float32), colour.astype(np.float32), rng.uniform(0.3, 0.95))
+
+
+def draw_pieces(
+    rng: np.random.Generator, model: HeadModel, person: Person, look: Look, ear_photo: bool, draft: bool
+) -> list[Piece]:
+    """Hair and what is worn."""
+    pieces = [wear.torso(model, person.vertices, look.cloth)]
+    highest = 9.0
+    if rng.random() < (0.07 if ear_photo else 0.1):
+        worn, highest = wear.hat(model, person.vertices, rng)
+        pieces += worn
+    style = hair.draw_style(rng, person.gender, ear_photo)
+    if style is not None and look.hairline < 0.62:
+        detail = 0.5 if draft else 1.0
+        pieces.append(hair.grow(model, person.vertices, style, look.hair, look.hairline, rng, detail, highest))
+    if rng.random() < (0.2 if ear_photo else 0.22):
+        pieces += wear.glasses(model, person.vertices, rng)
+    if rng.random() < (0.35 if person.gender < 0 else 0.05):
+        pieces += wear.earrings(model, person.vertices, rng)
+    if rng.random() < 0.035:
+        pieces += wear.headphones(model, person.vertices, rng)
+    return pieces
+
+
+def _draw_pose(rng: np.random.Generator, kind: str) -> tuple[float, float, float]:
+    if kind == "ear":  # mostly from the side, sometimes from the front, now and then from behind
+        yaw = rng.choice([-1, 1]) * np.clip(rng.normal(72, 28), 5, 135)
+        return float(yaw), float(rng.normal(0, 10)), float(rng.normal(0, 14))
+    yaw = rng.normal(0, 24) if rng.random() < 0.6 else rng.uniform(-90, 90)
+    return float(np.clip(yaw, -90, 90)), float(np.clip(rng.normal(2, 11), -40, 40)), float(rng.normal(0, 10))
+
+
+def _draw_camera(
+    rng: np.random.Generator, kind: str, size: int, turn: np.ndarray, face: np.ndarray, ears: dict[str, np.ndarray]
+) -> Camera:
+    """Frame the face, an ear or the head. `face` (68, 3) and `ears` (55, 3) are places on the head."""
+    distance = float(math.exp(rng.uniform(math.log(5.5), math.log(22))))
+    if kind == "ear":
+        towards = {side: (places @ turn.T)[:, 2].mean() for side, places in ears.items()}
+        subject = ears[max(towards, key=towards.get)]
+        share = math.exp(rng.uniform(math.log(0.08), math.log(0.6)))
+        room = 0.5 * (1 - share) * rng.uniform(-0.75, 0.75, 2)
+    else:
+        subject = face if kind == "face" else np.concatenate([face, *ears.values()])
+        share = math.exp(rng.uniform(math.log(0.28), math.log(0.72)))
+        room = 0.5 * (1 - share) * rng.uniform(-0.7, 0.7, 2)
+    seen = (subject - subject.mean(axis=0)) @ turn.T
+    extent = np.ptp(seen[:, 1]) if kind == "ear" else np.ptp(seen[:, :2], axis=0).max()
+    middle = subject.mean(axis=0)
+    if kind == "ear" and share < 0.2:  # the whole head is in such a picture: keep it there
+        middle = middle * share / 0.2 + np.array([0, 0.1, 0.3]) * (1 - share / 0.2)
+    centre = (size - 1) / 2 + room * size
+    return Camera(turn, middle.astype(np.float32), (float(centre[0]), float(centre[1])), share * size / extent, distance)
+
+
+def draw_photo(rng: np.random.Generator, kind: str, size: int, draft: bool = False) -> Photo:
+    """A random photo: `kind` "face" (head and shoulders), "ear" (the head around an ear) or "both" (all of the head).
+
+    `draft` leaves out the anti-aliasing and half of the hair: faster and coarser. Where hair hides most of the face, or
+    of the better seen ear of an ear photo, another photo is drawn: nobody would annotate that one.
+    """
+    while True:
+        photo = _draw_photo(rng, kind, size, draft)
+        if kind == "ear":
+            shown = max(photo.seen[f"ear_{side}"].mean() for side in SIDES)
+        else:  # points of a turned head hide each other: those that look at the camera are 30 of 68 at least
+            shown = photo.seen["face"].mean() * 1.5
+        if shown > 0.5:
+            return photo
+
+
+def _draw_photo(rng: np.random.Generator, kind: str, size: int, draft: bool) -> Photo:
+    model = head_model()
+    person = model.draw_person(rng)
+    look = draw_look(rng, person)
+    pieces = draw_pieces(rng, model, person, look, kind == "ear", draft)
+    pose = _draw_pose(rng, kind)
+    turn = rotation(*pose)
+    places = {"face_3d": model.face.on(person.vertices)} | {
+        f"ear_{side}": model.ears[side].on(person.vertices) for side in SIDES
+    }
+    ears = {side: places[f"ear_{side}"] for side in SIDES}
+    camera = _draw_camera(rng, kind, size, turn, places["face_3d"], ears)
+    places["face"] = model.jaw_on_outline(person.vertices, camera.pixels)
+    scene = Scene(person.vertices, person.eyes, look, draw_light(rng), camera, pieces)
+    rendering = render(model, scene, size, size, 1 if draft else 2)
+    points = {name: camera.pixels(place) for name, place in places.items()}
+    seen = {name: visible(rendering, place) for name, place in places.items()}
+    linear = compose(rendering, backdrop.background(size, size, rng))
+    if rng.random() < 0.12:
+        target = points["face"] if kind != "ear" else np.concatenate([points["ear_left"], points["ear_right"]])
+        linear, cover = backdrop.occlude(linear, target, look.skin, rng)
+        for name, at in points.items():
+            column, line = np.clip(np.round(at), 0, size - 1).astype(int).T
+            seen[name] = seen[name] & (cover[line, column] < 0.5)
+    picture = backdrop.photograph(backdrop.expose(linear, rendering.cover, rng), rng)
+    return Photo(picture, points, seen, pose)
+
+
+def compose(rendering: Rendering, behind: np.ndarray) -> np.ndarray:
+    """The rendering in front of a linear picture of the same size."""
+    return rendering.colour + (1 - rendering.cover[..., None]) * behind
