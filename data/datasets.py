@@ -6,6 +6,8 @@ Layouts that are recognised below the folder given as `--data`:
   photo's own `NAME.mat` beside it;
 - 300W-LP as the predecessor laid it out: `AFW/NAME.jpg` with `AFW_landmark/NAME_pts.mat`;
 - ibug-ears: `CollectionA/train` and `CollectionA/test`, photos with `.pts` of the same stem;
+- built-in heads for scoring: `Both/NAME.jpg` with `NAME.face.pts`, `NAME.ear_left.pts`, `NAME.ear_right.pts` and
+  `NAME.json`; read where there is no layout above, and all of it is a test part;
 - any folder of photos with `.pts` (or, for faces, `.mat`) of the same stem, subfolders included.
 """
 
@@ -17,7 +19,7 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -26,12 +28,13 @@ from data.augment import decode_photo
 from data.formats import read_300w_lp, read_pts
 from data.schemes import EAR, FACE, Scheme
 from utils.errors import InputError
-from utils.files import replacing
+from utils.files import read_json, replacing
 
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 FACE_FOLDERS = ("AFW", "HELEN", "IBUG", "LFPW")
 FARTHEST = 1e6  # pixels: no camera makes such a photo, and OpenCV cannot warp to it
 PARTS = ("train", "validation", "test")
+LEAST_SHOWN = 0.4  # share of an ear's points that must be visible in `Both/`
 
 WHERE_TO_GET = {
     "face": "300W-LP (see data/README.md) unpacks to AFW/NAME.jpg with landmarks/AFW/NAME_pts.mat; "
@@ -39,6 +42,10 @@ WHERE_TO_GET = {
     "ear": "ibug-ears (see data/README.md) unpacks to CollectionA/train/NAME.png with NAME.pts beside it; "
     "a folder of photos with NAME.pts beside NAME.jpg also does",
 }
+
+
+class NoSuchPhotosError(InputError):
+    """There are no photos with points of the scheme at all."""
 
 
 class NoUsablePhotoError(InputError):
@@ -199,10 +206,12 @@ def _pairs(root: Path, scheme: Scheme) -> list[_Pair]:
         raise InputError(f"{root}: no such folder; {WHERE_TO_GET[scheme.task]}")
     pairs = _face_layouts(root) if scheme is FACE else _ear_layouts(root)
     if not any(pair.landmarks for pair in pairs):
+        pairs = _both_layout(root, scheme)
+    if not any(pair.landmarks for pair in pairs):
         _refuse_nested(root, "CollectionA" if scheme is EAR else "AFW")
         pairs = _match(root, root, (".pts", "_pts.mat", ".mat") if scheme is FACE else (".pts",), recursive=True)
     if not any(pair.landmarks for pair in pairs):
-        raise InputError(f"{root}: no {scheme.task} photos with points in it; {WHERE_TO_GET[scheme.task]}")
+        raise NoSuchPhotosError(f"{root}: no {scheme.task} photos with points in it; {WHERE_TO_GET[scheme.task]}")
     return sorted(pairs, key=lambda pair: pair.name)
 
 
@@ -237,6 +246,28 @@ def _ear_layouts(root: Path) -> list[_Pair]:
         if (collection / part).is_dir()
         for pair in _match(root, collection / part, (".pts",), part=part)
     ]
+
+
+def _both_layout(root: Path, scheme: Scheme) -> list[_Pair]:
+    """Heads with face and both ears; an ear that is mostly hidden is left out, as no person would annotate it."""
+    folder = root / "Both" if (root / "Both").is_dir() else root
+    if not any(folder.glob("*.face.pts")):
+        return []
+    names = ("face",) if scheme is FACE else ("ear_left", "ear_right")
+    pairs = []
+    for name in names:
+        for pair in _match(root, folder, (f".{name}.pts",), part="test"):
+            if pair.image and pair.landmarks and scheme is EAR:
+                notes = pair.image.with_suffix(".json")
+                try:
+                    shown = np.mean(read_json(notes, f"{pair.image}: its notes cannot be read")["visible"][name])
+                except (KeyError, TypeError, ValueError) as problem:
+                    raise InputError(f"{notes}: does not say which points of {name} are visible") from problem
+                if shown < LEAST_SHOWN:
+                    continue
+                pair = replace(pair, name=pair.landmarks.relative_to(root).as_posix())
+            pairs.append(pair)
+    return pairs
 
 
 def _match(

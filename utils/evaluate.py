@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from data.augment import apply_matrix, crop_warp, decode_photo, invert_matrix
-from data.datasets import PARTS, Sample, find_samples, split_samples, spread
+from data.datasets import PARTS, NoSuchPhotosError, Sample, find_samples, split_samples, spread
 from data.schemes import SCHEMES, Scheme
 from utils.drawing import contact_sheet, crop_with_landmarks, plot_ced, save_picture, write_label
 from utils.errors import CommandLine, InputError, positive_int, run_main
@@ -173,11 +173,11 @@ def main() -> None:
         prog="python -m utils.evaluate", description="Score weights on a dataset: NME, failure rate, CED, worst cases."
     )
     parser.add_argument("weights", nargs="+", help="weights files (.keras, .weights.h5, old .h5)")
-    parser.add_argument("data", help="dataset folder: holds AFW/ or CollectionA/, or photos with .pts")
+    parser.add_argument("data", help="dataset folder: holds AFW/, CollectionA/ or Both/, or photos with .pts")
     parser.add_argument("--split", choices=(*PARTS, "all"), default="test", help="which photos (default: test)")
     parser.add_argument("--split-file", help="split.csv of a run folder, for weights that were trained with --split")
     parser.add_argument("--protocol", choices=("crop",), default="crop", help="where the crop comes from (true box)")
-    parser.add_argument("--task", choices=tuple(SCHEMES), help="which head, of weights that have several")
+    parser.add_argument("--task", choices=tuple(SCHEMES), help="score this head only (default: every head)")
     parser.add_argument("--points", choices=("2d", "3d"), help="jaw on the outline or in 3D (default: as trained)")
     parser.add_argument("--input-size", type=positive_int, help="network input in pixels (default: as trained)")
     parser.add_argument("--batch-size", type=positive_int, default=16, help="photos at once; speed only (default: 16)")
@@ -213,24 +213,32 @@ def main() -> None:
         return samples
 
     results: dict[str, Scores] = {}
-    for weights in args.weights:
+    for number, weights in enumerate(args.weights, start=1):
         loaded = load_network(weights)
-        task = args.task or next(iter(loaded.settings.heads))
-        check_task(loaded, task)
-        scheme = SCHEMES[task]
         settings = loaded.settings
-        samples = read(scheme, args.points or settings.points)
-        if not args.allow_trained:
-            refuse_trained_photos(weights, loaded.record, samples)
-        scores = score_samples(
-            LandmarkReader(loaded.network, settings, task), samples, args.batch_size, args.input_size
-        )
-        results[weights] = scores
-        print(f"{weights}  {task}  {scores.line}")
-        name = Path(weights).stem
-        if [Path(other).stem for other in args.weights].count(name) > 1:
-            name = f"{len(results)}_{name}"
-        write_report(Path(args.out) / name, scores, name)
+        tasks = [args.task] if args.task else list(settings.heads)
+        for task in tasks:
+            check_task(loaded, task)
+            try:
+                samples = read(SCHEMES[task], args.points or settings.points)
+            except NoSuchPhotosError:
+                if len(tasks) == 1:
+                    raise
+                print(f"{weights}  {task}  not scored: no such points in {args.data}")
+                continue
+            if not args.allow_trained:
+                refuse_trained_photos(weights, loaded.record, samples)
+            reader = LandmarkReader(loaded.network, settings, task)
+            scores = score_samples(reader, samples, args.batch_size, args.input_size)
+            print(f"{weights}  {task}  {scores.line}")
+            name = Path(weights).stem
+            if [Path(other).stem for other in args.weights].count(name) > 1:
+                name = f"{number}_{name}"
+            name = name if len(tasks) == 1 else f"{name}_{task}"
+            results[name] = scores
+            write_report(Path(args.out) / name, scores, name)
+    if not results:
+        raise InputError(f"{args.data}: no photos with points of these weights' landmarks")
     limit = max(scores.scheme.failure_at for scores in results.values())
     plot_ced(Path(args.out) / "ced.png", {name: s.errors for name, s in results.items()}, limit, str(args.data))
     write_json(Path(args.out) / "scores.json", {name: scores.summary for name, scores in results.items()})

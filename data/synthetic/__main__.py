@@ -15,11 +15,13 @@ def main() -> None:
     """The command line."""
     parser = CommandLine(
         prog="python -m data.synthetic",
-        description="Draw photos of built-in heads, with exact points, in the folders and formats of the real datasets.",
+        description="Draw photos of built-in heads, with exact points, in the real datasets' folders and formats.",
     )
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for AFW/, CollectionA/ and Both/")
     parser.add_argument("--faces", type=non_negative_int, default=0, help="photos with 68 face points (AFW/)")
-    parser.add_argument("--ears", type=non_negative_int, default=0, help="photos with one ear's 55 points (CollectionA/)")
+    parser.add_argument(
+        "--ears", type=non_negative_int, default=0, help="photos with one ear's 55 points (CollectionA/)"
+    )
     parser.add_argument("--both", type=non_negative_int, default=0, help="photos with face and both ears (Both/)")
     parser.add_argument("--size", type=positive_int, default=256, help="pixels a side (default: 256)")
     parser.add_argument("--seed", type=non_negative_int, default=0, help="of the people and their photos (default: 0)")

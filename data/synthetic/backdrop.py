@@ -39,7 +39,9 @@ def background(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
             corner = tuple((at + span).tolist())
             cv2.rectangle(canvas, tuple(at.tolist()), corner, colour, -1 if rng.random() < 0.8 else 3)
         elif shape == "blob":
-            cv2.ellipse(canvas, tuple(at.tolist()), tuple((span // 2).tolist()), rng.uniform(0, 180), 0, 360, colour, -1)
+            cv2.ellipse(
+                canvas, tuple(at.tolist()), tuple((span // 2).tolist()), rng.uniform(0, 180), 0, 360, colour, -1
+            )
         elif shape == "line":
             end = at + rng.normal(0, size * 0.6, 2).astype(int)
             cv2.line(canvas, tuple(at.tolist()), tuple(end.tolist()), colour, int(rng.integers(1, max(2, size // 24))))
@@ -85,7 +87,9 @@ def occlude(
         away = np.array([rng.normal(0, 0.7), rng.uniform(0.5, 1)])
         away /= np.linalg.norm(away)
         colour = rng.uniform(0.0, 0.25) * np.ones(3) if rng.random() < 0.7 else rng.uniform(0, 0.8, 3)
-        cv2.line(cover, fixed(target), fixed(target + away * span * 3), 255, max(1, int(head * 0.9)), cv2.LINE_AA, shift)
+        cv2.line(
+            cover, fixed(target), fixed(target + away * span * 3), 255, max(1, int(head * 0.9)), cv2.LINE_AA, shift
+        )
         cv2.circle(cover, fixed(target), int(head * (1 << shift)), 255, -1, cv2.LINE_AA, shift)
         tint[:] = colour
         grille = rng.normal(1, 0.2, (height, width)).astype(np.float32)
@@ -113,8 +117,8 @@ def occlude(
             box = cv2.boxPoints((tuple(map(float, target)), tuple(map(float, size)), float(rng.uniform(0, 180))))
             cv2.fillConvexPoly(cover, box.astype(np.int32), 255, cv2.LINE_AA)
         else:
-            cv2.ellipse(cover, tuple(map(int, target)), tuple(map(int, size / 2 + 1)), rng.uniform(0, 180), 0, 360, 255, -1,
-                        cv2.LINE_AA)  # fmt: skip
+            half = tuple(map(int, size / 2 + 1))
+            cv2.ellipse(cover, tuple(map(int, target)), half, rng.uniform(0, 180), 0, 360, 255, -1, cv2.LINE_AA)
         ramp = np.linspace(*rng.uniform(0.6, 1.3, 2), width, dtype=np.float32)[None, :, None]
         tint[:] = colour * ramp
     amount = cover.astype(np.float32)[..., None] / 255
@@ -151,7 +155,7 @@ def expose(linear: np.ndarray, subject: np.ndarray, rng: np.random.Generator) ->
 
 
 def photograph(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Display values (height, width, 3) -> uint8 RGB as a camera stores it: blur, low resolution, noise, sharpening, JPEG."""
+    """Display values (height, width, 3) -> uint8 RGB as a camera stores it: blur, few pixels, noise, sharpening, JPEG."""
     height, width = picture.shape[:2]
     size = max(height, width)
     if rng.random() < 0.35:
@@ -166,8 +170,12 @@ def photograph(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     if rng.random() < 0.3:
         small = max(24, int(size * rng.uniform(0.3, 0.8)))
         scale = small / size
-        shrunk = cv2.resize(picture, (max(1, round(width * scale)), max(1, round(height * scale))), interpolation=cv2.INTER_AREA)
-        picture = cv2.resize(shrunk, (width, height), interpolation=int(rng.choice([cv2.INTER_LINEAR, cv2.INTER_CUBIC])))
+        shrunk = cv2.resize(
+            picture, (max(1, round(width * scale)), max(1, round(height * scale))), interpolation=cv2.INTER_AREA
+        )
+        picture = cv2.resize(
+            shrunk, (width, height), interpolation=int(rng.choice([cv2.INTER_LINEAR, cv2.INTER_CUBIC]))
+        )
     if rng.random() < 0.6:
         grain = rng.standard_normal(picture.shape, dtype=np.float32)
         if rng.random() < 0.5:

@@ -132,7 +132,9 @@ def _claim(out: Path, plan: Plan) -> None:
             before = {key: int(known[key]) for key in counts}
             other = {key: known[key] for key in settings if known[key] != settings[key]}
         except (KeyError, TypeError, ValueError) as problem:
-            raise InputError(f"{manifest}: not a list of built-in heads; delete it and the heads beside it") from problem
+            raise InputError(
+                f"{manifest}: not a list of built-in heads; delete it and the heads beside it"
+            ) from problem
         if other:
             told = ", ".join(f"{key} {value}" for key, value in other.items())
             raise InputError(f"{out}: holds heads drawn with {told}; use the same, or another --out")

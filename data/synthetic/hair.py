@@ -80,7 +80,9 @@ def draw_style(rng: np.random.Generator, gender: float, ear_photo: bool) -> Styl
     forward = rng.uniform(-0.7, 0.05)
     part = parting if kind == "long_parted" else None
     comb = (0, -0.2, forward) if part is not None else (side * rng.uniform(0, 0.4), -0.2, forward)
-    return style(length, comb, rng.uniform(0.8, 1.0), loose * 0.7, rng.uniform(0.05, 0.35), 230, parting=part, ears=ears)
+    return style(
+        length, comb, rng.uniform(0.8, 1.0), loose * 0.7, rng.uniform(0.05, 0.35), 230, parting=part, ears=ears
+    )
 
 
 class Skull:

@@ -1,4 +1,4 @@
-"""A z-buffer renderer in NumPy and OpenCV: perspective camera, soft light with a shadow, textured skin, strands of hair.
+"""A z-buffer renderer in NumPy and OpenCV: perspective camera, sky and lamp with a shadow, textured skin, hair.
 
 Pixel (0, 0) is the centre of the top-left pixel. Colours are 0..1; light is added in linear values and turned into
 display values at the end.
@@ -12,6 +12,8 @@ from functools import cache
 
 import cv2
 import numpy as np
+
+from data.synthetic.head import HeadModel
 
 GAMMA = 2.2
 TILE = 512  # texels of the noise tiles, a power of two
@@ -44,7 +46,7 @@ class Camera:
         """Head places (n, 3) -> pixels (n, 2)."""
         return self.project(places)[0]
 
-    def finer(self, times: int) -> Camera:
+    def finer(self, times: float) -> Camera:
         """The same view on a grid `times` finer: pixel x lands at (x + 0.5) times - 0.5."""
         x, y = ((c + 0.5) * times - 0.5 for c in self.centre)
         return Camera(self.turn, self.target, (x, y), self.scale * times, self.distance)
@@ -93,16 +95,17 @@ def rasterise(
     """Draw triangles into `buffer` where they are nearer than what it holds.
 
     `pixels` (n, 2) and `near` (n,) as `Camera.project` gives them, `triangles` (t, 3); triangle k is stored as
-    `first` + k. One-sided triangles turned away are skipped. `keep` (triangle numbers, weights) -> bool may drop pixels.
+    `first` + k. One-sided triangles turned away are skipped. `keep` (triangle numbers, weights) -> bool
+    may drop pixels.
     """
     height, width = buffer.near.shape
     corners = pixels[triangles]
     a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
     area = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (c[:, 0] - a[:, 0]) * (b[:, 1] - a[:, 1])
-    low = np.maximum(np.ceil(corners.min(axis=1)), 0)
-    high = np.minimum(np.floor(corners.max(axis=1)), (width - 1, height - 1))
+    low = np.maximum(np.ceil(np.minimum(np.minimum(a, b), c)), 0)
+    high = np.minimum(np.floor(np.maximum(np.maximum(a, b), c)), (width - 1, height - 1))
     faces = np.abs(area) > 1e-6 if two_sided else area < -1e-6  # y points down: a front face runs clockwise
-    live = np.flatnonzero(faces & (high >= low).all(axis=1))
+    live = np.flatnonzero(faces & (high[:, 0] >= low[:, 0]) & (high[:, 1] >= low[:, 1]))
     if not len(live):
         return
     low, extent = low[live].astype(np.int32), (high - low)[live].astype(np.int32) + 1
@@ -111,10 +114,7 @@ def rasterise(
     # Weights and nearness are linear on the screen: value = x * cx + y * cy + c0 from the box's corner.
     second = np.stack([c[:, 1] - a[:, 1], a[:, 0] - c[:, 0]], axis=1) / area[:, None]
     third = np.stack([a[:, 1] - b[:, 1], b[:, 0] - a[:, 0]], axis=1) / area[:, None]
-    plane = np.stack(
-        [second[:, 0], second[:, 1], -(second * a).sum(axis=1), third[:, 0], third[:, 1], -(third * a).sum(axis=1)],
-        axis=1,
-    ).astype(np.float32)
+    s0, t0 = (-(edge[:, 0] * a[:, 0] + edge[:, 1] * a[:, 1]) for edge in (second, third))
     count = extent[:, 0] * extent[:, 1]
     row = np.repeat(np.arange(len(live), dtype=np.int32), count)
     step = np.arange(len(row), dtype=np.int32) - np.repeat(np.cumsum(count) - count, count).astype(np.int32)
@@ -122,28 +122,27 @@ def rasterise(
     down = step // wide
     along = step - down * wide
     x, y = along.astype(np.float32), down.astype(np.float32)
-    cx = plane[row]
-    w1 = cx[:, 0] * x + cx[:, 1] * y + cx[:, 2]
-    w2 = cx[:, 3] * x + cx[:, 4] * y + cx[:, 5]
-    w0 = 1 - w1 - w2
-    inside = np.flatnonzero((np.minimum(w1, w2) >= -1e-5) & (w0 >= -1e-5))
-    row, w1, w2, w0 = row[inside], w1[inside], w2[inside], w0[inside]
-    pixel = (low[row, 1] + down[inside]) * width + low[row, 0] + along[inside]
+    plane = np.stack([second[:, 0], second[:, 1], s0, third[:, 0], third[:, 1], t0], axis=1).astype(np.float32)[row]
+    w1 = plane[:, 0] * x + plane[:, 1] * y + plane[:, 2]
+    w2 = plane[:, 3] * x + plane[:, 4] * y + plane[:, 5]
+    inside = np.flatnonzero((np.minimum(w1, w2) >= -1e-5) & (w1 + w2 <= 1 + 1e-5))
+    row, w1, w2 = row[inside], w1[inside], w2[inside]
+    pixel = (low[:, 1] * width + low[:, 0])[row] + down[inside] * width + along[inside]
     z = depth[row]
-    z0, z1, z2 = w0 * z[:, 0], w1 * z[:, 1], w2 * z[:, 2]
+    z1, z2 = w1 * z[:, 1], w2 * z[:, 2]
+    z0 = (1 - w1 - w2) * z[:, 0]
     nearness = z0 + z1 + z2
     flat = buffer.near.reshape(-1)
-    ahead = nearness > flat[pixel]
+    ahead = np.flatnonzero(nearness > flat[pixel])
+    row, pixel, nearness = row[ahead], pixel[ahead], nearness[ahead]
+    weights = np.stack([z0[ahead], z1[ahead], z2[ahead]], axis=1) / nearness[:, None]
     if keep is not None:
-        chosen = np.flatnonzero(ahead)
-        weights = np.stack([z0[chosen], z1[chosen], z2[chosen]], axis=1) / nearness[chosen, None]
-        ahead[chosen] = keep(live[row[chosen]], weights)
-    ahead = np.flatnonzero(ahead)
-    np.maximum.at(flat, pixel[ahead], nearness[ahead])
-    won = ahead[nearness[ahead] >= flat[pixel[ahead]]]
-    at = pixel[won]
-    buffer.triangle.reshape(-1)[at] = first + live[row[won]]
-    buffer.weights.reshape(-1, 3)[at] = np.stack([z0[won], z1[won], z2[won]], axis=1) / nearness[won, None]
+        kept = np.flatnonzero(keep(live[row], weights))
+        row, pixel, nearness, weights = row[kept], pixel[kept], nearness[kept], weights[kept]
+    np.maximum.at(flat, pixel, nearness)
+    won = np.flatnonzero(nearness >= flat[pixel])
+    buffer.triangle.reshape(-1)[pixel[won]] = first + live[row[won]]
+    buffer.weights.reshape(-1, 3)[pixel[won]] = weights[won]
 
 
 @dataclass
@@ -279,10 +278,10 @@ class Rendering:
     skin: np.ndarray  # (F, 3): the head's vertices with the hair's lift
 
 
-def render(model, scene: Scene, height: int, width: int, supersample: int) -> Rendering:
-    """Draw the scene: `supersample` squared samples a pixel, averaged."""
+def render(model: HeadModel, scene: Scene, size: int, samples: int) -> Rendering:
+    """Draw the scene as (size, size) pixels, averaged from a grid of `samples` x `samples`; as many as pixels: not."""
     look, light = scene.look, scene.light
-    camera = scene.camera.finer(supersample)
+    camera = scene.camera.finer(samples / size)
     masks = model.masks
     scalp = np.clip((masks["hairline"] - look.hairline) / 0.06 + 0.5, 0, 1) * masks["hair_lift"]
     normals = model.normals(scene.vertices)
@@ -304,7 +303,7 @@ def render(model, scene: Scene, height: int, width: int, supersample: int) -> Re
         ray = (scene.vertices[mine] - centre) / radius
         own[mine, PLACE] = ray @ np.stack([side, np.cross(gaze, side), gaze], axis=1)
 
-    buffer = Buffer.empty(height * supersample, width * supersample)
+    buffer = Buffer.empty(samples, samples)
     pixels, near = camera.project(head)
     hidden = () if look.lashes else (model.part_id["lash_lower"], model.part_id["lash_upper"])
     kept = np.flatnonzero(~np.isin(model.part, hidden)) if hidden else np.arange(len(model.part))
@@ -331,9 +330,9 @@ def render(model, scene: Scene, height: int, width: int, supersample: int) -> Re
     for piece in scene.pieces:
         if piece.alpha < 1:
             _glaze(colour, cover, buffer, camera, piece, light)
-    if supersample > 1:
-        colour = cv2.resize(colour, (width, height), interpolation=cv2.INTER_AREA)
-        cover = cv2.resize(cover, (width, height), interpolation=cv2.INTER_AREA)
+    if samples > size:
+        colour = cv2.resize(colour, (size, size), interpolation=cv2.INTER_AREA)
+        cover = cv2.resize(cover, (size, size), interpolation=cv2.INTER_AREA)
     return Rendering(colour, cover, buffer, camera, head)
 
 
@@ -341,7 +340,8 @@ def _frayed(piece: Piece) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
     """Which pixels of a lock are hair: all along its middle, ever fewer towards its edges and its end."""
 
     def keep(triangle: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        across, along, lock = (piece.strand[piece.triangles[triangle]] * weights[..., None]).sum(axis=1).T
+        corners = piece.triangles[triangle]
+        across, along, lock = sum(piece.strand[corners[:, k]] * weights[:, k, None] for k in range(3)).T
         hair = _strands(across, along, lock)
         return hair * 0.55 + 1.25 - np.abs(across) * 1.2 - np.maximum(along - 0.45, 0) * 2.0 > 0
 
@@ -395,7 +395,7 @@ def _shadow(places: np.ndarray, toward: np.ndarray, direction: np.ndarray, head:
     return np.clip((ahead - bias) / 0.15, 0, 1)
 
 
-def _shade(model, scene: Scene, buffer: Buffer, table, triangles, parts, gloss) -> np.ndarray:
+def _shade(model: HeadModel, scene: Scene, buffer: Buffer, table, triangles, parts, gloss) -> np.ndarray:
     """Linear colours (h, w, 3) of the pixels that see something; black elsewhere."""
     look = scene.look
     height, width = buffer.near.shape
@@ -407,7 +407,7 @@ def _shade(model, scene: Scene, buffer: Buffer, table, triangles, parts, gloss) 
     value += table[corner[:, 2]] * weights[:, 2:]
     part = parts[triangle]
     normal = value[:, NORMAL]
-    normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-9
+    normal /= np.sqrt(np.einsum("ij,ij->i", normal, normal))[:, None] + 1e-9
 
     albedo = np.empty((len(flat), 3), np.float32)
     shine = gloss[triangle].astype(np.float32)
@@ -442,7 +442,7 @@ def _shade(model, scene: Scene, buffer: Buffer, table, triangles, parts, gloss) 
     sharp = np.where(shine > 0.45, 90, 18).astype(np.float32)
     glow = shine * facing**sharp * (0.3 + 0.7 * value[:, OPEN] if len(flesh) else 1.0)
     rim = shine * 0.25 * (1 - np.clip(normal[:, 2], 0, 1)) ** 3
-    brightness = lit.mean(axis=1)
+    brightness = (lit[:, 0] + lit[:, 1] + lit[:, 2]) / 3
     linear = np.clip(albedo, 0, 1) ** GAMMA * lit
     linear += ((glow + rim) * np.minimum(brightness, 1.2))[:, None] * scene.light.colour.astype(np.float32) * 0.5
     picture = np.zeros((height * width, 3), np.float32)
@@ -487,7 +487,7 @@ def _skin(look: Look, value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     socket = np.exp(-(((side - 0.28) / 0.15) ** 2) - ((y - 0.265) / 0.05) ** 2) * front
     if look.eye_shadow > 0:
         colour = _blend(colour, socket * look.eye_shadow, look.lips * 0.5)
-    rim = np.exp(-(((side - 0.29) / 0.135) ** 2) ** 3) * np.exp(-(((y - 0.2) / 0.055) ** 2)) * front
+    rim = np.exp(-((((side - 0.29) / 0.135) ** 2) ** 3)) * np.exp(-(((y - 0.2) / 0.055) ** 2)) * front
     colour *= 1 - (np.clip(rim - 0.6, 0, 1) * look.eye_liner * 0.8)[:, None]
 
     lips = value[:, LIPS]
@@ -513,7 +513,12 @@ def _skin(look: Look, value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     taper = np.interp(side, (0.05, 0.08, 0.25, 0.45, 0.58), (0.8, 1.1, 1.0, 0.75, 0.15))
     across = (y - ridge) / (look.brow_width * taper + 1e-6)
     hairs = look_up("strands", (arc * 0.8 - y) * 700 * np.sign(x), y * 200 + shift)
-    brow = np.clip(1.2 - across**2 * 0.9 + 0.3 * hairs, 0, 1) * np.clip((side - 0.05) * 30, 0, 1) * (side < 0.6) * (z > 0.45)
+    brow = (
+        np.clip(1.2 - across**2 * 0.9 + 0.3 * hairs, 0, 1)
+        * np.clip((side - 0.05) * 30, 0, 1)
+        * (side < 0.6)
+        * (z > 0.45)
+    )
     colour = _blend(colour, brow * look.brow, dark)
 
     edge = value[:, HAIRLINE] + 0.012 * cloud + 0.008 * fine - look.hairline
@@ -555,7 +560,9 @@ def _glaze(colour: np.ndarray, cover: np.ndarray, buffer: Buffer, camera: Camera
     mask = (glass.triangle >= 0) & (glass.near > buffer.near)
     tint = piece.colours[piece.triangles[glass.triangle[mask], 0]] ** GAMMA
     rows = np.nonzero(mask)[0]
-    sheen = piece.gloss * np.clip(1 - (rows - rows.min(initial=0)) / (0.6 * max(1, np.ptp(rows) if len(rows) else 1)), 0, 1)
+    sheen = piece.gloss * np.clip(
+        1 - (rows - rows.min(initial=0)) / (0.6 * max(1, np.ptp(rows) if len(rows) else 1)), 0, 1
+    )
     colour[mask] = colour[mask] * (1 - piece.alpha) + piece.alpha * tint + (sheen**2)[:, None] * light.colour * 0.35
     cover[mask] = np.maximum(cover[mask], piece.alpha)
 

@@ -19,7 +19,9 @@ def _grid(points: np.ndarray, colour, gloss: float, close_rows: bool = False, cl
     r, c = np.arange(rows if close_rows else rows - 1), np.arange(columns if close_columns else columns - 1)
     r, c = (a.ravel() for a in np.meshgrid(r, c, indexing="ij"))
     corner = [(r + i) % rows * columns + (c + j) % columns for i, j in ((0, 0), (0, 1), (1, 1), (1, 0))]
-    triangles = np.concatenate([np.stack([corner[0], corner[1], corner[2]], 1), np.stack([corner[0], corner[2], corner[3]], 1)])
+    triangles = np.concatenate(
+        [np.stack([corner[0], corner[1], corner[2]], 1), np.stack([corner[0], corner[2], corner[3]], 1)]
+    )
     flat = points.reshape(-1, 3).astype(np.float32)
     a, b, c = (flat[triangles[:, k]] for k in range(3))
     normals = np.zeros_like(flat)
@@ -102,7 +104,9 @@ def glasses(model: HeadModel, vertices: np.ndarray, rng: np.random.Generator) ->
 
 def earrings(model: HeadModel, vertices: np.ndarray, rng: np.random.Generator) -> list[Piece]:
     """Studs, hoops or drops on the lobes, and now and then a stud on the helix."""
-    colour = [(0.85, 0.7, 0.35), (0.8, 0.8, 0.82), (0.9, 0.88, 0.85), (0.1, 0.1, 0.12), (0.6, 0.1, 0.2)][rng.integers(5)]
+    colour = [(0.85, 0.7, 0.35), (0.8, 0.8, 0.82), (0.9, 0.88, 0.85), (0.1, 0.1, 0.12), (0.6, 0.1, 0.2)][
+        rng.integers(5)
+    ]
     kind = rng.choice(["stud", "hoop", "drop"])
     size = {"stud": rng.uniform(0.018, 0.045), "hoop": rng.uniform(0.05, 0.25), "drop": rng.uniform(0.05, 0.25)}[kind]
     pieces = []
@@ -113,7 +117,9 @@ def earrings(model: HeadModel, vertices: np.ndarray, rng: np.random.Generator) -
             pieces.append(ball(lobe, size, colour))
         elif kind == "hoop":
             turn = np.arange(18) * 2 * np.pi / 18
-            ring = np.stack([np.sin(turn) * size * 0.25 * sign, np.cos(turn) * size - size, np.sin(turn) * size], axis=1)
+            ring = np.stack(
+                [np.sin(turn) * size * 0.25 * sign, np.cos(turn) * size - size, np.sin(turn) * size], axis=1
+            )
             pieces.append(tube(lobe + ring, rng.uniform(0.006, 0.016), colour, 0.6, closed=True, sides=5))
         else:
             length = np.linspace(0, size * 2, 5)
