@@ -1,4 +1,7 @@
-"""The drawings of `readme/` that explain the landmark schemes and the network: `python -m utils.diagrams`."""
+"""The pictures of `readme/` that need no data: the landmark schemes, the network, the built-in heads.
+
+python -m utils.diagrams
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from data.schemes import SCHEMES, Scheme, reference_shape
+from data.synthetic.scene import draw_sheet
 from utils.drawing import draw_landmarks, new_figure, save_picture, write_figure
 from utils.errors import CommandLine, run_main
 
@@ -81,13 +85,17 @@ def draw_network(path: str | os.PathLike, preset: str = "full") -> None:
 
 def main() -> None:
     """The command line."""
-    parser = CommandLine(prog="python -m utils.diagrams", description="Draw the schemes and the network for readme/.")
+    parser = CommandLine(
+        prog="python -m utils.diagrams", description="Draw the schemes, the network and built-in heads for readme/."
+    )
     parser.add_argument("--out", default="readme", help="folder to write to (default: readme)")
     args = parser.parse_args()
     for scheme in SCHEMES.values():
         save_picture(Path(args.out) / f"{scheme.task}_scheme.png", draw_scheme(scheme))
     draw_network(Path(args.out) / "network.png")
-    print(f"drawings in {args.out}")
+    for kind in ("face", "ear"):
+        save_picture(Path(args.out) / f"synthetic_{kind}s.jpg", draw_sheet(kind))
+    print(f"pictures in {args.out}")
 
 
 if __name__ == "__main__":

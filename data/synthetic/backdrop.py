@@ -155,7 +155,7 @@ def expose(linear: np.ndarray, subject: np.ndarray, rng: np.random.Generator) ->
 
 
 def photograph(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Display values (height, width, 3) -> uint8 RGB as a camera stores it: blur, few pixels, noise, sharpening, JPEG."""
+    """Display values (height, width, 3) -> uint8 RGB as a camera stores it: blurred, noisy, sharpened, as JPEG."""
     height, width = picture.shape[:2]
     size = max(height, width)
     if rng.random() < 0.35:

@@ -509,8 +509,8 @@ def _skin(look: Look, value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         colour = _blend(colour, whiskers * look.stubble * (0.6 + 0.25 * grain), look.hair * 0.5 + look.skin * 0.25)
     colour = _blend(colour, np.clip(whiskers * amount * (1 + 0.25 * fine), 0, 1), dark * 0.9)
 
-    ridge = np.interp(side, (0.05, 0.09, 0.20, 0.33, 0.45, 0.57), (0.315, 0.328, 0.358, 0.380, 0.366, 0.288))
-    taper = np.interp(side, (0.05, 0.08, 0.25, 0.45, 0.58), (0.8, 1.1, 1.0, 0.75, 0.15))
+    ridge = np.interp(side, (0.05, 0.12, 0.20, 0.33, 0.45, 0.57), (0.330, 0.345, 0.362, 0.380, 0.366, 0.300))
+    taper = np.interp(side, (0.11, 0.16, 0.28, 0.45, 0.58), (0.7, 1.0, 1.0, 0.75, 0.15))
     across = (y - ridge) / (look.brow_width * taper + 1e-6)
     hairs = look_up("strands", (arc * 0.8 - y) * 700 * np.sign(x), y * 200 + shift)
     brow = (

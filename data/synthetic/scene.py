@@ -10,6 +10,7 @@ import numpy as np
 from data.synthetic import backdrop, hair, wear
 from data.synthetic.head import SIDES, HeadModel, Person, head_model
 from data.synthetic.render import Camera, Light, Look, Piece, Rendering, Scene, render, rotation, visible
+from utils.drawing import contact_sheet
 
 FINER = 1.5  # samples a pixel, each way: enough to soften edges, at half the time of 2
 
@@ -235,6 +236,12 @@ def _draw_photo(rng: np.random.Generator, kind: str, size: int, draft: bool) -> 
             seen[name] = seen[name] & (cover[line, column] < 0.5)
     picture = backdrop.photograph(backdrop.expose(linear, rendering.cover, rng), rng)
     return Photo(picture, points, seen, pose)
+
+
+def draw_sheet(kind: str, count: int = 64, size: int = 160, seed: int = 0) -> np.ndarray:
+    """A contact sheet of random photos of one kind, eight in a row: uint8 RGB."""
+    photos = [draw_photo(np.random.default_rng((seed, k)), kind, size).picture for k in range(count)]
+    return contact_sheet(photos, columns=8)
 
 
 def compose(rendering: Rendering, behind: np.ndarray) -> np.ndarray:
