@@ -30,7 +30,7 @@ from utils.training import (
 
 def main() -> None:
     """Flags -> photos -> chain -> network -> fit -> scores and weights."""
-    args = parse_flags(training_flags(FACE, __doc__), FACE)
+    args = parse_flags(training_flags(FACE.task, __doc__), FACE)
 
     found = find_samples(args.data, FACE, args.points, args.skip_bad, args.limit, progress=True)
     parts = split_samples(found.samples, args.split)
@@ -49,10 +49,13 @@ def main() -> None:
     compile_trainer(trainer, args, chain.steps)
     announce(args, found, parts, chain, network, settings)
 
+    def validate(size: int) -> dict[str, float]:
+        return {"val_nme": validation_nme(reader, parts["validation"], args, size)}
+
     run = RunFolder(args.run)
     run.start(args, parts, found.problems)
-    fit(trainer, chain, run, args, parts, lambda size: validation_nme(reader, parts["validation"], args, size))
-    finish(run, args, FACE, parts["test"])
+    fit(trainer, chain, run, args, parts, validate)
+    finish(run, args, {FACE.task: parts["test"]})
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import numpy as np
 
 from data.augment import apply_matrix, crop_warp, decode_photo, draw_warp, jitter_photo, warp_photo
 from data.datasets import Sample
-from data.schemes import Scheme
+from data.schemes import SCHEMES, Scheme
 from utils.errors import InputError
 
 if TYPE_CHECKING:
@@ -85,18 +85,21 @@ class TrainingChain:
             raise
         return image, points
 
-    def batches(self, first_epoch: int = 0) -> tf.data.Dataset:
-        """A tf.data dataset of images (batch, size, size, 3) uint8 and points (batch, landmarks, 2) float32."""
+    def batches(self, first_epoch: int = 0, first_step: int = 0) -> tf.data.Dataset:
+        """A tf.data dataset of images (batch, size, size, 3) uint8 and points (batch, landmarks, 2) float32.
+
+        It begins at a step of an epoch; `first_step` may lie beyond the epoch's end.
+        """
         import tensorflow as tf
 
         cv2.setNumThreads(0)  # the chain runs photos in parallel; threads inside a photo would only compete
 
         def positions() -> Iterator[tuple[int, int]]:
-            epoch = first_epoch
+            epoch, skipped = first_epoch + first_step // self.steps, first_step % self.steps * self.batch_size
             while True:
-                for photo in self.order(epoch):
+                for photo in self.order(epoch)[skipped:]:
                     yield epoch, photo
-                epoch += 1
+                epoch, skipped = epoch + 1, 0
 
         def load(epoch, photo):
             image, points = tf.numpy_function(self.example, (epoch, photo), (tf.uint8, tf.float32))
@@ -111,6 +114,56 @@ class TrainingChain:
             .batch(self.batch_size, drop_remainder=True)
             .prefetch(2)
         )
+
+
+class PairedChain:
+    """Batches of two schemes: those of one chain, then those of another, with points of both, NaN where unknown.
+
+    `main` sets the length of an epoch; `other` (None: there is none) goes on beside it at its own pace, and at the
+    same place again after a resume. Points are a dict: task -> (batch, landmarks, 2).
+    """
+
+    def __init__(self, main: TrainingChain, other: TrainingChain | None, task: str):
+        """`task`: the scheme whose points are all NaN where there is no other chain."""
+        self.main, self.other, self.task = main, other, task
+        self.steps = main.steps
+        self.batch_size = main.batch_size + (other.batch_size if other else 0)
+
+    @property
+    def size(self) -> int:
+        """Pixels a side of the images; setting it sets it for both."""
+        return self.main.size
+
+    @size.setter
+    def size(self, pixels: int) -> None:
+        for chain in (self.main, self.other):
+            if chain:
+                chain.size = pixels
+
+    @property
+    def problem(self) -> InputError | None:
+        """Why a chain stopped."""
+        return self.main.problem or (self.other.problem if self.other else None)
+
+    def batches(self, first_epoch: int = 0) -> tf.data.Dataset:
+        """A tf.data dataset of images (batch, size, size, 3) uint8 and points by task."""
+        import tensorflow as tf
+
+        def unknown(task: str, like: tf.Tensor) -> tf.Tensor:
+            return tf.fill((tf.shape(like)[0], SCHEMES[task].count, 2), float("nan"))
+
+        first, batches = self.main.scheme.task, self.main.batches(first_epoch)
+        if self.other is None:
+            return batches.map(lambda images, points: (images, {first: points, self.task: unknown(self.task, points)}))
+
+        def join(one, two):
+            (images, points), (more, others) = one, two
+            return tf.concat([images, more], 0), {
+                first: tf.concat([points, unknown(first, others)], 0),
+                self.task: tf.concat([unknown(self.task, points), others], 0),
+            }
+
+        return tf.data.Dataset.zip((batches, self.other.batches(0, first_epoch * self.steps))).map(join)
 
 
 class EvaluationChain:

@@ -94,6 +94,8 @@ class Settings:
     - `points`: "2d" or "3d", the annotation that the face was trained on.
     - `delayed_heads`: tasks whose head k reads the features of stage k - 1 (stage 0: `feature_map`), as the
       predecessor's ear heads do.
+    - `separate_tasks`: tasks with a trunk and stages of their own, whose layers are named `ear_trunk1_conv1`, ...: two
+      networks side by side in one.
     """
 
     preset: str
@@ -107,6 +109,7 @@ class Settings:
     decode_offset: float = 0.0
     points: str = "2d"
     delayed_heads: tuple[str, ...] = ()
+    separate_tasks: tuple[str, ...] = ()
 
     def to_json(self) -> dict:
         """The settings as plain JSON values."""
@@ -116,7 +119,8 @@ class Settings:
     def from_json(cls, values: dict) -> Settings:
         """Settings from what `to_json` gave. Raises TypeError or ValueError for anything else."""
         heads = {str(task): tuple(int(k) for k in landmarks) for task, landmarks in values["heads"].items()}
-        return cls(**{**values, "heads": heads, "delayed_heads": tuple(values.get("delayed_heads", ()))})
+        lists = {name: tuple(values.get(name, ())) for name in ("delayed_heads", "separate_tasks")}
+        return cls(**{**values, **lists, "heads": heads})
 
 
 PRESETS = {
@@ -170,43 +174,56 @@ def build_network(settings: Settings, with_features: bool = False) -> keras.Mode
 
     outputs = {}
     image = keras.Input((None, None, 3), name="image", dtype="uint8")
-    x = layers.Rescaling(1 / 255, name="unit_range")(image)
-    for block, (count, repeats) in enumerate(TRUNK, start=1):
-        if block > 1:
-            x = layers.MaxPooling2D(name=f"trunk{block}_pool")(x)
-        for k in range(1, repeats + 1):
-            x = convolution(x, channels(count), 3, f"trunk{block}_conv{k}")
-    feature_map = outputs["feature_map"] = convolution(x, channels(128), 3, "feature_map")
+    scaled = layers.Rescaling(1 / 255, name="unit_range")(image)
 
-    features, heatmaps = feature_map, []
-    for stage in range(1, settings.stages + 1):
-        before = features
-        if stage == 1:
-            features = convolution(feature_map, channels(512), 1, "stage1_features")
-        else:
-            handed = [features] if settings.stage_input == "features" else heatmaps
-            x = layers.Concatenate(name=f"stage{stage}_input")([feature_map, *handed])
-            for k in range(1, 6):
-                x = convolution(x, channels(128), 7, f"stage{stage}_conv{k}")
-            features = convolution(x, channels(128), 1, f"stage{stage}_features")
-        outputs[f"stage{stage}_features"] = features
-        heatmaps = []
-        for task, landmarks in settings.heads.items():
-            head = layers.Conv2D(
-                len(landmarks),
-                1,
-                # Small: maps start near empty, which is what most of every target is.
-                kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
-                dtype="float32",
-                name=head_name(stage, task),
-            )
-            outputs[head.name] = head(before if task in settings.delayed_heads else features)
-            heatmaps.append(outputs[head.name])
+    def body(tasks: dict[str, tuple[int, ...]], prefix: str) -> None:
+        """One trunk with its stages and the heads of `tasks`; every layer but the heads is named with `prefix`."""
+        x = scaled
+        for block, (count, repeats) in enumerate(TRUNK, start=1):
+            if block > 1:
+                x = layers.MaxPooling2D(name=f"{prefix}trunk{block}_pool")(x)
+            for k in range(1, repeats + 1):
+                x = convolution(x, channels(count), 3, f"{prefix}trunk{block}_conv{k}")
+        feature_map = outputs[f"{prefix}feature_map"] = convolution(x, channels(128), 3, f"{prefix}feature_map")
+
+        features, heatmaps = feature_map, []
+        for stage in range(1, settings.stages + 1):
+            before = features
+            if stage == 1:
+                features = convolution(feature_map, channels(512), 1, f"{prefix}stage1_features")
+            else:
+                handed = [features] if settings.stage_input == "features" else heatmaps
+                x = layers.Concatenate(name=f"{prefix}stage{stage}_input")([feature_map, *handed])
+                for k in range(1, 6):
+                    x = convolution(x, channels(128), 7, f"{prefix}stage{stage}_conv{k}")
+                features = convolution(x, channels(128), 1, f"{prefix}stage{stage}_features")
+            outputs[f"{prefix}stage{stage}_features"] = features
+            heatmaps = []
+            for task, landmarks in tasks.items():
+                head = layers.Conv2D(
+                    len(landmarks),
+                    1,
+                    # Small: maps start near empty, which is what most of every target is.
+                    kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
+                    dtype="float32",
+                    name=head_name(stage, task),
+                )
+                outputs[head.name] = head(before if task in settings.delayed_heads else features)
+                heatmaps.append(outputs[head.name])
+
+    own = {task: head for task, head in settings.heads.items() if task in settings.separate_tasks}
+    shared = {task: head for task, head in settings.heads.items() if task not in own}
+    if shared:
+        body(shared, "")
+    for task, head in own.items():
+        body({task: head}, f"{task}_")
 
     if not with_features:
         outputs = {name: output for name, output in outputs.items() if "feature" not in name}
     network = keras.Model(image, outputs, name=f"cpm_{settings.preset}")
-    _centre_pixels(network.get_layer("trunk1_conv1"))
+    for layer in network.layers:
+        if layer.name.endswith("trunk1_conv1"):
+            _centre_pixels(layer)
     return network
 
 
@@ -264,6 +281,6 @@ def count_flop(settings: Settings, size: int | None = None) -> int:
     total = 0
     for layer in network.layers:
         if isinstance(layer, layers.Conv2D):
-            block = int(layer.name[5]) if layer.name.startswith("trunk") else 4
+            block = int(layer.name.split("trunk")[1][0]) if "trunk" in layer.name else 4
             total += 2 * int(np.prod(layer.kernel.shape)) * (size >> (block - 1)) ** 2
     return total

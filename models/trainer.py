@@ -24,6 +24,7 @@ def stages_loss(
     task's landmarks are drawn here, once for all stages. Where the scheme says that only the neighbourhood of the
     points is known, the rest of the map weighs 0 (W(p) of equation 3).
     """
+    points = points - settings.decode_offset  # maps of an old teacher are read with an offset: teach the same
     chosen = ops.take(points, ops.array(settings.heads[task]), axis=1)
     maps = [outputs[head_name(stage, task)] for stage in range(1, settings.stages + 1)]
     height, width = ops.shape(maps[0])[1:3]
@@ -48,6 +49,10 @@ class StageTrainer(keras.Model):
         self.stage_loss = STAGE_LOSSES[stage_loss]
         self.nme_tracker = keras.metrics.Mean(name="nme")
         self.built = True  # the network is, and nothing else is to be made: a checkpoint can be loaded at once
+
+    def input_size(self, chain_size: int) -> int:
+        """Pixels a side that the network sees of images of `chain_size`: all of them."""
+        return chain_size
 
     def call(self, images: Tensor, training: bool | None = None) -> dict[str, Tensor]:
         """The network's outputs: a dict of heatmaps (batch, height, width, landmarks) by head name."""

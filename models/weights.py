@@ -76,8 +76,10 @@ def save_network(path: str | os.PathLike, network: keras.Model, settings: Settin
             archive.writestr(ENTRY, json.dumps(content, indent=1))
 
 
-def load_network(path: str | os.PathLike) -> Loaded:
+def load_network(path: str | os.PathLike, with_features: bool = False) -> Loaded:
     """The network in a file, built anew under the current Keras dtype policy, whichever it was trained in.
+
+    `with_features` as for `build_network`.
 
     Raises `InputError` in one line for a missing, corrupt or foreign file.
     """
@@ -86,11 +88,11 @@ def load_network(path: str | os.PathLike) -> Loaded:
         raise InputError(f"{path}: no such weights file")
     try:
         if zipfile.is_zipfile(path):
-            return _load_keras(path)
+            return _load_keras(path, with_features)
         if h5py.is_hdf5(path):
             with h5py.File(path, "r") as file:
                 old = "model_weights" in file
-            return _load_predecessor(path) if old else _load_bare(path)
+            return (_load_predecessor if old else _load_bare)(path, with_features)
     except (OSError, KeyError, ValueError, TypeError, AttributeError, zipfile.BadZipFile, EOFError) as problem:
         raise InputError(f"{path}: corrupt weights file, or not one of ours ({_first_line(problem)})") from problem
     raise InputError(f"{path}: not a weights file (.keras, .weights.h5 or the predecessor's .h5)")
@@ -131,7 +133,7 @@ def start_from(network: keras.Model, settings: Settings, path: str | os.PathLike
             f"--init {path}: its trunk does not fit (preset {source.settings.preset}, width {source.settings.width:g}, "
             f"norm {source.settings.norm}; wanted {settings.preset}, {settings.width:g}, {settings.norm})"
         )
-    if settings.norm == "weight" and not all(_has_zero_mean(source.network.get_layer(name)) for name in trunk):
+    if settings.norm == "weight" and not holds_standardised(source):
         raise InputError(
             f"--init {path}: was trained without standardised kernels, which cannot hold it; add --norm none"
         )
@@ -139,6 +141,31 @@ def start_from(network: keras.Model, settings: Settings, path: str | os.PathLike
     whole = heads[0] == heads[1] and ours == theirs
     copy_layers(source.network, network, list(ours if whole else trunk))
     return "all weights" if whole else "the trunk's weights (heads or stages differ)"
+
+
+def continue_from(network: keras.Model, source: Loaded) -> str:
+    """Copy every layer of `source` that `network` has too, with the same shapes; returns what is new, in words.
+
+    Raises `InputError` if the trunk is not among them, or cannot be held by standardised kernels.
+    """
+    ours, theirs = _layer_shapes(network), _layer_shapes(source.network)
+    common = [name for name, shape in ours.items() if theirs.get(name) == shape]
+    if any(name.startswith("trunk") and name not in common for name in theirs):
+        raise InputError(f"{source.path}: its trunk does not fit the student's; give --init, or another --preset")
+    if any(isinstance(network.get_layer(name), StandardisedConv2D) for name in common) and not holds_standardised(
+        source
+    ):
+        raise InputError(f"{source.path}: was trained without standardised kernels; add --norm {source.settings.norm}")
+    copy_layers(source.network, network, common)
+    new = [name for name in ours if name not in common]
+    return f"all of {source.path}; new: {', '.join(new[:3])}{' ...' if len(new) > 3 else ''} ({len(new)} layers)"
+
+
+def holds_standardised(source: Loaded) -> bool:
+    """Whether a network's convolutions can be turned into standardised ones and back: their kernels have zero mean."""
+    return source.settings.norm in ("none", "weight") and all(
+        _has_zero_mean(layer) for layer in source.network.layers if layer.name.startswith(("trunk", "feature_map"))
+    )
 
 
 def _has_zero_mean(layer: keras.layers.Layer) -> bool:
@@ -211,10 +238,10 @@ def _first_line(problem: Exception) -> str:
     return text[0][:120] if text else type(problem).__name__
 
 
-def _load_keras(path: Path) -> Loaded:
+def _load_keras(path: Path, with_features: bool) -> Loaded:
     content = read_description(path)
     settings = Settings.from_json(content["settings"])
-    network = build_network(settings)
+    network = build_network(settings, with_features)
     with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(path) as archive:
         _load_arrays(network, archive.extract("model.weights.h5", folder))
     return Loaded(network, settings, content["record"], path)
@@ -227,7 +254,7 @@ def _load_arrays(network: keras.Model, path: str | os.PathLike) -> None:
         network.load_weights(path)
 
 
-def _load_bare(path: Path) -> Loaded:
+def _load_bare(path: Path, with_features: bool) -> Loaded:
     """A `.weights.h5`: width, stages, heads and normalisation follow from the arrays' shapes."""
     with h5py.File(path, "r") as file:
         names = list(file.get("layers", ()))
@@ -253,7 +280,7 @@ def _load_bare(path: Path) -> Loaded:
     base = alike[0] if alike else replace(PRESETS["lite"], preset="custom", width=width, stages=stages)
     for stage_input in STAGE_INPUTS:
         settings = replace(base, heads=heads, norm=norm, stage_input=stage_input)
-        network = build_network(settings)
+        network = build_network(settings, with_features)
         try:
             _load_arrays(network, path)
         except ValueError:
@@ -262,7 +289,7 @@ def _load_bare(path: Path) -> Loaded:
     raise InputError(f"{path}: its arrays fit no network of width {width:g} and {stages} stages")
 
 
-def _load_predecessor(path: Path) -> Loaded:
+def _load_predecessor(path: Path, with_features: bool) -> Loaded:
     """A Keras 2 file of the predecessor: `conv2d` ... `conv2d_43`, `feature_map`, `stage_1`, `s1` .., `s1_e` ..
 
     Its ear heads of the two-task network sit on the features of the stage before; `delayed_heads` keeps that.
@@ -295,7 +322,7 @@ def _load_predecessor(path: Path) -> Loaded:
             decode_offset=OLD_DECODE_OFFSET,
             delayed_heads=delayed,
         )
-        network = build_network(settings)
+        network = build_network(settings, with_features)
         plain = iter(["conv2d", *(f"conv2d_{k}" for k in range(1, 200))])
         names = {f"trunk{b}_conv{k}": next(plain) for b, (_, n) in enumerate(TRUNK, start=1) for k in range(1, n + 1)}
         names |= {"feature_map": "feature_map", "stage1_features": "stage_1"}

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from data.schemes import FACE
 from utils.errors import CommandLine
 from utils.training import training_flags
 
@@ -59,4 +58,4 @@ def test_every_flag_of_a_command_says_what_it_is_for(module, monkeypatch):
 
 
 def test_every_flag_of_the_training_scripts_says_what_it_is_for():
-    assert flags_without_help(training_flags(FACE, "")) == []
+    assert flags_without_help(training_flags("face", "")) == []

@@ -17,11 +17,20 @@ LAST_STEP_SHARE = 0.05  # of the running mean
 class EpochLoop(keras.callbacks.Callback):
     """Drives a `RunFolder` and a tqdm bar. Must come first, so that other callbacks see `val_nme` in the logs.
 
-    `validate(size)` returns the validation NME in per cent at an input size, NaN if there are no validation photos
-    (then the last epoch counts as the best); `keep_best(epoch, nme, size)` writes the network. `chain` says the size.
+    `validate(size)` returns what is known of validation photos at an input size, by name: NMEs in per cent (`val_nme`,
+    `val_ear_nme` ...) and losses. The best epoch has the lowest sum of NMEs; if it is NaN, for want of validation
+    photos, the last epoch counts as the best. `keep_best(epoch, nme, size)` writes the network. `chain` gives images of
+    its size, of which the model's network sees `input_size`.
     """
 
-    def __init__(self, run, validate: Callable[[int], float], keep_best: Callable[[int, float, int], None], bar, chain):
+    def __init__(
+        self,
+        run,
+        validate: Callable[[int], dict[str, float]],
+        keep_best: Callable[[int, float, int], None],
+        bar,
+        chain,
+    ):
         super().__init__()
         self.run, self.validate, self.keep_best, self.bar, self.chain = run, validate, keep_best, bar, chain
 
@@ -56,25 +65,34 @@ class EpochLoop(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Validate in pixels of the original photos, keep the best network, checkpoint."""
         epoch += 1
-        validation = self.validate(self.chain.size)
+        size = self.model.input_size(self.chain.size)
+        terms = {name: value for name, value in logs.items() if name not in ("loss", "nme")}
+        values = self.validate(size)
+        errors = {name: value for name, value in values.items() if name.endswith("nme")}
+        validation = sum(errors.values())
         best = self.run.state["best_nme"]
         if math.isnan(validation) or best is None or validation < best:
-            self.keep_best(epoch, validation, self.chain.size)
+            self.keep_best(epoch, validation, size)
             self.run.state |= {"best_nme": None if math.isnan(validation) else validation, "best_epoch": epoch}
-        logs["val_nme"] = validation / 100
+        logs.update({name: value / 100 if name in errors else value for name, value in values.items()})
         row = {
             "epoch": epoch,
-            "input_size": self.chain.size,
+            "input_size": size,
             "loss": logs["loss"],
             "nme": 100 * logs["nme"],
-            "val_nme": validation,
+            **terms,
+            **values,
             "learning_rate": float(self.model.optimizer.learning_rate),
             "minutes": round((time.monotonic() - self.started) / 60, 3),
         }
         self.run.save_epoch(self.model, row)
-        validated = "no validation photos" if math.isnan(validation) else f"validation NME {validation:.2f} %"
+        told = ", ".join(
+            f"{name.removeprefix('val_').removesuffix('nme').replace('_', ' ')}NME {value:.2f} %"
+            for name, value in errors.items()
+        )
+        validated = "no validation photos" if math.isnan(validation) else f"validation {told}"
         self.bar.write(
-            f"epoch {epoch:3d}  {self.chain.size} px  loss {row['loss']:.4f}  training NME {row['nme']:.2f} %  "
+            f"epoch {epoch:3d}  {size} px  loss {row['loss']:.4f}  training NME {row['nme']:.2f} %  "
             f"{validated}  {row['minutes']:.1f} min"
         )
         if self.jumps:

@@ -104,6 +104,14 @@ def crop_with_landmarks(
     return picture
 
 
+def overlay(picture: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """A picture (height, width, 3) uint8 under a map (any height, width; 0..1) in false colours."""
+    height, width = picture.shape[:2]
+    levels = (255 * np.clip(heat, 0, 1)).astype(np.uint8)
+    colours = cv2.applyColorMap(cv2.resize(levels, (width, height), interpolation=cv2.INTER_CUBIC), cv2.COLORMAP_TURBO)
+    return cv2.addWeighted(picture, 0.5, cv2.cvtColor(colours, cv2.COLOR_BGR2RGB), 0.5, 0)
+
+
 def contact_sheet(pictures: Sequence[np.ndarray], columns: int = 4, gap: int = 4) -> np.ndarray:
     """Pictures of one size in rows of `columns`, on dark gray."""
     height, width = pictures[0].shape[:2]
@@ -117,14 +125,21 @@ def contact_sheet(pictures: Sequence[np.ndarray], columns: int = 4, gap: int = 4
 
 
 def plot_history(path: str | os.PathLike, history: Sequence[dict], title: str) -> None:
-    """Loss and NME over epochs as a PNG. Each row of `history` has epoch, loss, nme and val_nme (per cent)."""
+    """Loss and NME over epochs as a PNG.
+
+    Each row of `history` has epoch, loss and nme (per cent); it may have `val_nme`, `val_ear_nme` ... and other losses.
+    """
+    others = ("epoch", "input_size", "learning_rate", "minutes")
     figure, (left, right) = new_figure(title, 2)
     epochs = [row["epoch"] for row in history]
-    left.plot(epochs, [row["loss"] for row in history], label="training loss")
+    for name in (name for name in history[-1] if name not in others and not name.endswith("nme")):
+        left.plot(epochs, [row[name] for row in history], label="training loss" if name == "loss" else name)
     left.set(xlabel="epoch", ylabel="loss", yscale="log")
     right.plot(epochs, [row["nme"] for row in history], label="training views")
-    if any(np.isfinite(row["val_nme"]) for row in history):
-        right.plot(epochs, [row["val_nme"] for row in history], label="validation photos")
+    for name in (name for name in history[-1] if name.startswith("val_") and name.endswith("nme")):
+        if any(np.isfinite(row[name]) for row in history):
+            task = name.removeprefix("val_").removesuffix("nme").replace("_", " ")
+            right.plot(epochs, [row[name] for row in history], label=f"{task}validation photos".strip())
     right.set(xlabel="epoch", ylabel="NME (%)", yscale="log")
     for axes in (left, right):
         axes.grid(alpha=0.3, which="both")

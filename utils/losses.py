@@ -87,3 +87,73 @@ STAGE_LOSSES = {
     "squared": squared_error,
     "awing": adaptive_wing,
 }
+
+
+# --- teaching: from one network to another ----------------------------------------------------------------------------
+
+
+def distillation(student: list[Tensor], teacher: Tensor, temperature: float | None = None) -> Tensor:
+    """How far the student's heatmaps (batch, height, width, landmarks) of every stage are from the teacher's last.
+
+    Without `temperature`: squared error, the mean over maps, summed over stages. With one: maps / `SOFTMAX_SCALE` are
+    logits over the cells of each landmark, and the term is T^2 times the cross-entropy between the softmaxes at
+    temperature T, the mean over landmarks (Hinton et al., arXiv 1503.02531, section 2; the softmax over cells instead
+    of classes is our adaptation).
+    """
+    if temperature is None:
+        return sum(squared_error(teacher, heatmaps) for heatmaps in student)
+
+    def logits(heatmaps):
+        shape = ops.shape(heatmaps)
+        return ops.reshape(heatmaps, (-1, shape[1] * shape[2], shape[3])) / (SOFTMAX_SCALE * temperature)
+
+    share = ops.softmax(logits(teacher), axis=1)
+    return temperature**2 * sum(
+        -ops.mean(ops.sum(share * ops.log_softmax(logits(heatmaps), axis=1), axis=1)) for heatmaps in student
+    )
+
+
+def attention_vector(features: Tensor) -> Tensor:
+    """Where a layer looks: (batch, cells) float32 of length 1, from features (batch, height, width, channels).
+
+    Q = sum over channels of the squares, flattened; q = Q / sqrt(sum Q^2 + 1e-12): each photo by itself, finite for
+    empty features (Zagoruyko and Komodakis, arXiv 1612.03928, section 3.1, F_sum^2).
+    """
+    features = ops.cast(features, "float32")
+    energy = ops.sum(ops.square(features), axis=-1)
+    flat = ops.reshape(energy, (-1, ops.shape(energy)[1] * ops.shape(energy)[2]))
+    return flat / ops.sqrt(ops.sum(ops.square(flat), axis=1, keepdims=True) + 1e-12)
+
+
+def attention_transfer(student: list[Tensor], teacher: list[Tensor]) -> Tensor:
+    """Sum over pairs of layers of the batch mean of |q_student - q_teacher|^2, q as `attention_vector` gives it.
+
+    Departs from equation 2 of Zagoruyko and Komodakis, whose norm is not squared and so has no gradient where the two
+    are equal, which is where a student that starts as its teacher stands. Teacher features of another map size are
+    resized to the student's before they are normalised.
+    """
+    total = 0.0
+    for one, other in zip(student, teacher, strict=True):
+        apart = attention_vector(one) - attention_vector(resized_maps(other, ops.shape(one)[1:3]))
+        total = total + ops.mean(ops.sum(ops.square(apart), axis=1))
+    return total
+
+
+def activation_boundary(student: Tensor, teacher: Tensor, margin: float = 1.0) -> Tensor:
+    """Whether the same units fire: features before their ReLU, (batch, height, width, channels).
+
+    Mean of max(0, margin - s)^2 where the teacher's unit is active and of max(0, margin + s)^2 where it is not (Heo et
+    al., arXiv 1811.03233, equation 5). Both must have the same number of channels.
+    """
+    student, teacher = ops.cast(student, "float32"), ops.cast(teacher, "float32")
+    teacher = resized_maps(teacher, ops.shape(student)[1:3])
+    active = ops.cast(teacher > 0, "float32")
+    wrong = active * ops.relu(margin - student) + (1 - active) * ops.relu(margin + student)
+    return ops.mean(ops.square(wrong))
+
+
+def resized_maps(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Maps (batch, height, width, channels) resized bilinearly to `size` (height, width); as they are if it fits."""
+    if tuple(ops.shape(maps)[1:3]) == tuple(size):
+        return maps
+    return ops.image.resize(maps, size, interpolation="bilinear", antialias=True)

@@ -46,6 +46,7 @@ def start_keras(precision: str = "float32", seed: int | None = None, determinist
         if keras.backend.backend() == "tensorflow":
             import tensorflow as tf
 
+            tf.get_logger().setLevel("ERROR")  # its notes on tracing are for those who write functions, not run them
             tf.config.list_physical_devices()  # looks for CUDA now, while stderr is held back
             if deterministic:
                 tf.config.experimental.enable_op_determinism()

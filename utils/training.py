@@ -17,7 +17,7 @@ from data.datasets import WHERE_TO_GET, Found, Sample, read_split, split_rows, w
 from data.pipeline import TrainingChain
 from data.schemes import Scheme, parse_landmarks
 from utils.errors import CommandLine, InputError, non_negative_float, non_negative_int, positive_float, positive_int
-from utils.evaluate import score_samples, write_report
+from utils.evaluate import Scores, score_samples, write_report
 from utils.files import read_json, replacing, write_json
 from utils.startup import PRECISIONS
 
@@ -30,9 +30,8 @@ if TYPE_CHECKING:
 # --- flags -----------------------------------------------------------------------------------------------------------
 
 
-def training_flags(scheme: Scheme, description: str) -> argparse.ArgumentParser:
-    """The flags of the training scripts, each with its reason; `scheme.task` names the default run and weights."""
-    task = scheme.task
+def training_flags(name: str, description: str) -> argparse.ArgumentParser:
+    """The flags of the training scripts, each with its reason; `name` is that of the default run and weights."""
     parser = CommandLine(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add(
@@ -51,10 +50,10 @@ def training_flags(scheme: Scheme, description: str) -> argparse.ArgumentParser:
     add("--split", metavar="FILE", help="CSV (name, part) to split by, as a run's split.csv (default: by name, fixed)")
     add("--limit", type=positive_int, metavar="N", help="use only N photos of each folder, to try things out")
     add("--skip-bad", action="store_true", help="leave out unusable photos and list them, instead of stopping")
-    add("--out", default=f"weights/{task}.keras", metavar="FILE", help="weights file to write (default: %(default)s)")
+    add("--out", default=f"weights/{name}.keras", metavar="FILE", help="weights file to write (default: %(default)s)")
     add(
         "--run",
-        default=f"runs/{task}",
+        default=f"runs/{name}",
         metavar="DIR",
         help="run folder for curves, pictures, scores and checkpoints (default: %(default)s); must be new",
     )
@@ -348,13 +347,13 @@ def fit(
     run: RunFolder,
     args: argparse.Namespace,
     parts: dict[str, list[Sample]],
-    validate: Callable[[int], float],
+    validate: Callable[[int], dict[str, float]],
 ) -> None:
     """Train to `args.epochs` with one progress bar; every epoch validate, keep the best and checkpoint.
 
-    `trainer` is a Keras model with the `network` to keep and its `settings`. The first `args.coarse_epochs` run at the
-    coarse input size. `validate(size)` returns the validation NME in per cent at an input size (NaN without validation
-    photos: then the last epoch counts as the best). Raises `InputError` if a photo cannot be read or the loss or
+    `trainer` is a Keras model with the `network` to keep, its `settings`, and the `input_size` that the network sees of
+    the chain's images. The first `args.coarse_epochs` run at the coarse input size. `validate(size)` returns what an
+    `EpochLoop` takes: `validation_nme` by name. Raises `InputError` if a photo cannot be read or the loss or
     a prediction is no longer a number.
     """
     import keras
@@ -439,8 +438,11 @@ def training_record(args: argparse.Namespace, parts: dict[str, list[Sample]]) ->
     return {"flags": flags_of(args), "training_photos": sorted(photos)}
 
 
-def finish(run: RunFolder, args: argparse.Namespace, scheme: Scheme, test: list[Sample]) -> None:
-    """Score the best network once on the test photos, draw its predictions, and write it to `--out`."""
+def finish(run: RunFolder, args: argparse.Namespace, tests: dict[str, list[Sample]]) -> dict[str, Scores]:
+    """Score the best network once on the test photos, draw its predictions, and write it to `--out`.
+
+    `tests`: task -> photos. The report of several tasks goes into a folder each. Returns the scores by task.
+    """
     from models.trainer import LandmarkReader
     from models.weights import load_network, save_network
 
@@ -449,12 +451,18 @@ def finish(run: RunFolder, args: argparse.Namespace, scheme: Scheme, test: list[
     nme = run.state["best_nme"]
     why = "the last: there are no validation photos" if nme is None else f"validation NME {nme:.2f} %"
     print(f"best:     epoch {run.state['best_epoch']}, {why}")
-    if test:
-        scores = score_samples(LandmarkReader(best.network, best.settings, scheme.task), test, args.batch_size)
-        write_report(run.path, scores, scheme.task)
-        record["test"] = scores.summary
-        print(f"test:     {scores.line}")
-    else:
-        print("test:     no test photos, so no score")
+    results = {}
+    for task, test in tests.items():
+        named = f"{task} " if len(tests) > 1 else ""
+        if not test:
+            print(f"test:     no {named}test photos, so no score")
+            continue
+        results[task] = score_samples(LandmarkReader(best.network, best.settings, task), test, args.batch_size)
+        write_report(run.path / task if named else run.path, results[task], task)
+        print(f"test:     {named}{results[task].line}")
+    summaries = {task: scores.summary for task, scores in results.items()}
+    if summaries:
+        record["test"] = summaries if len(tests) > 1 else next(iter(summaries.values()))
     save_network(args.out, best.network, best.settings, record)
     print(f"written:  {args.out}; curves, pictures and scores in {run.path}")
+    return results

@@ -10,7 +10,7 @@ from utils.training import RunFolder, parse_flags, training_flags, training_reco
 
 
 def parse(*flags):
-    return parse_flags(training_flags(FACE, ""), FACE, [str(flag) for flag in flags])
+    return parse_flags(training_flags("face", ""), FACE, [str(flag) for flag in flags])
 
 
 @pytest.fixture

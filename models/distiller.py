@@ -1,0 +1,254 @@
+"""Teaching a trained face network ears: what `fit` trains in `train_face2ear.py`.
+
+The student has a face head and an ear head at every stage, each on its own stage's features. The teacher is the frozen
+face network: it says where the face is in ear photos that nobody annotated faces in, so that the student does not
+forget (Li and Hoiem's "learning without forgetting" with the distillation of Hinton et al. and the attention transfer
+of Zagoruyko and Komodakis).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import keras
+from keras import ops
+
+from data.schemes import EAR, FACE
+from models.cpm import Settings, head_name
+from models.trainer import stages_loss
+from models.weights import Loaded
+from utils.errors import InputError
+from utils.heatmaps import STRIDE, decode_heatmaps
+from utils.losses import STAGE_LOSSES, activation_boundary, attention_transfer, distillation, resized_maps
+from utils.metrics import nme, normaliser_length
+from utils.tensors import Tensor
+
+TERMS = ("ear", "face", "distillation", "attention", "boundary")
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """One way to add ears to a face network.
+
+    - `from_face`: the student starts from the face network's weights.
+    - `trains`: "all" layers, the "heads" of the ear alone, or the ear's "body" (trunk, stages and heads of its own).
+    - `terms`: names of the loss terms that it uses.
+    """
+
+    from_face: bool
+    trains: str
+    terms: tuple[str, ...]
+
+
+STRATEGIES = {
+    "separate": Strategy(True, "body", ("ear",)),
+    "joint": Strategy(False, "all", ("ear", "face")),
+    "frozen": Strategy(True, "heads", ("ear",)),
+    "finetune": Strategy(True, "all", ("ear",)),
+    "distill": Strategy(True, "all", ("ear", "distillation")),
+    "distill-at": Strategy(True, "all", ("ear", "distillation", "attention")),
+}
+
+
+def with_ears(strategy: str, base: Settings, landmarks: tuple[int, ...]) -> Settings:
+    """The settings of the network that a strategy trains: the face network's with heads for these ear landmarks."""
+    own = (EAR.task,) if STRATEGIES[strategy].trains == "body" else ()
+    return replace(base, heads={FACE.task: base.heads[FACE.task], EAR.task: landmarks}, separate_tasks=own)
+
+
+def choose_trainable(network: keras.Model, settings: Settings, strategy: str) -> None:
+    """Freeze what a strategy leaves as it is.
+
+    Batch normalisation keeps the face network's statistics and scale in every strategy that starts from it: ear photos
+    alone would replace them and change the face's answers without any loss saying so.
+    """
+    plan = STRATEGIES[strategy]
+    ear_heads = {head_name(stage, EAR.task) for stage in range(1, settings.stages + 1)}
+    for layer in network.layers:
+        if plan.trains == "heads":
+            layer.trainable = layer.name in ear_heads
+        elif plan.trains == "body":
+            layer.trainable = layer.name in ear_heads or layer.name.startswith(f"{EAR.task}_")
+        elif plan.from_face:
+            layer.trainable = not isinstance(layer, keras.layers.BatchNormalization)
+
+
+class Distiller(keras.Model):
+    """Trains a student on batches of images and points of both schemes.
+
+    Images (batch, size, size, 3) uint8; points a dict of "ear" (batch, 55, 2) and "face" (batch, 68, 2), float32 input
+    pixels, NaN where not annotated. `weights` names the terms (of `TERMS`) that are used and what each is multiplied
+    by; a term that is not named, or weighs 0, is not computed. Every term is tracked under its name, unweighted.
+
+    `network` and the network of `face`, the teacher, are built `with_features`. Each sees the photo at its own
+    input size: images come at the larger one, and the other network gets them shrunk. `attention_layers` are roles:
+    "feature_map", "stage1_features" ...; the student's stage i is paired with the teacher's stage
+    round(i x teacher stages / student stages).
+    """
+
+    def __init__(
+        self,
+        network: keras.Model,
+        settings: Settings,
+        weights: dict[str, float],
+        face: Loaded | None = None,
+        stage_loss: str = "combined",
+        temperature: float | None = None,
+        attention_layers: tuple[str, ...] | None = None,
+    ):
+        super().__init__(name="distiller")
+        unknown = set(weights) - set(TERMS)
+        if unknown:
+            raise InputError(f"no loss term {', '.join(sorted(unknown))}; there are {', '.join(TERMS)}")
+        self.network, self.settings = network, settings
+        self.term_weights = {name: weight for name, weight in weights.items() if weight}
+        self.stage_loss = STAGE_LOSSES[stage_loss]
+        self.temperature = temperature
+        self.needs_teacher = bool({"distillation", "attention", "boundary"} & set(self.term_weights))
+        if self.needs_teacher:
+            if face is None:
+                raise InputError("distillation, attention and boundary terms need a teacher")
+            self.teacher, self.teacher_settings = face.network, face.settings
+            self.teacher.trainable = False
+            if face.settings.heads[FACE.task] != settings.heads[FACE.task]:
+                raise InputError("teacher and student have other face landmarks: there is nothing to hand on")
+        own = [f"stage{stage}_features" for stage in range(1, settings.stages + 1)]
+        self.attention_layers = tuple(attention_layers or ("feature_map", *own))
+        for name in self.attention_layers:
+            if name not in network.output:
+                raise InputError(f"--attention-layers: no {name}; there are feature_map, {', '.join(own)}")
+        if "boundary" in self.term_weights:
+            self.before_relu = [self._before_relu(model) for model in (network, self.teacher)]
+            if self.before_relu[0].output.shape[-1] != self.before_relu[1].output.shape[-1]:
+                raise InputError("--boundary-weight: teacher and student must have equally many channels (same preset)")
+        self.term_trackers = {name: keras.metrics.Mean(name=name) for name in self.term_weights}
+        self.nme_tracker = keras.metrics.Mean(name="nme")
+        self.built = True
+
+    @staticmethod
+    def _before_relu(model: keras.Model) -> keras.Model:
+        return keras.Model(model.input, model.get_layer("feature_map").output)
+
+    def chain_size(self) -> int:
+        """Pixels a side that the input chain should give: the larger of student's and teacher's."""
+        theirs = self.teacher_settings.input_size if self.needs_teacher else 0
+        return max(self.settings.input_size, theirs)
+
+    def input_size(self, chain_size: int) -> int:
+        """Pixels a side that the student sees of images of `chain_size`."""
+        return _share(chain_size, self.settings.input_size, self.chain_size())
+
+    def call(self, images: Tensor, training: bool | None = None) -> dict[str, Tensor]:
+        """The student's outputs at its own input size."""
+        return self.network(_shrunk(images, self.input_size(images.shape[1])), training=training)
+
+    def teach(self, images: Tensor) -> dict[str, Tensor]:
+        """The teacher's outputs at its own input size, without a gradient."""
+        size = _share(images.shape[1], self.teacher_settings.input_size, self.chain_size())
+        outputs = self.teacher(_shrunk(images, size), training=False)
+        return {name: ops.stop_gradient(output) for name, output in outputs.items()}
+
+    def loss_terms(self, images: Tensor, points: dict[str, Tensor], outputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Each term that has a weight, unweighted: name -> scalar."""
+        settings, terms = self.settings, {}
+        scale = self.input_size(images.shape[1]) / images.shape[1]
+        points = {task: (place + 0.5) * scale - 0.5 for task, place in points.items()}
+        for task in (EAR.task, FACE.task):
+            if task in self.term_weights:
+                terms[task] = stages_loss(points[task], outputs, task, settings, self.stage_loss)
+        if not self.needs_teacher:
+            return terms
+        taught = self.teach(images)
+        if "distillation" in self.term_weights:
+            maps = [outputs[head_name(stage, FACE.task)] for stage in range(1, settings.stages + 1)]
+            last = taught[head_name(self.teacher_settings.stages, FACE.task)]
+            last = resized_maps(last, ops.shape(maps[0])[1:3])
+            terms["distillation"] = distillation(maps, last, self.temperature)
+        if "attention" in self.term_weights:
+            pairs = [(outputs[name], taught[self._role_at_teacher(name)]) for name in self.attention_layers]
+            terms["attention"] = attention_transfer(*map(list, zip(*pairs, strict=True)))
+        if "boundary" in self.term_weights:
+            ours, theirs = self.before_relu
+            size = _share(images.shape[1], self.teacher_settings.input_size, self.chain_size())
+            terms["boundary"] = activation_boundary(
+                ours(_shrunk(images, self.input_size(images.shape[1]))),
+                ops.stop_gradient(theirs(_shrunk(images, size), training=False)),
+            )
+        return terms
+
+    def _role_at_teacher(self, name: str) -> str:
+        if name == "feature_map":
+            return name
+        stage = int(name.removeprefix("stage").removesuffix("_features"))
+        return f"stage{paired_stage(stage, self.settings.stages, self.teacher_settings.stages)}_features"
+
+    def compute_loss(
+        self,
+        x: Tensor = None,
+        y: dict[str, Tensor] | None = None,
+        y_pred: dict[str, Tensor] | None = None,
+        sample_weight: Tensor = None,
+        training: bool = True,
+    ) -> Tensor:
+        """The weighted sum of the terms, a scalar; each term is tracked."""
+        terms = self.loss_terms(x, y, y_pred)
+        for name, value in terms.items():
+            self.term_trackers[name].update_state(value)
+        return sum(self.term_weights[name] * value for name, value in terms.items())
+
+    def compute_metrics(
+        self, x: Tensor, y: dict[str, Tensor], y_pred: dict[str, Tensor], sample_weight: Tensor = None
+    ) -> dict[str, Tensor]:
+        """The running means of the epoch: loss, terms, and nme of the ears in the batch."""
+        heatmaps = y_pred[head_name(self.settings.stages, EAR.task)]
+        predicted, _ = decode_heatmaps(heatmaps, offset=self.settings.decode_offset)
+        scale = self.input_size(x.shape[1]) / x.shape[1]
+        points = (y[EAR.task] + 0.5) * scale - 0.5
+        known = ops.all(ops.isfinite(points), axis=(1, 2))
+        # A photo without ear points weighs 0; any points with a box will do to divide by.
+        points = ops.where(known[:, None, None], points, ops.arange(points.shape[1], dtype="float32")[None, :, None])
+        truth = ops.take(points, ops.array(self.settings.heads[EAR.task]), axis=1)
+        errors = nme(truth, predicted, normaliser_length(points, EAR))
+        self.nme_tracker.update_state(errors, sample_weight=ops.cast(known, "float32"))
+        return self.get_metrics_result()
+
+
+def _share(chain_size: int, wanted: int, largest: int) -> int:
+    """`wanted` / `largest` of a chain's size, as a whole number of cells."""
+    return max(STRIDE, round(chain_size * wanted / largest / STRIDE) * STRIDE)
+
+
+def _shrunk(images: Tensor, size: int) -> Tensor:
+    """Images (batch, height, width, 3) as they are, or averaged down to (batch, size, size, 3)."""
+    if images.shape[1] == size:
+        return images
+    return ops.image.resize(ops.cast(images, "float32"), (size, size), interpolation="bilinear", antialias=True)
+
+
+def paired_stage(stage: int, stages: int, teacher_stages: int) -> int:
+    """The teacher's stage (from 1) that a student's stage (from 1) learns from, evenly spread; halves round up."""
+    return max(1, int(stage * teacher_stages / stages + 0.5))
+
+
+def gradient_norms(trainer: Distiller, images: Tensor, points: dict[str, Tensor]) -> dict[str, float]:
+    """Length of the gradient of every weighted term on the shared trunk, for one batch (TensorFlow backend).
+
+    Terms that pull with forces of other orders of magnitude are not balanced by their weights' looks.
+    """
+    import tensorflow as tf
+
+    shared = [
+        layer.kernel
+        for layer in trainer.network.layers
+        if isinstance(layer, keras.layers.Conv2D) and layer.name.startswith(("trunk", "feature_map"))
+    ]
+    shared = [kernel.value for kernel in shared]
+    with tf.GradientTape(persistent=True) as tape:
+        outputs = trainer(images, training=True)
+        terms = trainer.loss_terms(images, points, outputs)
+        terms = {name: trainer.term_weights[name] * value for name, value in terms.items()}
+    lengths = {}
+    for name, value in terms.items():
+        gradients = [g for g in tape.gradient(value, shared) if g is not None]
+        lengths[name] = float(tf.linalg.global_norm([tf.cast(g, tf.float32) for g in gradients])) if gradients else 0.0
+    return lengths

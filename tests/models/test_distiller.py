@@ -1,0 +1,226 @@
+"""What a student learns and keeps: strategies, pairing, freezing and forgetting."""
+
+import keras
+import numpy as np
+import pytest
+
+from data.schemes import EAR, FACE
+from models.cpm import build_network, preset_settings
+from models.distiller import STRATEGIES, Distiller, choose_trainable, gradient_norms, paired_stage, with_ears
+from models.weights import Loaded, continue_from, load_network, save_network
+from tests.conftest import input_error
+
+FACE_HEAD = {"face": tuple(range(68))}
+EAR_HEAD = tuple(range(55))
+
+
+def face_network(tmp_path, **changes):
+    """A face network as a file holds it, with random weights."""
+    keras.utils.set_random_seed(1)
+    settings = preset_settings("tiny", FACE_HEAD, input_size=64, norm="weight", **changes)
+    network = build_network(settings)
+    for stage in range(1, settings.stages + 1):  # heads that answer something
+        head = network.get_layer(f"stage{stage}_face")
+        head.set_weights([np.random.default_rng(stage).normal(0, 0.3, w.shape) for w in head.get_weights()])
+    path = tmp_path / "face.keras"
+    save_network(path, network, settings, {})
+    return load_network(path, with_features=True)
+
+
+def student(face, strategy, norm="weight", **changes):
+    from dataclasses import replace
+
+    settings = with_ears(strategy, replace(face.settings, norm=norm, **changes), EAR_HEAD)
+    network = build_network(settings, with_features=True)
+    if STRATEGIES[strategy].from_face and not changes:
+        continue_from(network, face)
+    choose_trainable(network, settings, strategy)
+    return network, settings
+
+
+def batch(size=64, count=4, seed=0):
+    rng = np.random.default_rng(seed)
+    images = rng.integers(0, 256, (count, size, size, 3), dtype=np.uint8)
+    ears = rng.uniform(0.2 * size, 0.8 * size, (count, 55, 2)).astype(np.float32)
+    return images, {"ear": ears, "face": np.full((count, 68, 2), np.nan, np.float32)}
+
+
+def trainer_of(face, strategy, weights, **options):
+    network, settings = student(face, strategy)
+    trainer = Distiller(network, settings, weights, face, **options)
+    trainer.compile(optimizer=keras.optimizers.Adam(1e-3))
+    return trainer
+
+
+def bytes_of(network):
+    return b"".join(weight.tobytes() for weight in network.get_weights())
+
+
+def test_a_student_that_starts_as_the_face_network_answers_the_same(tmp_path):
+    face = face_network(tmp_path)
+    images, _ = batch()
+    network, _ = student(face, "distill-at")
+    ours, theirs = network(images), face.network(images)
+    for name in theirs:
+        assert np.allclose(ours[name], theirs[name], atol=2e-3), name
+
+
+def test_the_teacher_never_changes_and_the_student_does(tmp_path):
+    face = face_network(tmp_path)
+    trainer = trainer_of(face, "distill-at", {"ear": 1.0, "distillation": 1.0, "attention": 1.0})
+    before, own = bytes_of(face.network), bytes_of(trainer.network)
+    for _ in range(3):
+        trainer.train_on_batch(*batch())
+    assert bytes_of(face.network) == before
+    assert bytes_of(trainer.network) != own
+
+
+def test_every_term_is_tracked_under_its_own_name_and_the_loss_is_their_weighted_sum(tmp_path):
+    face = face_network(tmp_path)
+    weights = {"ear": 2.0, "distillation": 3.0, "attention": 0.5, "boundary": 0.25}
+    trainer = trainer_of(face, "distill-at", weights)
+    logs = trainer.train_on_batch(*batch(), return_dict=True)
+    assert logs["loss"] == pytest.approx(sum(weight * logs[name] for name, weight in weights.items()), rel=1e-4)
+
+
+@pytest.mark.parametrize(("weights", "calls"), [({"ear": 1.0, "distillation": 0.0, "attention": 0.0}, 0),
+                                                ({"ear": 1.0, "distillation": 1.0, "attention": 0.0}, 1)])  # fmt: skip
+def test_a_term_of_weight_zero_is_not_computed(tmp_path, weights, calls):
+    trainer = trainer_of(face_network(tmp_path), "distill-at", weights)
+    counted = []
+    teach = trainer.teach if calls else None
+    if teach:
+        trainer.teach = lambda images: counted.append(1) or teach(images)
+    images, points = batch()
+    terms = trainer.loss_terms(images, points, trainer(images))
+    assert set(terms) == {name for name, weight in weights.items() if weight}
+    assert len(counted) == calls and trainer.needs_teacher == bool(calls)
+
+
+def test_a_gradient_of_every_term_reaches_every_stage(tmp_path):
+    import tensorflow as tf
+
+    face = face_network(tmp_path)
+    for name in ("ear", "distillation", "attention"):
+        trainer = trainer_of(face, "distill-at", {name: 1.0})
+        for layer in trainer.network.layers:  # away from the teacher, where distillation has no gradient
+            if layer.weights:
+                rng = np.random.default_rng(0)
+                layer.set_weights([w + 0.05 * rng.standard_normal(w.shape) for w in layer.get_weights()])
+        images, points = batch()
+        kernels = {layer.name: layer.kernel.value for layer in trainer.network.layers if layer.name.endswith("conv1")}
+        with tf.GradientTape() as tape:
+            loss = trainer.loss_terms(images, points, trainer(images, training=True))[name]
+        gradients = tape.gradient(loss, kernels)
+        assert {"trunk1_conv1", "stage2_conv1"} <= set(gradients)
+        assert all(float(tf.norm(gradient)) > 0 for gradient in gradients.values()), name
+
+
+def test_frozen_keeps_every_face_answer_to_the_last_bit_and_learns_ears(tmp_path):
+    face = face_network(tmp_path)
+    network, settings = student(face, "frozen", norm="none")
+    trainer = Distiller(network, settings, {"ear": 1.0}, face)
+    trainer.compile(optimizer=keras.optimizers.Adam(1e-2))
+    images, points = batch()
+    heads = [network.get_layer(f"stage{stage}_ear").get_weights()[0].copy() for stage in (1, 2)]
+    for _ in range(3):
+        trainer.train_on_batch(images, points)
+    save_network(tmp_path / "student.keras", network, settings, {})
+    saved = load_network(tmp_path / "student.keras", with_features=True)
+    for stage, head in zip((1, 2), heads, strict=True):
+        name = f"stage{stage}_face"
+        assert np.array_equal(saved.network(images)[name], face.network(images)[name])
+        assert not np.array_equal(network.get_layer(f"stage{stage}_ear").get_weights()[0], head)
+
+
+def test_separate_gives_the_ear_a_body_of_its_own_in_one_file(tmp_path):
+    face = face_network(tmp_path)
+    network, settings = student(face, "separate")
+    trainable = {layer.name for layer in network.layers if layer.trainable_weights}
+    assert "ear_trunk1_conv1" in trainable and "stage2_ear" in trainable
+    assert not trainable & {"trunk1_conv1", "stage2_conv1", "stage2_face"}
+    save_network(tmp_path / "pair.keras", network, settings, {})
+    loaded = load_network(tmp_path / "pair.keras")
+    images, _ = batch()
+    assert np.allclose(loaded.network(images)["stage2_ear"], network(images)["stage2_ear"], atol=2e-3)
+    faces = build_network(face.settings).count_params()
+    assert loaded.network.count_params() > 1.9 * faces
+
+
+def test_a_student_costs_the_face_network_and_its_ear_heads_only(tmp_path):
+    face = face_network(tmp_path)
+    network, settings = student(face, "distill-at", norm="none")
+    heads = sum(network.get_layer(f"stage{stage}_ear").count_params() for stage in range(1, settings.stages + 1))
+    assert network.count_params() == face.network.count_params() + heads
+
+
+@pytest.mark.parametrize(
+    ("stages", "teacher", "pairs"), [(3, 6, [2, 4, 6]), (2, 2, [1, 2]), (6, 3, [1, 1, 2, 2, 3, 3])]
+)
+def test_student_stages_are_paired_with_teacher_stages_evenly(stages, teacher, pairs):
+    assert [paired_stage(stage, stages, teacher) for stage in range(1, stages + 1)] == pairs
+
+
+def test_a_student_of_another_size_and_depth_learns_from_a_larger_teacher(tmp_path):
+    face = face_network(tmp_path, stages=3)
+    network, settings = student(face, "distill-at", stages=2, input_size=32, width=0.25)
+    weights = {"ear": 1.0, "distillation": 1.0, "attention": 1.0}
+    trainer = Distiller(network, settings, weights, face)
+    trainer.compile(optimizer=keras.optimizers.Adam(1e-3))
+    assert trainer.chain_size() == 64 and trainer.input_size(64) == 32
+    logs = trainer.train_on_batch(*batch(64), return_dict=True)
+    assert all(np.isfinite(value) for value in logs.values())
+    with input_error("--boundary-weight"):
+        Distiller(network, settings, {"ear": 1.0, "boundary": 1.0}, face)
+
+
+def test_points_are_scaled_with_the_images_that_the_student_sees(tmp_path):
+    """A student of half the teacher's size has the same ear loss on a photo as alone on the photo at half size."""
+    face = face_network(tmp_path)
+    network, settings = student(face, "distill-at", input_size=32)
+    paired = Distiller(network, settings, {"ear": 1.0, "distillation": 1.0}, face)
+    alone = Distiller(network, settings, {"ear": 1.0})
+    flat = np.full((1, 64, 64, 3), 90, np.uint8)
+    points = {name: value[:1] for name, value in batch(64)[1].items()}
+    half = {name: (value + 0.5) / 2 - 0.5 for name, value in points.items()}
+    small = flat[:, :32, :32]
+    one = float(paired.loss_terms(flat, points, paired(flat))["ear"])
+    two = float(alone.loss_terms(small, half, alone(small))["ear"])
+    assert one == pytest.approx(two, rel=1e-4)
+
+
+def test_fifty_steps_with_a_huge_ear_weight_forget_and_distillation_keeps(tmp_path):
+    face = face_network(tmp_path)
+    images, _ = batch(seed=9)
+    before = np.asarray(face.network(images)["stage2_face"])
+
+    def drift(strategy, weights):
+        keras.utils.set_random_seed(2)
+        trainer = trainer_of(face, strategy, weights)
+        for step in range(50):
+            trainer.train_on_batch(*batch(seed=step))
+        return float(np.abs(np.asarray(trainer.network(images)["stage2_face"]) - before).mean())
+
+    spread = float(np.abs(before - before.mean()).mean())
+    forgot = drift("finetune", {"ear": 100.0})
+    kept = drift("distill", {"ear": 1.0, "distillation": 30.0})
+    assert forgot > 0.3 * spread
+    assert kept < 0.3 * forgot
+
+
+def test_gradient_norms_name_every_term(tmp_path):
+    trainer = trainer_of(face_network(tmp_path), "distill-at", {"ear": 1.0, "distillation": 1.0, "attention": 1.0})
+    trainer.train_on_batch(*batch())
+    lengths = gradient_norms(trainer, *batch())
+    assert set(lengths) == {"ear", "distillation", "attention"} and all(length > 0 for length in lengths.values())
+
+
+def test_a_teacher_of_other_landmarks_and_unknown_layers_are_refused(tmp_path):
+    face = face_network(tmp_path)
+    network, settings = student(face, "distill-at")
+    other = Loaded(face.network, preset_settings("tiny", {"face": (1, 2)}), {}, face.path)
+    with input_error("other face landmarks"):
+        Distiller(network, settings, {"ear": 1.0, "distillation": 1.0}, other)
+    with input_error("--attention-layers", "stage9_features"):
+        Distiller(network, settings, {"ear": 1.0, "attention": 1.0}, face, attention_layers=("stage9_features",))
+    assert EAR.count == len(EAR_HEAD) and FACE.count == 68

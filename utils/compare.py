@@ -1,0 +1,144 @@
+"""Compare the ways to teach a face network ears: `python -m utils.compare RUN...`.
+
+  python -m utils.compare runs/distill-at runs/finetune            # the table of runs that are there
+  python -m utils.compare --run-missing --base runs/compare -- --data data --epochs 20 --input-size 160
+
+Reads what each run of `train_face2ear.py` measured, prints the table (Markdown), and draws forgetting against ear NME.
+With `--run-missing` it trains every strategy that has no finished run below `--base`, one after the other; what follows
+`--` goes to `train_face2ear.py`. Interrupted, it goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from data.datasets import find_samples, split_samples
+from data.schemes import EAR
+from utils.distillation import (
+    COLUMNS,
+    STRATEGY_NAMES,
+    TABLE,
+    add_distillation_flags,
+    check_distillation_flags,
+    markdown_table,
+    read_row,
+)
+from utils.drawing import new_figure, write_figure
+from utils.errors import CommandLine, InputError, positive_int, run_main
+from utils.files import replacing, write_json
+from utils.training import parse_flags, training_flags
+
+FROM_SCRATCH = ("separate", "joint")  # they get the face network's steps on top
+SPREAD_FROM = 3  # seeds: a spread of fewer says nothing
+
+
+def merge_seeds(rows: list[dict]) -> list[dict]:
+    """One row a strategy: the mean over its seeds, and with at least three of them the spread of the NMEs."""
+    merged = []
+    for strategy in dict.fromkeys(row["strategy"] for row in rows):
+        own = [row for row in rows if row["strategy"] == strategy]
+        row = dict(own[0])
+        for name in ("face_after", "forgetting", "ear", "speed", "face_network_speed", "minutes"):
+            values = [each[name] for each in own]
+            row[name] = None if None in values else float(np.mean(values))
+            if len(own) >= SPREAD_FROM and row[name] is not None:
+                row[f"{name}_spread"] = float(np.std(values, ddof=1))
+        row["seeds"] = len(own)
+        merged.append(row)
+    return merged
+
+
+def plot_strategies(path: Path, rows: list[dict]) -> None:
+    """Forgetting (points of face NME) against ear NME, one point a strategy, as a PNG."""
+    figure, (axes,) = new_figure("Learning ears against forgetting faces", 1, width=6.5)
+    for row in rows:
+        if row["forgetting"] is None or row["ear"] is None:
+            continue
+        axes.errorbar(row["ear"], row["forgetting"], xerr=row.get("ear_spread"), yerr=row.get("forgetting_spread"),
+                      fmt="o")  # fmt: skip
+        axes.annotate(row["strategy"], (row["ear"], row["forgetting"]), xytext=(6, 4), textcoords="offset points")
+    axes.axhline(0, color="gray", linewidth=0.8)
+    axes.set(xlabel="ear NME (%): lower is better", ylabel="face NME after - before (points): lower is better")
+    axes.grid(alpha=0.3)
+    write_figure(path, figure)
+
+
+def commands(base: Path, seeds: int, flags: list[str]) -> list[tuple[Path, list[str]]]:
+    """Run folder and command line of every strategy and seed; `flags` are checked as the script would check them."""
+    probe = [*flags, "--run", str(base / "probe"), "--out", str(base / "probe.keras")]
+    args = check_distillation_flags(parse_flags(add_distillation_flags(training_flags("face2ear", "")), EAR, probe))
+    train = split_samples(find_samples(args.data, EAR, skip_bad=args.skip_bad, limit=args.limit).samples, args.split)
+    extra = -(-face_steps(args) // -(-len(train["train"]) // args.batch_size))
+    planned = []
+    for seed in range(seeds):
+        for strategy in STRATEGY_NAMES:
+            run = base / (strategy if seed == 0 else f"{strategy}-seed{seed}")
+            own = ["--strategy", strategy, "--run", str(run), "--out", str(base / "weights" / f"{run.name}.keras")]
+            own += ["--seed", str(args.seed + seed)]
+            own += ["--epochs", str(args.epochs + (extra if strategy in FROM_SCRATCH else 0))]
+            planned.append((run, [*flags, *own]))
+    return planned
+
+
+def face_steps(args: argparse.Namespace) -> int:
+    """How many steps the teacher was trained for, by its own record; 0 if it does not say."""
+    import zipfile
+
+    if not zipfile.is_zipfile(args.teacher):
+        return 0
+    from models.weights import read_description
+
+    record = read_description(args.teacher)["record"]
+    flags = record.get("flags", {})
+    if not {"epochs", "batch_size"} <= set(flags):
+        return 0
+    return flags["epochs"] * -(-len(record.get("training_photos", ())) // flags["batch_size"])
+
+
+def main() -> None:
+    """The command line."""
+    arguments = sys.argv[1:]
+    split = arguments.index("--") if "--" in arguments else len(arguments)
+    parser = CommandLine(prog="python -m utils.compare", description="Compare ways to teach a face network ears.")
+    parser.add_argument(
+        "runs", nargs="*", metavar="RUN", help="run folders of train_face2ear.py (default: all in --base)"
+    )
+    parser.add_argument(
+        "--base", default="runs/compare", help="folder of the runs and of the table (default: %(default)s)"
+    )
+    parser.add_argument("--run-missing", action="store_true", help="train the strategies that have no finished run")
+    parser.add_argument("--seeds", type=positive_int, default=1, help="runs of each strategy (default: 1)")
+    args = parser.parse_args(arguments[:split])
+    base = Path(args.base)
+    runs = [Path(run) for run in args.runs]
+    if args.run_missing:
+        for run, flags in commands(base, args.seeds, arguments[split + 1 :]):
+            runs.append(run)
+            if (run / TABLE).exists():
+                continue
+            print(f"--- {run}", flush=True)
+            script = Path(__file__).parent.parent / "train_face2ear.py"
+            resume = ["--resume"] if run.exists() else []
+            status = subprocess.run([sys.executable, str(script), *flags, *resume], check=False).returncode
+            if status:
+                raise InputError(f"{run}: training stopped with status {status}; mend it and run this again")
+    runs = runs or sorted(path.parent for path in base.glob(f"*/{TABLE}"))
+    if not runs:
+        raise InputError(f"{base}: no finished runs of train_face2ear.py; name them, or train them with --run-missing")
+    rows = merge_seeds([read_row(run) for run in dict.fromkeys(runs)])
+    table = markdown_table(rows)
+    print(table)
+    with replacing(base / "table.md") as part:
+        part.write_text(table + "\n", encoding="utf-8")
+    write_json(base / "table.json", rows)
+    plot_strategies(base / "strategies.png", rows)
+    print(f"table, {len(COLUMNS)} columns, and picture in {base}")
+
+
+if __name__ == "__main__":
+    run_main(main)
