@@ -7,8 +7,12 @@ draw, in which order, or where an interrupted run was taken up again.
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -97,15 +101,23 @@ def generate(out: Path, plan: Plan, processes: int) -> Iterator[int]:
     if processes == 1 or len(jobs) < 2:
         _begin_process()
         for job in jobs:
-            _work(job)
+            write_sample(*job)
             done += 1
             yield done
         return
     # Spawned, not forked: OpenCV's threads do not survive a fork.
-    with multiprocessing.get_context("spawn").Pool(processes, _begin_process, (True,)) as pool:
-        for _ in pool.imap_unordered(_work, jobs, chunksize=4):
+    pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _begin_process, (True,))
+    try:
+        for finished in as_completed([pool.submit(write_sample, *job) for job in jobs]):
+            finished.result()
             done += 1
             yield done
+    except BrokenProcessPool as problem:
+        raise InputError(
+            f"{out}: a process that drew was killed (out of memory?); say the same again, with fewer --processes"
+        ) from problem
+    finally:
+        pool.shutdown(cancel_futures=True)  # waits: samples that are begun are finished
 
 
 def _begin_process(child: bool = False) -> None:
@@ -114,10 +126,13 @@ def _begin_process(child: bool = False) -> None:
     cv2.setNumThreads(1)  # one process a core is faster than threads inside a photo
     if child:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+        threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
-def _work(job: tuple) -> None:
-    write_sample(*job)
+def _end_with_parent() -> None:
+    """End this process when its parent is killed, or it would wait for work for ever."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
 
 
 def _claim(out: Path, plan: Plan) -> None:
@@ -131,7 +146,7 @@ def _claim(out: Path, plan: Plan) -> None:
         try:
             before = {key: int(known[key]) for key in counts}
             other = {key: known[key] for key in settings if known[key] != settings[key]}
-        except (KeyError, TypeError, ValueError) as problem:
+        except (KeyError, TypeError, ValueError, OverflowError) as problem:
             raise InputError(
                 f"{manifest}: not a list of built-in heads; delete it and the heads beside it"
             ) from problem
@@ -144,6 +159,9 @@ def _claim(out: Path, plan: Plan) -> None:
     folders = sorted({str(Path(name).parent) for one in plan.samples() for name in sample_files(*one)})
     leftovers = []
     for folder in folders:
+        for place in (out / folder, *(out / folder).parents):
+            if place.exists() and not place.is_dir():
+                raise InputError(f"{place}: is a file, and a folder is needed there; choose another --out")
         for path in sorted((out / folder).glob("*")) if (out / folder).is_dir() else []:
             if path.name.startswith(".part") and "synthetic_" in path.name:
                 leftovers.append(path)
