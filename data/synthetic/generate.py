@@ -46,9 +46,12 @@ class Plan:
         return [(kind, k) for kind in KINDS for k in range(counts[kind])]
 
 
-def sample_files(kind: str, number: int) -> list[str]:
-    """The files of one sample below the output folder; the photo comes last, and with it the sample is whole."""
-    name = f"synthetic_{number:06d}"
+def sample_files(seed: int, kind: str, number: int) -> list[str]:
+    """The files of one sample below the output folder; the photo comes last, and with it the sample is whole.
+
+    Kind and seed are in the name: weights know the photos that they were trained on by name and size.
+    """
+    name = f"synthetic_{kind}{seed}_{number:06d}"
     if kind == "face":
         return [f"AFW_landmark/{name}_pts.mat", f"AFW/{name}.jpg"]
     if kind == "ear":
@@ -63,7 +66,7 @@ def write_sample(out: Path, plan: Plan, kind: str, number: int) -> None:
     from data.synthetic.scene import draw_photo
 
     photo = draw_photo(np.random.default_rng((plan.seed, KINDS.index(kind), number)), kind, plan.size, plan.draft)
-    files = [out / name for name in sample_files(kind, number)]
+    files = [out / name for name in sample_files(plan.seed, kind, number)]
     try:
         if kind == "face":
             write_300w_lp(files[0], photo.points["face"], photo.points["face_3d"])
@@ -94,7 +97,7 @@ def generate(out: Path, plan: Plan, processes: int) -> Iterator[int]:
     """
     _claim(out, plan)
     wanted = plan.samples()
-    missing = [one for one in wanted if not all((out / name).is_file() for name in sample_files(*one))]
+    missing = [one for one in wanted if not all((out / name).is_file() for name in sample_files(plan.seed, *one))]
     done = len(wanted) - len(missing)
     yield done
     jobs = [(out, plan, *one) for one in missing]
@@ -155,8 +158,8 @@ def _claim(out: Path, plan: Plan) -> None:
             raise InputError(f"{out}: holds heads drawn with {told}; use the same, or another --out")
     counts = {key: max(before[key], counts[key]) for key in counts}
     whole = Plan(**counts, **settings)
-    ours = {name for one in whole.samples() for name in sample_files(*one)}
-    folders = sorted({str(Path(name).parent) for one in plan.samples() for name in sample_files(*one)})
+    ours = {name for one in whole.samples() for name in sample_files(plan.seed, *one)}
+    folders = sorted({str(Path(name).parent) for one in plan.samples() for name in sample_files(plan.seed, *one)})
     leftovers = []
     for folder in folders:
         for place in (out / folder, *(out / folder).parents):

@@ -87,12 +87,12 @@ def drawn(tmp_path_factory):
 
 def test_the_files_are_where_the_datasets_expect_them(drawn):
     wanted = {name for kind, count in zip(KINDS, (5, 7, 4), strict=True) for k in range(count)
-              for name in sample_files(kind, k)}  # fmt: skip
+              for name in sample_files(0, kind, k)}  # fmt: skip
     assert set(hashes(drawn)) == wanted
-    for name in ("AFW/synthetic_000004.jpg", "AFW_landmark/synthetic_000004_pts.mat",
-                 "CollectionA/train/synthetic_000006.png", "CollectionA/train/synthetic_000004.pts",
-                 "CollectionA/test/synthetic_000005.pts", "Both/synthetic_000003.face.pts",
-                 "Both/synthetic_000003.ear_left.pts", "Both/synthetic_000003.json"):  # fmt: skip
+    for name in ("AFW/synthetic_face0_000004.jpg", "AFW_landmark/synthetic_face0_000004_pts.mat",
+                 "CollectionA/train/synthetic_ear0_000006.png", "CollectionA/train/synthetic_ear0_000004.pts",
+                 "CollectionA/test/synthetic_ear0_000005.pts", "Both/synthetic_both0_000003.face.pts",
+                 "Both/synthetic_both0_000003.ear_left.pts", "Both/synthetic_both0_000003.json"):  # fmt: skip
         assert name in wanted
     for path in drawn.rglob("*.[jp][pn]g"):
         assert cv2.imread(str(path)).shape == (64, 64, 3)
@@ -100,7 +100,7 @@ def test_the_files_are_where_the_datasets_expect_them(drawn):
 
 def test_faces_are_read_with_both_kinds_of_points(drawn):
     flat, deep = (find_samples([drawn], FACE, points).samples for points in ("2d", "3d"))
-    assert [sample.name for sample in flat] == [f"AFW/synthetic_{k:06d}.jpg" for k in range(5)]
+    assert [sample.name for sample in flat] == [f"AFW/synthetic_face0_{k:06d}.jpg" for k in range(5)]
     for k, (one, other) in enumerate(zip(flat, deep, strict=True)):
         photo = draw_photo(np.random.default_rng((0, 0, k)), "face", 64, True)
         np.testing.assert_array_equal(one.points, photo.points["face"])
@@ -123,21 +123,21 @@ def test_ears_are_read_with_the_ear_that_is_seen_best_and_every_sixth_is_for_tes
 def test_heads_with_all_points_are_read_for_testing(drawn, tmp_path):
     shutil.copytree(drawn / "Both", tmp_path, dirs_exist_ok=True)
     faces, ears = (find_samples([tmp_path], scheme).samples for scheme in (FACE, EAR))
-    assert [sample.name for sample in faces] == [f"synthetic_{k:06d}.jpg" for k in range(4)]
+    assert [sample.name for sample in faces] == [f"synthetic_both0_{k:06d}.jpg" for k in range(4)]
     shown = []
     for k, sample in enumerate(faces):
         photo = draw_photo(np.random.default_rng((0, 2, k)), "both", 64, True)
         np.testing.assert_allclose(sample.points, photo.points["face"], atol=1e-5)
-        notes = json.loads((tmp_path / f"synthetic_{k:06d}.json").read_text())
+        notes = json.loads((tmp_path / f"synthetic_both0_{k:06d}.json").read_text())
         assert list(notes["pose_degrees"].values()) == pytest.approx(photo.pose)
         assert notes["all_ears_annotated"] is True
         for name in ("face", "ear_left", "ear_right"):
             assert notes["visible"][name] == photo.seen[name].astype(int).tolist()
         for side in ("left", "right"):
-            points = read_pts(tmp_path / f"synthetic_{k:06d}.ear_{side}.pts", 55)
+            points = read_pts(tmp_path / f"synthetic_both0_{k:06d}.ear_{side}.pts", 55)
             np.testing.assert_allclose(points, photo.points[f"ear_{side}"], atol=1e-5)
             if photo.seen[f"ear_{side}"].mean() >= 0.4:
-                shown.append(f"synthetic_{k:06d}.ear_{side}.pts")
+                shown.append(f"synthetic_both0_{k:06d}.ear_{side}.pts")
     assert [sample.name for sample in ears] == shown
     assert shown
     assert {sample.part for sample in [*faces, *ears]} == {"test"}
@@ -162,10 +162,10 @@ def test_a_run_killed_in_the_middle_and_repeated_writes_the_same_bytes(drawn, tm
         one.kill()
     assert one.returncode == -signal.SIGKILL
     # What such a run can leave: a part of a file, and a sample's points without its photo.
-    (tmp_path / "AFW" / ".part12345-synthetic_000004.jpg").write_bytes(b"half")
+    (tmp_path / "AFW" / ".part12345-synthetic_face0_000004.jpg").write_bytes(b"half")
     before = hashes(tmp_path)
     assert len(before) < len(hashes(drawn))
-    (tmp_path / "AFW_landmark" / "synthetic_000004_pts.mat").write_bytes(b"")
+    (tmp_path / "AFW_landmark" / "synthetic_face0_000004_pts.mat").write_bytes(b"")
     again = run(tmp_path, *flags)
     assert again.returncode == 0, again.stderr
     assert "(0 drawn" not in again.stdout
@@ -214,8 +214,8 @@ def test_asking_for_more_adds_to_what_is_there(drawn, tmp_path):
     assert hashes(tmp_path) == hashes(drawn)
     assert json.loads((tmp_path / "synthetic.json").read_text())["faces"] == 5
     # What was deleted is drawn again.
-    (tmp_path / "Both" / "synthetic_000001.json").unlink()
-    (tmp_path / "AFW" / "synthetic_000002.jpg").unlink()
+    (tmp_path / "Both" / "synthetic_both0_000001.json").unlink()
+    (tmp_path / "AFW" / "synthetic_face0_000002.jpg").unlink()
     assert "(2 drawn now" in run(tmp_path, *COUNTS).stdout
     assert hashes(tmp_path) == hashes(drawn)
 
@@ -257,7 +257,7 @@ def test_a_folder_without_leave_to_write_is_refused(tmp_path):
     refused(tmp_path / "out", "--faces", 1, says=[tmp_path / "out"])
 
 
-@pytest.mark.parametrize("name", ["AFW/real.jpg", "AFW_landmark/real_pts.mat", "AFW/synthetic_000000.jpg"])
+@pytest.mark.parametrize("name", ["AFW/real.jpg", "AFW_landmark/real_pts.mat", "AFW/synthetic_face0_000000.jpg"])
 def test_foreign_files_in_a_target_folder_are_refused(tmp_path, name):
     (tmp_path / name).parent.mkdir(parents=True)
     (tmp_path / name).write_text("mine")
@@ -268,14 +268,14 @@ def test_foreign_files_in_a_target_folder_are_refused(tmp_path, name):
 
 def test_foreign_files_beside_built_in_heads_are_refused(drawn, tmp_path):
     shutil.copytree(drawn, tmp_path, dirs_exist_ok=True)
-    (tmp_path / "CollectionA/train/synthetic_000099.png").write_text("mine")
+    (tmp_path / "CollectionA/train/synthetic_ear0_000099.png").write_text("mine")
     before = tree(tmp_path)
-    refused(tmp_path, *COUNTS, says=["synthetic_000099.png"])
+    refused(tmp_path, *COUNTS, says=["synthetic_ear0_000099.png"])
     assert tree(tmp_path) == before
 
 
 def test_foreign_files_elsewhere_are_no_obstacle(drawn, tmp_path):
-    others = ["HELEN/real.jpg", "readme.txt", "CollectionB/real.png", "Both/synthetic_000000.jpg"]
+    others = ["HELEN/real.jpg", "readme.txt", "CollectionB/real.png", "Both/synthetic_both0_000000.jpg"]
     for name in others:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(name)
@@ -319,7 +319,7 @@ def test_a_full_disk_is_told_and_leaves_whole_samples_only(drawn, tmp_path, kilo
     assert left.items() <= hashes(drawn).items()
     for kind, count in zip(KINDS, (5, 7, 4), strict=True):
         for k in range(count):
-            files = sample_files(kind, k)
+            files = sample_files(0, kind, k)
             assert sum(name in left for name in files) in (0, len(files))
     assert run(tmp_path, *COUNTS).returncode == 0
     assert hashes(tmp_path) == hashes(drawn)
@@ -343,15 +343,15 @@ def test_a_run_that_is_interrupted_ends_quietly_and_leaves_whole_samples(tmp_pat
 def test_a_plan_lists_its_samples():
     plan = Plan(faces=2, ears=0, both=1, size=64, seed=3, draft=True)
     assert plan.samples() == [("face", 0), ("face", 1), ("both", 0)]
-    names = [name for kind in KINDS for k in range(20) for name in sample_files(kind, k)]
+    names = [name for kind in KINDS for k in range(20) for name in sample_files(0, kind, k)]
     assert len(set(names)) == len(names)
-    assert all(sample_files(kind, k)[-1].endswith((".jpg", ".png")) for kind in KINDS for k in range(9))
+    assert all(sample_files(0, kind, k)[-1].endswith((".jpg", ".png")) for kind in KINDS for k in range(9))
 
 
 def test_ears_that_are_all_hidden_are_no_ears(drawn, tmp_path):
-    for path in (drawn / "Both").glob("synthetic_000000.*"):
+    for path in (drawn / "Both").glob("synthetic_both0_000000.*"):
         (tmp_path / path.name).write_bytes(path.read_bytes())
-    notes = tmp_path / "synthetic_000000.json"
+    notes = tmp_path / "synthetic_both0_000000.json"
     notes.write_text(json.dumps({"visible": {"ear_left": [0] * 55, "ear_right": [1] * 5 + [0] * 50}}))
     with pytest.raises(NoSuchPhotosError, match="visible"):
         find_samples([tmp_path], EAR)
