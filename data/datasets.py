@@ -267,6 +267,8 @@ def _both_layout(root: Path, scheme: Scheme) -> list[_Pair]:
                     continue
                 pair = replace(pair, name=pair.landmarks.relative_to(root).as_posix())
             pairs.append(pair)
+    if not pairs:
+        raise NoSuchPhotosError(f"{root}: no {scheme.task} in it of which enough is visible")
     return pairs
 
 

@@ -6,6 +6,7 @@ centre of the top-left pixel.
 
 from __future__ import annotations
 
+import io
 import os
 import re
 from pathlib import Path
@@ -97,5 +98,9 @@ def read_300w_lp(path: str | os.PathLike, count: int = 68, points: str = "2d") -
 
 def write_300w_lp(path: str | os.PathLike, pts_2d: np.ndarray, pts_3d: np.ndarray) -> None:
     """Write a `*_pts.mat` file with `pts_2d` and `pts_3d`, each (landmarks, 2) pixels, 0-based, as float32."""
-    with replacing(path) as part, open(part, "wb") as stream:
-        scipy.io.savemat(stream, {"pts_2d": np.float32(pts_2d), "pts_3d": np.float32(pts_3d)}, do_compression=True)
+    stream = io.BytesIO()
+    scipy.io.savemat(stream, {"pts_2d": np.float32(pts_2d), "pts_3d": np.float32(pts_3d)}, do_compression=True)
+    stream.seek(0)
+    stream.write(b"MATLAB 5.0 MAT-file".ljust(116))  # SciPy writes the time here: the same points, the same bytes
+    with replacing(path) as part:
+        part.write_bytes(stream.getvalue())

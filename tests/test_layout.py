@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts): path
     for package in ("data", "models", "utils")
-    for path in (ROOT / package).glob("*.py")
+    for path in (ROOT / package).rglob("*.py")
 }
 
 
@@ -43,7 +43,9 @@ def flags_without_help(parser) -> list[str]:
     return [action.dest for action in parser._actions if not action.help]
 
 
-@pytest.mark.parametrize("module", ["data.check", "utils.benchmark", "utils.diagrams", "utils.evaluate"])
+@pytest.mark.parametrize(
+    "module", ["data.check", "data.synthetic.__main__", "utils.benchmark", "utils.diagrams", "utils.evaluate"]
+)
 def test_every_flag_of_a_command_says_what_it_is_for(module, monkeypatch):
     seen = []
 

@@ -25,7 +25,7 @@ def save_picture(path: str | os.PathLike, picture: np.ndarray) -> None:
         ok, packed = cv2.imencode(part.suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
         if not ok:
             raise InputError(f"{path}: cannot be encoded")
-        packed.tofile(part)
+        part.write_bytes(packed.tobytes())  # ndarray.tofile does not notice a full disk
 
 
 def draw_landmarks(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from utils.errors import CommandLine, InputError, non_negative_int, positive_int, run_main
 
-SMALLEST = 32  # pixels a side
+SMALLEST, LARGEST = 32, 2048  # pixels a side
 
 
 def main() -> None:
@@ -30,6 +30,8 @@ def main() -> None:
     args = parser.parse_args()
     if args.size < SMALLEST:
         raise InputError(f"--size {args.size}: at least {SMALLEST} pixels, or nothing can be seen")
+    if args.size > LARGEST:
+        raise InputError(f"--size {args.size}: at most {LARGEST} pixels, the heads are no finer")
     if not args.faces + args.ears + args.both:
         raise InputError("nothing to draw: say --faces N, --ears N or --both N")
 

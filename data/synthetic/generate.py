@@ -7,8 +7,12 @@ draw, in which order, or where an interrupted run was taken up again.
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -42,9 +46,12 @@ class Plan:
         return [(kind, k) for kind in KINDS for k in range(counts[kind])]
 
 
-def sample_files(kind: str, number: int) -> list[str]:
-    """The files of one sample below the output folder; the photo comes last, and with it the sample is whole."""
-    name = f"synthetic_{number:06d}"
+def sample_files(seed: int, kind: str, number: int) -> list[str]:
+    """The files of one sample below the output folder; the photo comes last, and with it the sample is whole.
+
+    Kind and seed are in the name: weights know the photos that they were trained on by name and size.
+    """
+    name = f"synthetic_{kind}{seed}_{number:06d}"
     if kind == "face":
         return [f"AFW_landmark/{name}_pts.mat", f"AFW/{name}.jpg"]
     if kind == "ear":
@@ -59,7 +66,7 @@ def write_sample(out: Path, plan: Plan, kind: str, number: int) -> None:
     from data.synthetic.scene import draw_photo
 
     photo = draw_photo(np.random.default_rng((plan.seed, KINDS.index(kind), number)), kind, plan.size, plan.draft)
-    files = [out / name for name in sample_files(kind, number)]
+    files = [out / name for name in sample_files(plan.seed, kind, number)]
     try:
         if kind == "face":
             write_300w_lp(files[0], photo.points["face"], photo.points["face_3d"])
@@ -90,22 +97,30 @@ def generate(out: Path, plan: Plan, processes: int) -> Iterator[int]:
     """
     _claim(out, plan)
     wanted = plan.samples()
-    missing = [one for one in wanted if not all((out / name).is_file() for name in sample_files(*one))]
+    missing = [one for one in wanted if not all((out / name).is_file() for name in sample_files(plan.seed, *one))]
     done = len(wanted) - len(missing)
     yield done
     jobs = [(out, plan, *one) for one in missing]
     if processes == 1 or len(jobs) < 2:
         _begin_process()
         for job in jobs:
-            _work(job)
+            write_sample(*job)
             done += 1
             yield done
         return
     # Spawned, not forked: OpenCV's threads do not survive a fork.
-    with multiprocessing.get_context("spawn").Pool(processes, _begin_process, (True,)) as pool:
-        for _ in pool.imap_unordered(_work, jobs, chunksize=4):
+    pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _begin_process, (True,))
+    try:
+        for finished in as_completed([pool.submit(write_sample, *job) for job in jobs]):
+            finished.result()
             done += 1
             yield done
+    except BrokenProcessPool as problem:
+        raise InputError(
+            f"{out}: a process that drew was killed (out of memory?); say the same again, with fewer --processes"
+        ) from problem
+    finally:
+        pool.shutdown(cancel_futures=True)  # waits: samples that are begun are finished
 
 
 def _begin_process(child: bool = False) -> None:
@@ -114,10 +129,13 @@ def _begin_process(child: bool = False) -> None:
     cv2.setNumThreads(1)  # one process a core is faster than threads inside a photo
     if child:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+        threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
-def _work(job: tuple) -> None:
-    write_sample(*job)
+def _end_with_parent() -> None:
+    """End this process when its parent is killed, or it would wait for work for ever."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
 
 
 def _claim(out: Path, plan: Plan) -> None:
@@ -131,7 +149,7 @@ def _claim(out: Path, plan: Plan) -> None:
         try:
             before = {key: int(known[key]) for key in counts}
             other = {key: known[key] for key in settings if known[key] != settings[key]}
-        except (KeyError, TypeError, ValueError) as problem:
+        except (KeyError, TypeError, ValueError, OverflowError) as problem:
             raise InputError(
                 f"{manifest}: not a list of built-in heads; delete it and the heads beside it"
             ) from problem
@@ -140,10 +158,13 @@ def _claim(out: Path, plan: Plan) -> None:
             raise InputError(f"{out}: holds heads drawn with {told}; use the same, or another --out")
     counts = {key: max(before[key], counts[key]) for key in counts}
     whole = Plan(**counts, **settings)
-    ours = {name for one in whole.samples() for name in sample_files(*one)}
-    folders = sorted({str(Path(name).parent) for one in plan.samples() for name in sample_files(*one)})
+    ours = {name for one in whole.samples() for name in sample_files(plan.seed, *one)}
+    folders = sorted({str(Path(name).parent) for one in plan.samples() for name in sample_files(plan.seed, *one)})
     leftovers = []
     for folder in folders:
+        for place in (out / folder, *(out / folder).parents):
+            if place.exists() and not place.is_dir():
+                raise InputError(f"{place}: is a file, and a folder is needed there; choose another --out")
         for path in sorted((out / folder).glob("*")) if (out / folder).is_dir() else []:
             if path.name.startswith(".part") and "synthetic_" in path.name:
                 leftovers.append(path)

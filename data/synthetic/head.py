@@ -326,8 +326,8 @@ class HeadModel:
         `project` maps places (n, 3) to pixels (n, 2).
         """
         points = self.face.on(vertices)
-        left, right = project(self.face.on(vertices)[[45, 36]])
-        across = (left - right) / (np.linalg.norm(left - right) + 1e-9)
+        down = np.subtract(*project(np.array([[0, -0.5, 0.5], [0, 0.5, 0.5]], np.float32)))
+        across = np.array([down[1], -down[0]])  # not from eye to eye: in a profile they lie behind each other
         for k, path in enumerate(self.jaw_paths):
             choice = path.on(vertices)
             outward = project(choice) @ across * (1 if k > 8 else -1)

@@ -1,12 +1,19 @@
+import csv
 import json
 
+import numpy as np
 import pytest
 
-from data.schemes import FACE
+from data.datasets import find_samples
+from data.formats import write_pts
+from data.schemes import EAR, FACE
 from models.cpm import build_network, preset_settings
 from models.weights import save_network
-from tests.pictures import write_faces
+from tests.conftest import input_error
+from tests.pictures import drawn_picture, write_faces
 from utils import evaluate
+from utils.drawing import save_picture
+from utils.files import write_json
 
 
 @pytest.fixture(scope="module")
@@ -38,3 +45,69 @@ def test_several_weights_read_the_photos_once_and_a_limit_counts_photos_of_the_p
     assert [options[1] for options in read] == [FACE]
     scores = json.loads((tmp_path / "out" / "scores.json").read_text())
     assert [score["photos"] for score in scores.values()] == [3, 3]
+
+
+@pytest.fixture
+def heads(tmp_path):
+    """Three heads with face and ears in `Both/`: pictures and points as of drawn faces and ears, notes by hand."""
+    rng = np.random.default_rng(0)
+    for k in range(3):
+        stem = tmp_path / "heads" / "Both" / f"head_{k}"
+        picture, points = drawn_picture(FACE, 96, rng)
+        save_picture(stem.with_suffix(".jpg"), picture)
+        write_pts(f"{stem}.face.pts", points)
+        for side in ("left", "right"):
+            write_pts(f"{stem}.ear_{side}.pts", drawn_picture(EAR, 96, rng)[1])
+        # 55 points each: the left ear is in the open, 21 of the right one's points are seen in the first photo (38 %:
+        # too few), 22 in the second (40 %), none in the third.
+        visible = {"face": [1] * 68, "ear_left": [1] * 55, "ear_right": [1] * (21, 22, 0)[k] + [0] * (34, 33, 55)[k]}
+        write_json(f"{stem}.json", {"visible": visible})
+    return tmp_path / "heads"
+
+
+def test_weights_of_one_task_are_scored_on_heads_that_have_points_of_both(
+    weights, heads, tmp_path, monkeypatch, capsys
+):
+    run(monkeypatch, weights[0], heads, "--out", tmp_path / "out")
+    scores = json.loads((tmp_path / "out" / "scores.json").read_text())
+    assert scores.keys() == {"one"}
+    assert (scores["one"]["task"], scores["one"]["photos"]) == ("face", 3)
+    assert capsys.readouterr().out.count("NME") == 1
+
+
+def test_a_network_with_two_heads_is_scored_on_both_and_mostly_hidden_ears_are_left_out(heads, tmp_path, monkeypatch):
+    settings = preset_settings("tiny", {"face": (36, 45), "ear": (0, 20, 40)}, stages=1, input_size=32)
+    save_network(tmp_path / "multi.keras", build_network(settings), settings, {})
+    run(monkeypatch, tmp_path / "multi.keras", heads, "--out", tmp_path / "out")
+    scores = json.loads((tmp_path / "out" / "scores.json").read_text())
+    assert {name: score["photos"] for name, score in scores.items()} == {"multi_face": 3, "multi_ear": 4}
+    with open(tmp_path / "out" / "multi_ear" / "photos.csv", newline="") as stream:
+        names = [row["name"] for row in csv.DictReader(stream)]
+    assert names == [f"Both/head_{k}.ear_{side}.pts"
+                     for k, side in ((0, "left"), (1, "left"), (1, "right"), (2, "left"))]  # fmt: skip
+
+
+def test_a_head_that_the_photos_have_no_points_of_is_left_out(heads, tmp_path, monkeypatch, capsys):
+    settings = preset_settings("tiny", {"face": (36, 45), "ear": (0, 20, 40)}, stages=1, input_size=32)
+    save_network(tmp_path / "multi.keras", build_network(settings), settings, {})
+    write_faces(tmp_path / "faces", 12, size=48)
+    run(monkeypatch, tmp_path / "multi.keras", tmp_path / "faces", "--split", "all", "--out", tmp_path / "out")
+    assert json.loads((tmp_path / "out" / "scores.json").read_text()).keys() == {"multi_face"}
+    assert "ear  not scored" in capsys.readouterr().out
+    with input_error("no ear photos"):
+        run(monkeypatch, tmp_path / "multi.keras", tmp_path / "faces", "--task", "ear", "--out", tmp_path / "out")
+    for notes in heads.glob("Both/*.json"):
+        write_json(notes, {"visible": {"ear_left": [0] * 55, "ear_right": [0] * 55}})
+    run(monkeypatch, tmp_path / "multi.keras", heads, "--out", tmp_path / "hidden")
+    assert json.loads((tmp_path / "hidden" / "scores.json").read_text()).keys() == {"multi_face"}
+
+
+@pytest.mark.parametrize(
+    "content", ["{}", "[]", "", '{"visible": {"ear_left": [1]}}', '{"visible": {"ear_left": "no"}}']
+)
+def test_notes_that_do_not_say_what_is_visible_are_named(heads, content):
+    notes = heads / "Both" / "head_1.json"
+    notes.write_text(content)
+    with input_error(notes):
+        find_samples([heads], EAR)
+    assert len(find_samples([heads], FACE).samples) == 3
