@@ -52,9 +52,9 @@ def main() -> None:
         initialise(student, settings, args.init)
     elif plan.from_face and settings.preset == face.settings.preset:
         print(f"start:    {continue_from(student, face)}")
-    choose_trainable(student, settings, args.strategy)
-
     weights = term_weights(args, plan)
+    choose_trainable(student, settings, args.strategy, weights)
+
     trainer = Distiller(student, settings, weights, face, args.loss, args.temperature, args.attention_layers)
     size = trainer.chain_size()
     ear_chain = TrainingChain(ears["train"], EAR, size, args.batch_size, args.seed, args.augment)
@@ -67,7 +67,9 @@ def main() -> None:
 
     run = RunFolder(args.run)
     run.start(args, ears, found.problems)
-    fit(trainer, chain, run, args, ears, validate_both(trainer, args, ears["validation"], faces["validation"]))
+    validate = validate_both(trainer, chain, args, ears["validation"], faces["validation"])
+    seen = ears | {"train": ears["train"] + faces["train"]}
+    fit(trainer, chain, run, args, seen, validate)
     scores = finish(run, args, {EAR.task: ears["test"], FACE.task: faces["test"]})
     report(run, args, face, faces["test"], scores)
 

@@ -8,6 +8,7 @@ of Zagoruyko and Komodakis).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import keras
@@ -56,14 +57,16 @@ def with_ears(strategy: str, base: Settings, landmarks: tuple[int, ...]) -> Sett
     return replace(base, heads={FACE.task: base.heads[FACE.task], EAR.task: landmarks}, separate_tasks=own)
 
 
-def choose_trainable(network: keras.Model, settings: Settings, strategy: str) -> None:
-    """Freeze what a strategy leaves as it is.
+def choose_trainable(network: keras.Model, settings: Settings, strategy: str, terms: Iterable[str]) -> None:
+    """Freeze what a strategy leaves as it is, and the face heads if none of the loss `terms` reaches them.
 
     Batch normalisation keeps the face network's statistics and scale in every strategy that starts from it: ear photos
     alone would replace them and change the face's answers without any loss saying so.
     """
     plan = STRATEGIES[strategy]
-    ear_heads = {head_name(stage, EAR.task) for stage in range(1, settings.stages + 1)}
+    ear_heads, face_heads = (
+        {head_name(stage, task) for stage in range(1, settings.stages + 1)} for task in (EAR.task, FACE.task)
+    )
     for layer in network.layers:
         if plan.trains == "heads":
             layer.trainable = layer.name in ear_heads
@@ -71,6 +74,8 @@ def choose_trainable(network: keras.Model, settings: Settings, strategy: str) ->
             layer.trainable = layer.name in ear_heads or layer.name.startswith(f"{EAR.task}_")
         elif plan.from_face:
             layer.trainable = not isinstance(layer, keras.layers.BatchNormalization)
+        if layer.name in face_heads and not {"face", "distillation"} & set(terms):
+            layer.trainable = False
 
 
 class Distiller(keras.Model):

@@ -348,3 +348,116 @@ def test_the_benchmark_prints_what_it_measured(tmp_path):
     assert done.returncode == 0, done.stderr
     for line in ("chain alone", "step alone", "both together", "memory", "arithmetic"):
         assert re.search(rf"{line}\s+\D*\d", done.stdout), line
+
+
+# --- teaching a face network ears -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def taught(photos, trained, tmp_path_factory):
+    """A student of 2 epochs by distill-at, from the face run of `trained`."""
+    folder = tmp_path_factory.mktemp("taught")
+    flags = ["--data", photos, "--teacher", trained[0] / "face.keras", "--batch-size", 4, "--precision", "float32",
+             "--deterministic", "--epochs", 2]  # fmt: skip
+    done = run("train_face2ear.py", *flags, "--run", folder / "distill-at", "--out", folder / "student.keras")
+    assert done.returncode == 0, done.stderr
+    return folder, flags, done
+
+
+def test_a_student_learns_ears_and_says_what_it_forgot(taught):
+    folder, _, done = taught
+    row = json.loads((folder / "distill-at" / "forgetting.json").read_text())
+    assert row["strategy"] == "distill-at"
+    assert row["forgetting"] == pytest.approx(row["face_after"] - row["face_before"])
+    for name in ("face_before", "face_after", "ear", "parameters", "gflop", "speed", "minutes"):
+        assert row[name] > 0, name
+    assert "| distill-at |" in done.stdout
+    for name in ("attention.png", "curves.png", "ear/worst.png", "face/ced.png", "settings.json"):
+        assert (folder / "distill-at" / name).stat().st_size > 0, name
+    with open(folder / "distill-at" / "history.csv", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    terms = ("ear", "distillation", "attention", "val_ear", "val_distillation", "val_attention")
+    assert all(float(row[name]) >= 0 for row in rows for name in (*terms, "val_ear_nme", "val_face_nme"))
+
+
+def test_one_file_holds_both_heads_and_both_are_scored(taught, photos, tmp_path):
+    folder, _, _ = taught
+    record = read_description(folder / "student.keras")
+    assert set(record["settings"]["heads"]) == {"face", "ear"}
+    assert record["record"]["teacher_training_photos"]
+    done = run("utils.evaluate", folder / "student.keras", photos, "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert " face  NME" in done.stdout and " ear  NME" in done.stdout
+
+
+def test_a_student_is_not_scored_on_photos_that_its_teacher_was_trained_on(taught, photos, tmp_path):
+    folder, _, _ = taught
+    done = run(
+        "utils.evaluate", folder / "student.keras", photos, "--task", "face", "--split", "train", "--out", tmp_path
+    )
+    assert done.returncode == 2 and "trained on" in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_a_student_killed_in_its_second_epoch_resumes_to_the_same_losses(taught, tmp_path):
+    folder, flags, _ = taught
+    where = ["--run", tmp_path / "run", "--out", tmp_path / "student.keras"]
+    process = subprocess.Popen(
+        command("train_face2ear.py", *flags, *where), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 240
+    while not (tmp_path / "run" / "state.json").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    assert len(losses(tmp_path / "run")) < 2
+    done = run("train_face2ear.py", *flags, *where, "--resume")
+    assert done.returncode == 0, done.stderr
+    assert losses(tmp_path / "run") == pytest.approx(losses(folder / "distill-at"), rel=1e-5)
+
+
+@pytest.mark.parametrize("strategy", ["joint", "separate", "frozen"])
+def test_other_strategies_run_and_frozen_forgets_nothing(taught, tmp_path, strategy):
+    _, flags, _ = taught
+    where = ["--run", tmp_path / "run", "--out", tmp_path / "student.keras"]
+    done = run("train_face2ear.py", *flags, "--strategy", strategy, *where, "--epochs", 1)
+    assert done.returncode == 0, done.stderr
+    row = json.loads((tmp_path / "run" / "forgetting.json").read_text())
+    if strategy == "frozen":
+        assert row["forgetting"] == 0
+    if strategy == "separate":
+        assert row["forgetting"] == pytest.approx(0, abs=0.05)
+
+
+def test_runs_are_compared_in_a_table_and_a_picture(taught, tmp_path):
+    folder, _, _ = taught
+    done = run("utils.compare", folder / "distill-at", "--base", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "| distill-at |" in (tmp_path / "table.md").read_text()
+    assert (tmp_path / "strategies.png").stat().st_size > 0
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--teacher", "nowhere.keras"], "train_face.py"),
+        (["--strategy", "joint", "--faces", "nowhere"], "nowhere"),
+        (["--strategy", "best"], "--strategy"),
+        (["--ear-weight", "-1"], "--ear-weight"),
+    ],
+)
+def test_bad_flags_of_a_student_are_one_line(taught, tmp_path, flags, says):
+    _, given, _ = taught
+    given = given if "--teacher" not in flags else ["--data", given[1]]
+    done = run("train_face2ear.py", *given, *flags, "--run", tmp_path / "run")
+    assert done.returncode == 2
+    assert says in done.stderr and done.stderr.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_ear_weights_are_no_teacher(photos, tmp_path):
+    done = run(
+        "train_ear.py", *SMALL, "--data", photos, "--epochs", 1, "--run", tmp_path / "e", "--out", tmp_path / "e.keras"
+    )
+    assert done.returncode == 0, done.stderr
+    done = run("train_face2ear.py", "--data", photos, "--teacher", tmp_path / "e.keras", "--run", tmp_path / "run")
+    assert done.returncode == 2 and "face" in done.stderr and done.stderr.count("\n") == 1

@@ -14,7 +14,7 @@ import numpy as np
 
 from data.augment import apply_matrix, crop_warp, decode_photo, warp_photo
 from data.datasets import FACE_FOLDERS, PARTS, Sample, find_samples, split_samples
-from data.pipeline import EvaluationChain
+from data.pipeline import EvaluationChain, PairedChain
 from data.schemes import EAR, FACE
 from utils.drawing import contact_sheet, overlay, save_picture, write_label
 from utils.errors import CommandLine, InputError, non_negative_float, positive_float
@@ -87,7 +87,7 @@ def add_distillation_flags(parser: CommandLine) -> CommandLine:
     )
     add(
         "--attention-layers",
-        type=lambda text: tuple(text.split(",")),
+        type=lambda text: text.split(","),
         metavar="LIST",
         help="layers that hand on attention, such as feature_map,stage3_features (default: feature_map and all stages)",
     )
@@ -172,14 +172,33 @@ def term_weights(args: argparse.Namespace, plan: Strategy) -> dict[str, float]:
 
 
 def validate_both(
-    trainer: Distiller, args: argparse.Namespace, ears: list[Sample], faces: list[Sample]
+    trainer: Distiller, chain: PairedChain, args: argparse.Namespace, ears: list[Sample], faces: list[Sample]
 ) -> Callable[[int], dict[str, float]]:
-    """What `fit` asks for after every epoch: NME of ears and faces, and every loss term on the ears' crops."""
+    """What `fit` asks for after every epoch: NME of ears and faces, and every loss term on the ears' crops.
+
+    The first time it prints how hard each weighted term pulls on the trunk: weights that differ by more than a factor
+    of ten in that want another look.
+    """
+    import keras
+
+    from models.distiller import gradient_norms
     from models.trainer import LandmarkReader
+
+    told = []
+
+    def tell_gradients() -> None:
+        told.append(True)
+        if keras.backend.backend() == "tensorflow":
+            lengths = gradient_norms(trainer, *next(iter(chain.batches())))
+            print(
+                "pull of each term on the trunk: " + ", ".join(f"{name} {size:.3g}" for name, size in lengths.items())
+            )
 
     readers = {task: LandmarkReader(trainer.network, trainer.settings, task) for task in (EAR.task, FACE.task)}
 
     def validate(size: int) -> dict[str, float]:
+        if not told:
+            tell_gradients()
         values = {"val_ear_nme": validation_nme(readers[EAR.task], ears, args, size)}
         if faces:
             values["val_face_nme"] = validation_nme(readers[FACE.task], faces, args, size)

@@ -422,7 +422,7 @@ def validation_nme(reader: LandmarkReader, samples: list[Sample], args: argparse
 
 
 def training_record(args: argparse.Namespace, parts: dict[str, list[Sample]]) -> dict:
-    """What a weights file says of its training: the flags, and the photos that it may not be scored on.
+    """What a weights file says of its training: the flags, and the photos that it or its teacher may not be scored on.
 
     A resumed run has said so already, in its best network, and no longer needs the weights that it started from.
     """
@@ -431,11 +431,18 @@ def training_record(args: argparse.Namespace, parts: dict[str, list[Sample]]) ->
     best = Path(args.run) / "best.keras"
     if args.resume and best.exists():
         record = read_description(best)["record"]
-        return {name: record[name] for name in ("flags", "training_photos")}
+        kept = ("flags", "training_photos", "teacher_training_photos")
+        return {name: record[name] for name in kept if name in record}
     photos = {sample.photo_id for sample in parts["train"]}
     if args.init is not None and zipfile.is_zipfile(args.init):  # what starts from a network has seen its photos too
         photos.update(read_description(args.init)["record"].get("training_photos", []))
-    return {"flags": flags_of(args), "training_photos": sorted(photos)}
+    record = {"flags": flags_of(args), "training_photos": sorted(photos)}
+    teacher = getattr(args, "teacher", None)
+    if teacher is not None and zipfile.is_zipfile(teacher):
+        theirs = read_description(teacher)["record"]
+        known = {*theirs.get("training_photos", ()), *theirs.get("teacher_training_photos", ())}
+        record["teacher_training_photos"] = sorted(known)
+    return record
 
 
 def finish(run: RunFolder, args: argparse.Namespace, tests: dict[str, list[Sample]]) -> dict[str, Scores]:

@@ -34,7 +34,7 @@ def student(face, strategy, norm="weight", **changes):
     network = build_network(settings, with_features=True)
     if STRATEGIES[strategy].from_face and not changes:
         continue_from(network, face)
-    choose_trainable(network, settings, strategy)
+    choose_trainable(network, settings, strategy, STRATEGIES[strategy].terms)
     return network, settings
 
 
