@@ -1,4 +1,4 @@
-# make quickstart   see it work, on any machine: draws small pictures, trains briefly, writes only under runs/quickstart/
+# make quickstart   see it work, on any machine: draws heads, trains briefly, writes only under runs/quickstart/
 # make test         install what the tests need and run them
 # make lint         what the tests check about style, and format
 
@@ -12,15 +12,19 @@ QUICK := runs/quickstart
 
 quickstart: $(VENV)/.runtime
 	rm -rf $(QUICK)
-	$(BIN)/python -m tests.pictures --out $(QUICK)/data --faces 240 --ears 180
+	$(BIN)/python -m data.synthetic --out $(QUICK)/data --faces 480 --ears 360 --both 32 --size 128 --draft
 	$(BIN)/python -m data.check $(QUICK)/data --out $(QUICK)/check
-	$(BIN)/python train_face.py --data $(QUICK)/data --preset tiny --epochs 40 \
+	$(BIN)/python train_face.py --data $(QUICK)/data --preset tiny --epochs 30 --augment 0.5 \
 	    --run $(QUICK)/face --out $(QUICK)/weights/face.keras
-	$(BIN)/python train_ear.py --data $(QUICK)/data --preset tiny --epochs 60 --batch-size 8 \
+	$(BIN)/python train_ear.py --data $(QUICK)/data --preset tiny --epochs 30 --augment 0.5 \
 	    --run $(QUICK)/ear --out $(QUICK)/weights/ear.keras
+	$(BIN)/python train_face2ear.py --data $(QUICK)/data --teacher $(QUICK)/weights/face.keras --epochs 10 --augment 0.5 \
+	    --run $(QUICK)/face2ear --out $(QUICK)/weights/face2ear.keras
+	$(BIN)/python -m utils.evaluate $(QUICK)/weights/face2ear.keras $(QUICK)/data/Both --out $(QUICK)/both
 	@echo
 	@echo "Done. Look at $(QUICK)/check/*.png (data), $(QUICK)/face/random.png and $(QUICK)/ear/random.png (predictions),"
-	@echo "and $(QUICK)/face/curves.png (learning). Weights: $(QUICK)/weights/. Not there yet: built-in heads, train_face2ear.py, demo_multi.py."
+	@echo "$(QUICK)/face2ear/forgetting.json and attention.png (what the student kept), $(QUICK)/face/curves.png (learning)."
+	@echo "Weights: $(QUICK)/weights/. Not there yet: demo_multi.py."
 
 test: $(VENV)/.tests
 	$(BIN)/ruff format --check .

@@ -1,6 +1,6 @@
-"""Small drawn pictures with exact landmarks, in the real datasets' layouts: for tests and for `make quickstart`.
+"""Small drawn pictures with exact landmarks, in the real datasets' layouts: learned in seconds, for tests.
 
-  python -m tests.pictures --out runs/quickstart/data --faces 200 --ears 100
+  python -m tests.pictures --out runs/cartoons --faces 200 --ears 100
 
 Cartoons, not heads: enough to see a network learn, no more. A picture depends only on its number and the seed.
 """

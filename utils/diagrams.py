@@ -83,6 +83,54 @@ def draw_network(path: str | os.PathLike, preset: str = "full") -> None:
     write_figure(path, figure)
 
 
+def draw_distillation(path: str | os.PathLike) -> None:
+    """How a student learns ears from photos and faces from its teacher, as a PNG."""
+    from matplotlib.patches import FancyBboxPatch
+
+    figure, (axes,) = new_figure("", 1, width=9, height=4)
+    axes.set(xlim=(0, 12), ylim=(0, 5.2))
+    axes.axis("off")
+    gray, blue, green, orange = "#d9d9d9", "#c6dbef", "#c7e9c0", "#fdd0a2"
+
+    def box(x: float, y: float, width: float, height: float, text: str, colour: str) -> None:
+        axes.add_patch(
+            FancyBboxPatch((x, y), width, height, boxstyle="round,pad=0.06", facecolor=colour, edgecolor="black")
+        )
+        axes.text(x + width / 2, y + height / 2, text, ha="center", va="center", fontsize=9)
+
+    def arrow(start: tuple[float, float], end: tuple[float, float], text: str = "", style: str = "->") -> None:
+        axes.annotate(
+            "", end, start, arrowprops={"arrowstyle": style, "color": "#a50f15" if text else "black", "lw": 1.4}
+        )
+        if text:
+            axes.text(
+                (start[0] + end[0]) / 2 + 0.12,
+                (start[1] + end[1]) / 2,
+                text,
+                va="center",
+                fontsize=8.5,
+                color="#a50f15",
+            )
+
+    box(0.2, 2.1, 1.5, 0.9, "ear photo", gray)
+    for y, name, colour in (
+        (3.7, "teacher: the face network, frozen", gray),
+        (0.5, "student: starts as the teacher", blue),
+    ):
+        box(2.6, y, 3.3, 0.9, f"{name}\ntrunk, feature map, stages", colour)
+        box(7.2, y, 1.7, 0.9, "face heatmaps", green)
+        arrow((5.97, y + 0.45), (7.12, y + 0.45))
+    box(9.5, 0.5, 1.7, 0.9, "ear heatmaps", orange)
+    axes.annotate("", (10.35, 0.42), (4.3, 0.42), arrowprops={"arrowstyle": "->", "connectionstyle": "arc3,rad=0.12"})
+    arrow((1.76, 2.8), (2.55, 3.9))
+    arrow((1.76, 2.3), (2.55, 1.2))
+    box(9.5, 2.1, 1.7, 0.9, "ear points", gray)
+    arrow((4.2, 3.64), (4.2, 1.48), "attention transfer:\nlook where it looks", "<->")
+    arrow((8.0, 3.64), (8.0, 1.48), "distillation:\nsame faces", "<->")
+    arrow((10.35, 2.04), (10.35, 1.48), "ear loss", "<->")
+    write_figure(path, figure)
+
+
 def main() -> None:
     """The command line."""
     parser = CommandLine(
@@ -93,6 +141,7 @@ def main() -> None:
     for scheme in SCHEMES.values():
         save_picture(Path(args.out) / f"{scheme.task}_scheme.png", draw_scheme(scheme))
     draw_network(Path(args.out) / "network.png")
+    draw_distillation(Path(args.out) / "distillation.png")
     for kind in ("face", "ear"):
         save_picture(Path(args.out) / f"synthetic_{kind}s.jpg", draw_sheet(kind))
     print(f"pictures in {args.out}")
