@@ -18,9 +18,13 @@ KINDS = ("none", "short", "fringe", "swept", "long", "long_parted", "tied", "cur
 
 @dataclass(frozen=True)
 class Style:
-    """How hair falls: `length` decimetres; `comb` (3,) the direction it is combed to; `gravity`, `wave`, `lift` 0..1;
-    `locks` how many; `crown`: root height above which hair grows (1: all over the scalp); `ears`: how far ears stay
-    free, for the left and the right one (1: tucked behind or cut round it, 0: hair hangs over it).
+    """How hair falls.
+
+    - `length` and `width` of a lock, decimetres; `locks`: how many.
+    - `comb` (3,): the direction it is combed to, none for hair that stands out; `parting`: the X that it is
+      combed away from; `tied`: to a knot at the back.
+    - `gravity`, `wave`, `lift`: 0..1, how much it falls, curls and stands off the head.
+    - `ears`: how free the left and the right ear stay (1: hair is tucked behind it, 0: it hangs over it).
     """
 
     length: float
@@ -32,7 +36,6 @@ class Style:
     locks: int
     ears: tuple[float, float]
     tied: bool = False
-    front_only: bool = False
     width: float = 0.16
 
 

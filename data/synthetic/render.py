@@ -312,7 +312,7 @@ def render(model: HeadModel, scene: Scene, size: int, samples: int) -> Rendering
     for piece in solid:
         rows = slice(start, start + len(piece.vertices))
         table[rows, NORMAL], table[rows, LIT] = piece.normals @ camera.turn.T, lit[rows]
-        table[rows, PLACE] = piece.colours
+        table[rows, PLACE], table[rows, OPEN] = piece.colours, 1.0
         if piece.strand is not None:
             table[rows, 10:13] = piece.strand
         pixels, near = camera.project(piece.vertices)
@@ -440,7 +440,7 @@ def _shade(model: HeadModel, scene: Scene, buffer: Buffer, table, triangles, par
     half = (half / np.linalg.norm(half)).astype(np.float32)
     facing = np.clip(normal @ half, 0, 1)
     sharp = np.where(shine > 0.45, 90, 18).astype(np.float32)
-    glow = shine * facing**sharp * (0.3 + 0.7 * value[:, OPEN] if len(flesh) else 1.0)
+    glow = shine * facing**sharp * (0.3 + 0.7 * value[:, OPEN])
     rim = shine * 0.25 * (1 - np.clip(normal[:, 2], 0, 1)) ** 3
     brightness = (lit[:, 0] + lit[:, 1] + lit[:, 2]) / 3
     linear = np.clip(albedo, 0, 1) ** GAMMA * lit
