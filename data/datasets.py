@@ -26,7 +26,7 @@ import numpy as np
 
 from data.augment import decode_photo
 from data.formats import read_300w_lp, read_pts
-from data.schemes import EAR, FACE, Scheme
+from data.schemes import EAR, FACE, SCHEMES, Scheme
 from utils.errors import InputError
 from utils.files import read_json, replacing
 
@@ -210,9 +210,20 @@ def _pairs(root: Path, scheme: Scheme) -> list[_Pair]:
     if not any(pair.landmarks for pair in pairs):
         _refuse_nested(root, "CollectionA" if scheme is EAR else "AFW")
         pairs = _match(root, root, (".pts", "_pts.mat", ".mat") if scheme is FACE else (".pts",), recursive=True)
+        if all(_is_of_another_scheme(pair.landmarks, scheme) for pair in pairs if pair.landmarks):
+            pairs = []
     if not any(pair.landmarks for pair in pairs):
         raise NoSuchPhotosError(f"{root}: no {scheme.task} photos with points in it; {WHERE_TO_GET[scheme.task]}")
     return sorted(pairs, key=lambda pair: pair.name)
+
+
+def _is_of_another_scheme(landmarks: Path, scheme: Scheme) -> bool:
+    """Whether a `.pts` file says that it holds as many points as another scheme has."""
+    if landmarks.suffix.lower() != ".pts":
+        return False
+    with open(landmarks, "rb") as stream:
+        said = re.search(rb"n_points\s*:\s*(\d+)", stream.read(200))
+    return said is not None and int(said[1]) in {other.count for other in SCHEMES.values() if other is not scheme}
 
 
 def _refuse_nested(root: Path, name: str) -> None:

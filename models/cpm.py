@@ -147,7 +147,8 @@ def build_network(settings: Settings, with_features: bool = False) -> keras.Mode
 
     Input: (batch, height, width, 3) uint8 or float RGB in 0..255; height and width multiples of 8, any size. Output:
     a dict of float32 maps (batch, height / 8, width / 8, landmarks) named `stage1_face`, `stage1_ear`, ...; with
-    `with_features` also `feature_map` and `stage1_features`, ... in the compute dtype. Linear heads, ReLU elsewhere.
+    `with_features` also `feature_map`, `feature_map_before_relu`, `stage1_features`, ... in the compute dtype. Linear
+    heads, ReLU elsewhere.
     Raises `InputError` for settings that name no network.
     """
     _check(settings)
@@ -155,7 +156,7 @@ def build_network(settings: Settings, with_features: bool = False) -> keras.Mode
     def channels(count: int) -> int:
         return max(1, round(count * settings.width))
 
-    def convolution(x, count: int, size: int, name: str):
+    def convolution(x, count: int, size: int, name: str, activate: bool = True):
         kind = StandardisedConv2D if settings.norm == "weight" else layers.Conv2D
         x = kind(
             count,
@@ -170,7 +171,7 @@ def build_network(settings: Settings, with_features: bool = False) -> keras.Mode
             x = layers.BatchNormalization(name=f"{name}_norm")(x)
         elif settings.norm == "group":
             x = layers.GroupNormalization(groups=min(8, count), name=f"{name}_norm")(x)
-        return layers.ReLU(name=f"{name}_relu")(x)
+        return layers.ReLU(name=f"{name}_relu")(x) if activate else x
 
     outputs = {}
     image = keras.Input((None, None, 3), name="image", dtype="uint8")
@@ -184,7 +185,9 @@ def build_network(settings: Settings, with_features: bool = False) -> keras.Mode
                 x = layers.MaxPooling2D(name=f"{prefix}trunk{block}_pool")(x)
             for k in range(1, repeats + 1):
                 x = convolution(x, channels(count), 3, f"{prefix}trunk{block}_conv{k}")
-        feature_map = outputs[f"{prefix}feature_map"] = convolution(x, channels(128), 3, f"{prefix}feature_map")
+        before = convolution(x, channels(128), 3, f"{prefix}feature_map", activate=False)
+        outputs[f"{prefix}feature_map_before_relu"] = before
+        feature_map = outputs[f"{prefix}feature_map"] = layers.ReLU(name=f"{prefix}feature_map_relu")(before)
 
         features, heatmaps = feature_map, []
         for stage in range(1, settings.stages + 1):

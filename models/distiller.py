@@ -20,9 +20,9 @@ from models.trainer import stages_loss
 from models.weights import Loaded
 from utils.errors import InputError
 from utils.heatmaps import STRIDE, decode_heatmaps
-from utils.losses import STAGE_LOSSES, activation_boundary, attention_transfer, distillation, resized_maps
+from utils.losses import STAGE_LOSSES, activation_boundary, attention_transfer, distillation
 from utils.metrics import nme, normaliser_length
-from utils.tensors import Tensor
+from utils.tensors import Tensor, resized
 
 TERMS = ("ear", "face", "distillation", "attention", "boundary")
 
@@ -57,11 +57,13 @@ def with_ears(strategy: str, base: Settings, landmarks: tuple[int, ...]) -> Sett
     return replace(base, heads={FACE.task: base.heads[FACE.task], EAR.task: landmarks}, separate_tasks=own)
 
 
-def choose_trainable(network: keras.Model, settings: Settings, strategy: str, terms: Iterable[str]) -> None:
+def choose_trainable(
+    network: keras.Model, settings: Settings, strategy: str, terms: Iterable[str], starts_as_face: bool = True
+) -> None:
     """Freeze what a strategy leaves as it is, and the face heads if none of the loss `terms` reaches them.
 
-    Batch normalisation keeps the face network's statistics and scale in every strategy that starts from it: ear photos
-    alone would replace them and change the face's answers without any loss saying so.
+    Batch normalisation keeps the face network's statistics and scale in every student that starts as the face network
+    (`starts_as_face`): ear photos alone would replace them and change the face's answers without any loss saying so.
     """
     plan = STRATEGIES[strategy]
     ear_heads, face_heads = (
@@ -72,7 +74,7 @@ def choose_trainable(network: keras.Model, settings: Settings, strategy: str, te
             layer.trainable = layer.name in ear_heads
         elif plan.trains == "body":
             layer.trainable = layer.name in ear_heads or layer.name.startswith(f"{EAR.task}_")
-        elif plan.from_face:
+        elif starts_as_face and plan.from_face:
             layer.trainable = not isinstance(layer, keras.layers.BatchNormalization)
         if layer.name in face_heads and not {"face", "distillation"} & set(terms):
             layer.trainable = False
@@ -110,33 +112,29 @@ class Distiller(keras.Model):
         self.stage_loss = STAGE_LOSSES[stage_loss]
         self.temperature = temperature
         self.needs_teacher = bool({"distillation", "attention", "boundary"} & set(self.term_weights))
+        self.face = face  # a `Loaded`, which Keras does not track: checkpoints hold the student alone
         if self.needs_teacher:
             if face is None:
                 raise InputError("distillation, attention and boundary terms need a teacher")
-            self.teacher, self.teacher_settings = face.network, face.settings
-            self.teacher.trainable = False
+            face.network.trainable = False
             if face.settings.heads[FACE.task] != settings.heads[FACE.task]:
                 raise InputError("teacher and student have other face landmarks: there is nothing to hand on")
         own = [f"stage{stage}_features" for stage in range(1, settings.stages + 1)]
         self.attention_layers = tuple(attention_layers or ("feature_map", *own))
         for name in self.attention_layers:
-            if name not in network.output:
+            if name not in ("feature_map", *own):
                 raise InputError(f"--attention-layers: no {name}; there are feature_map, {', '.join(own)}")
         if "boundary" in self.term_weights:
-            self.before_relu = [self._before_relu(model) for model in (network, self.teacher)]
-            if self.before_relu[0].output.shape[-1] != self.before_relu[1].output.shape[-1]:
+            channels = [model.get_layer("feature_map_relu").output.shape[-1] for model in (network, face.network)]
+            if channels[0] != channels[1]:
                 raise InputError("--boundary-weight: teacher and student must have equally many channels (same preset)")
         self.term_trackers = {name: keras.metrics.Mean(name=name) for name in self.term_weights}
         self.nme_tracker = keras.metrics.Mean(name="nme")
         self.built = True
 
-    @staticmethod
-    def _before_relu(model: keras.Model) -> keras.Model:
-        return keras.Model(model.input, model.get_layer("feature_map").output)
-
     def chain_size(self) -> int:
         """Pixels a side that the input chain should give: the larger of student's and teacher's."""
-        theirs = self.teacher_settings.input_size if self.needs_teacher else 0
+        theirs = self.face.settings.input_size if self.needs_teacher else 0
         return max(self.settings.input_size, theirs)
 
     def input_size(self, chain_size: int) -> int:
@@ -149,8 +147,8 @@ class Distiller(keras.Model):
 
     def teach(self, images: Tensor) -> dict[str, Tensor]:
         """The teacher's outputs at its own input size, without a gradient."""
-        size = _share(images.shape[1], self.teacher_settings.input_size, self.chain_size())
-        outputs = self.teacher(_shrunk(images, size), training=False)
+        size = _share(images.shape[1], self.face.settings.input_size, self.chain_size())
+        outputs = self.face.network(_shrunk(images, size), training=False)
         return {name: ops.stop_gradient(output) for name, output in outputs.items()}
 
     def loss_terms(self, images: Tensor, points: dict[str, Tensor], outputs: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -160,24 +158,23 @@ class Distiller(keras.Model):
         points = {task: (place + 0.5) * scale - 0.5 for task, place in points.items()}
         for task in (EAR.task, FACE.task):
             if task in self.term_weights:
-                terms[task] = stages_loss(points[task], outputs, task, settings, self.stage_loss)
+                # The mean runs over the whole batch: photos without this task's points must not dilute it.
+                known = ops.any(ops.isfinite(points[task]), axis=(1, 2))
+                share = ops.maximum(ops.mean(ops.cast(known, "float32")), 1e-3)
+                terms[task] = stages_loss(points[task], outputs, task, settings, self.stage_loss) / share
         if not self.needs_teacher:
             return terms
         taught = self.teach(images)
         if "distillation" in self.term_weights:
             maps = [outputs[head_name(stage, FACE.task)] for stage in range(1, settings.stages + 1)]
-            last = taught[head_name(self.teacher_settings.stages, FACE.task)]
-            last = resized_maps(last, ops.shape(maps[0])[1:3])
+            last = resized(taught[head_name(self.face.settings.stages, FACE.task)], *maps[0].shape[1:3])
             terms["distillation"] = distillation(maps, last, self.temperature)
         if "attention" in self.term_weights:
             pairs = [(outputs[name], taught[self._role_at_teacher(name)]) for name in self.attention_layers]
             terms["attention"] = attention_transfer(*map(list, zip(*pairs, strict=True)))
         if "boundary" in self.term_weights:
-            ours, theirs = self.before_relu
-            size = _share(images.shape[1], self.teacher_settings.input_size, self.chain_size())
             terms["boundary"] = activation_boundary(
-                ours(_shrunk(images, self.input_size(images.shape[1]))),
-                ops.stop_gradient(theirs(_shrunk(images, size), training=False)),
+                outputs["feature_map_before_relu"], taught["feature_map_before_relu"]
             )
         return terms
 
@@ -185,7 +182,7 @@ class Distiller(keras.Model):
         if name == "feature_map":
             return name
         stage = int(name.removeprefix("stage").removesuffix("_features"))
-        return f"stage{paired_stage(stage, self.settings.stages, self.teacher_settings.stages)}_features"
+        return f"stage{paired_stage(stage, self.settings.stages, self.face.settings.stages)}_features"
 
     def compute_loss(
         self,
@@ -227,33 +224,9 @@ def _shrunk(images: Tensor, size: int) -> Tensor:
     """Images (batch, height, width, 3) as they are, or averaged down to (batch, size, size, 3)."""
     if images.shape[1] == size:
         return images
-    return ops.image.resize(ops.cast(images, "float32"), (size, size), interpolation="bilinear", antialias=True)
+    return resized(images, size, size)
 
 
 def paired_stage(stage: int, stages: int, teacher_stages: int) -> int:
     """The teacher's stage (from 1) that a student's stage (from 1) learns from, evenly spread; halves round up."""
     return max(1, int(stage * teacher_stages / stages + 0.5))
-
-
-def gradient_norms(trainer: Distiller, images: Tensor, points: dict[str, Tensor]) -> dict[str, float]:
-    """Length of the gradient of every weighted term on the shared trunk, for one batch (TensorFlow backend).
-
-    Terms that pull with forces of other orders of magnitude are not balanced by their weights' looks.
-    """
-    import tensorflow as tf
-
-    shared = [
-        layer.kernel
-        for layer in trainer.network.layers
-        if isinstance(layer, keras.layers.Conv2D) and layer.name.startswith(("trunk", "feature_map"))
-    ]
-    shared = [kernel.value for kernel in shared]
-    with tf.GradientTape(persistent=True) as tape:
-        outputs = trainer(images, training=True)
-        terms = trainer.loss_terms(images, points, outputs)
-        terms = {name: trainer.term_weights[name] * value for name, value in terms.items()}
-    lengths = {}
-    for name, value in terms.items():
-        gradients = [g for g in tape.gradient(value, shared) if g is not None]
-        lengths[name] = float(tf.linalg.global_norm([tf.cast(g, tf.float32) for g in gradients])) if gradients else 0.0
-    return lengths

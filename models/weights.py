@@ -146,12 +146,13 @@ def start_from(network: keras.Model, settings: Settings, path: str | os.PathLike
 def continue_from(network: keras.Model, source: Loaded) -> str:
     """Copy every layer of `source` that `network` has too, with the same shapes; returns what is new, in words.
 
-    Raises `InputError` if the trunk is not among them, or cannot be held by standardised kernels.
+    Raises `InputError` if not all of it fits, or cannot be held by standardised kernels.
     """
     ours, theirs = _layer_shapes(network), _layer_shapes(source.network)
     common = [name for name, shape in ours.items() if theirs.get(name) == shape]
-    if any(name.startswith("trunk") and name not in common for name in theirs):
-        raise InputError(f"{source.path}: its trunk does not fit the student's; give --init, or another --preset")
+    missing = [name for name in theirs if name not in common and not name.startswith("ear_")]
+    if missing:
+        raise InputError(f"{source.path}: its {missing[0]} does not fit the student's; a student cannot start as it")
     if any(isinstance(network.get_layer(name), StandardisedConv2D) for name in common) and not holds_standardised(
         source
     ):

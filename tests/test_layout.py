@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from utils.distillation import student_flags
 from utils.errors import CommandLine
 from utils.training import training_flags
 
@@ -44,12 +45,13 @@ def flags_without_help(parser) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "module", ["data.check", "data.synthetic.__main__", "utils.benchmark", "utils.diagrams", "utils.evaluate"]
+    "module",
+    ["data.check", "data.synthetic.__main__", "utils.benchmark", "utils.compare", "utils.diagrams", "utils.evaluate"],
 )
 def test_every_flag_of_a_command_says_what_it_is_for(module, monkeypatch):
     seen = []
 
-    def look(parser):
+    def look(parser, arguments=None):
         seen.append(flags_without_help(parser))
         raise SystemExit
 
@@ -61,3 +63,4 @@ def test_every_flag_of_a_command_says_what_it_is_for(module, monkeypatch):
 
 def test_every_flag_of_the_training_scripts_says_what_it_is_for():
     assert flags_without_help(training_flags("face", "")) == []
+    assert flags_without_help(student_flags("")) == []

@@ -5,33 +5,27 @@
 
 Reads what each run of `train_face2ear.py` measured, prints the table (Markdown), and draws forgetting against ear NME.
 With `--run-missing` it trains every strategy that has no finished run below `--base`, one after the other; what follows
-`--` goes to `train_face2ear.py`. Interrupted, it goes on where it stopped.
+`--` goes to `train_face2ear.py`. Interrupted, it goes on where it stopped; runs that were started with other flags are
+refused.
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
 
 from data.datasets import find_samples, split_samples
 from data.schemes import EAR
-from utils.distillation import (
-    COLUMNS,
-    STRATEGY_NAMES,
-    TABLE,
-    add_distillation_flags,
-    check_distillation_flags,
-    markdown_table,
-    read_row,
-)
+from utils.distillation import STRATEGY_NAMES, TABLE, markdown_table, parse_student_flags, read_row, student_flags
 from utils.drawing import new_figure, write_figure
 from utils.errors import CommandLine, InputError, positive_int, run_main
-from utils.files import replacing, write_json
-from utils.training import parse_flags, training_flags
+from utils.files import read_json, replacing, write_json
 
 FROM_SCRATCH = ("separate", "joint")  # they get the face network's steps on top
 SPREAD_FROM = 3  # seeds: a spread of fewer says nothing
@@ -68,27 +62,47 @@ def plot_strategies(path: Path, rows: list[dict]) -> None:
     write_figure(path, figure)
 
 
-def commands(base: Path, seeds: int, flags: list[str]) -> list[tuple[Path, list[str]]]:
-    """Run folder and command line of every strategy and seed; `flags` are checked as the script would check them."""
+def plan_runs(base: Path, seeds: int, flags: list[str]) -> list[tuple[Path, list[str]]]:
+    """Run folder and flags of every strategy and seed; `flags` are checked as the script would check them."""
     probe = [*flags, "--run", str(base / "probe"), "--out", str(base / "probe.keras")]
-    args = check_distillation_flags(parse_flags(add_distillation_flags(training_flags("face2ear", "")), EAR, probe))
-    train = split_samples(find_samples(args.data, EAR, skip_bad=args.skip_bad, limit=args.limit).samples, args.split)
-    extra = -(-face_steps(args) // -(-len(train["train"]) // args.batch_size))
+    args = parse_student_flags(student_flags(""), probe)
+    found = find_samples(args.data, EAR, skip_bad=args.skip_bad, limit=args.limit)
+    steps = -(-len(split_samples(found.samples, args.split)["train"]) // args.batch_size)
+    extra = -(-face_steps(args) // max(1, steps))
     planned = []
     for seed in range(seeds):
         for strategy in STRATEGY_NAMES:
             run = base / (strategy if seed == 0 else f"{strategy}-seed{seed}")
             own = ["--strategy", strategy, "--run", str(run), "--out", str(base / "weights" / f"{run.name}.keras")]
-            own += ["--seed", str(args.seed + seed)]
-            own += ["--epochs", str(args.epochs + (extra if strategy in FROM_SCRATCH else 0))]
+            own += ["--seed", str(args.seed + seed), "--extra-epochs", str(extra if strategy in FROM_SCRATCH else 0)]
             planned.append((run, [*flags, *own]))
     return planned
 
 
+def check_same(run: Path, flags: list[str]) -> None:
+    """Raise an `InputError` if a run that is there was started with other flags than these."""
+    known = read_json(run / "settings.json", f"{run}: not a run of train_face2ear.py")["flags"]
+    wanted = vars(parse_student_flags(student_flags(""), [*flags, "--run", str(run.with_name("probe"))]))
+    for name in ("data", "faces", "replay", "teacher", "strategy", "epochs", "limit", "batch_size", "seed"):
+        if known.get(name) != wanted[name]:
+            flag = "--" + name.replace("_", "-")
+            raise InputError(f"{run}: was trained with {flag} {known.get(name)}; delete it, or name another --base")
+
+
+def train(run: Path, flags: list[str]) -> None:
+    """Train one student, or go on with it. Raises `InputError` if that fails."""
+    begun = (run / "settings.json").exists()
+    if run.exists() and not begun:
+        shutil.rmtree(run)  # killed before it had written what it was to be
+    script = Path(__file__).parent.parent / "train_face2ear.py"
+    own = ["--run", str(run), "--resume"] if begun else flags
+    status = subprocess.run([sys.executable, str(script), *own], check=False).returncode
+    if status:
+        raise InputError(f"{run}: training stopped with status {status}; mend it and run this again")
+
+
 def face_steps(args: argparse.Namespace) -> int:
     """How many steps the teacher was trained for, by its own record; 0 if it does not say."""
-    import zipfile
-
     if not zipfile.is_zipfile(args.teacher):
         return 0
     from models.weights import read_description
@@ -117,16 +131,13 @@ def main() -> None:
     base = Path(args.base)
     runs = [Path(run) for run in args.runs]
     if args.run_missing:
-        for run, flags in commands(base, args.seeds, arguments[split + 1 :]):
+        for run, own in plan_runs(base, args.seeds, arguments[split + 1 :]):
             runs.append(run)
-            if (run / TABLE).exists():
-                continue
-            print(f"--- {run}", flush=True)
-            script = Path(__file__).parent.parent / "train_face2ear.py"
-            resume = ["--resume"] if run.exists() else []
-            status = subprocess.run([sys.executable, str(script), *flags, *resume], check=False).returncode
-            if status:
-                raise InputError(f"{run}: training stopped with status {status}; mend it and run this again")
+            if (run / "settings.json").exists():
+                check_same(run, own)
+            if not (run / TABLE).exists():
+                print(f"--- {run}", flush=True)
+                train(run, own)
     runs = runs or sorted(path.parent for path in base.glob(f"*/{TABLE}"))
     if not runs:
         raise InputError(f"{base}: no finished runs of train_face2ear.py; name them, or train them with --run-missing")
@@ -137,7 +148,7 @@ def main() -> None:
         part.write_text(table + "\n", encoding="utf-8")
     write_json(base / "table.json", rows)
     plot_strategies(base / "strategies.png", rows)
-    print(f"table, {len(COLUMNS)} columns, and picture in {base}")
+    print(f"table.md, table.json and strategies.png in {base}")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 
 from data.augment import apply_matrix, crop_warp, decode_photo, warp_photo
@@ -17,10 +18,10 @@ from data.datasets import FACE_FOLDERS, PARTS, Sample, find_samples, split_sampl
 from data.pipeline import EvaluationChain, PairedChain
 from data.schemes import EAR, FACE
 from utils.drawing import contact_sheet, overlay, save_picture, write_label
-from utils.errors import CommandLine, InputError, non_negative_float, positive_float
-from utils.evaluate import Scores, score_samples
+from utils.errors import InputError, non_negative_float, non_negative_int, positive_float
+from utils.evaluate import Scores, refuse_trained_photos, score_samples
 from utils.files import read_json, write_json
-from utils.training import RunFolder, validation_nme
+from utils.training import RunFolder, parse_flags, training_flags, validation_nme
 
 if TYPE_CHECKING:
     from models.cpm import Settings
@@ -29,15 +30,33 @@ if TYPE_CHECKING:
 
 STRATEGY_NAMES = ("separate", "joint", "frozen", "finetune", "distill", "distill-at")
 TABLE = "forgetting.json"
-# Chosen so that after 100 steps each term's gradient on the shared trunk is within a factor of 10 of the ear loss's.
+# Their pull on the trunk should be within a factor of ten of the ear loss's (design: after the first 100 steps). The
+# softened cross-entropy pulls some 500 times harder than the squared error.
 DISTILLATION_WEIGHT = 30.0
+SOFTENED_WEIGHT = 0.06
 ATTENTION_WEIGHT = 1.0
 
 # --- flags -----------------------------------------------------------------------------------------------------------
 
 
-def add_distillation_flags(parser: CommandLine) -> CommandLine:
-    """Add what a student needs beyond the flags of the single-task scripts, and change some defaults."""
+def student_flags(description: str) -> argparse.ArgumentParser:
+    """The flags of the training scripts with the defaults of a student, and those that only a student has."""
+    parser = training_flags(
+        "face2ear",
+        description,
+        points=None,
+        stage_input=None,
+        sigma=None,
+        preset={
+            "default": None,
+            "help": "network size (default: the teacher's); another starts from scratch or --init",
+        },
+        norm={"default": None, "help": "normalisation (default: of the kernels, where the teacher's allow it)"},
+        input_size={"help": "the student's input in pixels, a multiple of 8 (default: the teacher's)"},
+        coarse_size={"help": "size of the photos in the coarse epochs (default: half of --input-size)"},
+        epochs={"default": 30, "help": "times that every ear photo is seen (default: %(default)s)"},
+        learning_rate={"default": 5e-4},
+    )
     add = parser.add_argument_group("teaching").add_argument
     add(
         "--teacher",
@@ -58,14 +77,22 @@ def add_distillation_flags(parser: CommandLine) -> CommandLine:
         metavar="DIR",
         help="face photos to measure forgetting on (default: the --data folders that hold AFW/ and the like)",
     )
+    add("--face-split", metavar="FILE", help="CSV (name, part) to split the faces by, as the teacher's split.csv")
+    add(
+        "--extra-epochs",
+        type=non_negative_int,
+        default=0,
+        metavar="N",
+        help="epochs on top of --epochs, for what starts from scratch (utils.compare gives the face network's)",
+    )
     add("--replay", action="append", metavar="DIR", help="mix these face photos into training (joint: default --faces)")
     add("--ear-weight", type=non_negative_float, default=1.0, help="factor of the ear loss (default: 1)")
     add("--face-weight", type=non_negative_float, default=1.0, help="factor of the loss on replayed faces (default: 1)")
     add(
         "--distillation-weight",
         type=non_negative_float,
-        default=DISTILLATION_WEIGHT,
-        help="factor of the error between the student's and the teacher's face heatmaps (default: %(default)s)",
+        help="factor of the error between the student's and the teacher's face heatmaps "
+        f"(default: {DISTILLATION_WEIGHT:g}, with --temperature {SOFTENED_WEIGHT:g})",
     )
     add(
         "--attention-weight",
@@ -91,12 +118,16 @@ def add_distillation_flags(parser: CommandLine) -> CommandLine:
         metavar="LIST",
         help="layers that hand on attention, such as feature_map,stage3_features (default: feature_map and all stages)",
     )
-    parser.set_defaults(preset=None, norm=None, learning_rate=5e-4, epochs=30)
     return parser
 
 
-def check_distillation_flags(args: argparse.Namespace) -> argparse.Namespace:
-    """Check the flags that only a student has, before TensorFlow is imported. Raises `InputError`."""
+def parse_student_flags(parser: argparse.ArgumentParser, arguments: list[str] | None = None) -> argparse.Namespace:
+    """Parse and check the flags, before TensorFlow is imported. Raises `InputError`."""
+    args = parse_flags(parser, EAR, arguments)
+    if not args.resume:
+        args.epochs += args.extra_epochs
+    if args.distillation_weight is None:
+        args.distillation_weight = SOFTENED_WEIGHT if args.temperature else DISTILLATION_WEIGHT
     if not Path(args.teacher).is_file():
         raise InputError(f"--teacher {args.teacher}: no such weights file; train it first: python train_face.py")
     for flag in ("faces", "replay"):
@@ -105,6 +136,12 @@ def check_distillation_flags(args: argparse.Namespace) -> argparse.Namespace:
                 raise InputError(f"--{flag} {folder}: no such folder")
     if args.strategy == "joint" and not (args.replay or face_folders(args)):
         raise InputError("--strategy joint: trains on faces too; name their folder with --replay DIR")
+    if args.strategy in ("separate", "frozen") and args.init:
+        raise InputError(f"--init {args.init}: --strategy {args.strategy} keeps the teacher's weights; leave it out")
+    if args.face_split and not Path(args.face_split).is_file():
+        raise InputError(f"--face-split {args.face_split}: no such file")
+    if not args.ear_weight:
+        raise InputError("--ear-weight 0: then no ear is learned; give a number above 0")
     return args
 
 
@@ -115,44 +152,69 @@ def face_folders(args: argparse.Namespace) -> list[str]:
     ]
 
 
-def face_parts(args: argparse.Namespace, face: Loaded) -> dict[str, list[Sample]]:
-    """Face photos by part: "train" from `--replay` (joint: or `--faces`), the others from `--faces`.
+def find_faces(args: argparse.Namespace, face: Loaded) -> tuple[dict[str, list[Sample]], list[Sample], list[str]]:
+    """Face photos by part, those of them or of `--replay` to train on, and what was left out.
 
-    All are empty where there are none: ears can be learned without, but then nobody knows what was forgotten.
+    All are empty where there are none: ears can be learned without, but then nobody knows what was forgotten. Raises
+    `InputError` if the teacher was trained on photos that forgetting would be measured on.
     """
+    problems: list[str] = []
 
     def read(folders: list[str]) -> dict[str, list[Sample]]:
         if not folders:
             return {part: [] for part in PARTS}
         found = find_samples(folders, FACE, face.settings.points, args.skip_bad, args.limit, progress=True)
-        return split_samples(found.samples)
+        problems.extend(found.problems)
+        return split_samples(found.samples, args.face_split)
 
     parts = read(face_folders(args))
+    refuse_trained_photos(
+        args.teacher,
+        face.record,
+        parts["validation"] + parts["test"],
+        "split the faces as then: --face-split RUN/split.csv",
+    )
     replayed = read(args.replay)["train"] if args.replay else parts["train"] if args.strategy == "joint" else []
     print(f"faces:    {len(replayed)} to train on, {len(parts['validation'])} validation, {len(parts['test'])} test")
-    return parts | {"train": replayed}
+    return parts, replayed, problems
 
 
 # --- the student ------------------------------------------------------------------------------------------------------
 
 
-def student_settings(args: argparse.Namespace, face: Loaded) -> Settings:
-    """The student's network: the teacher's with an ear head at every stage, but for what the flags say."""
+def student_settings(args: argparse.Namespace, face: Loaded) -> tuple[Settings, bool]:
+    """The student's network, and whether it starts as the teacher: with its weights, and new heads.
+
+    It is the teacher's network with an ear head at every stage, but for what the flags say; what they leave open is
+    written into `args`, so that a resumed run builds the same. Raises `InputError` where a strategy needs the teacher's
+    weights and they cannot be had.
+    """
     from models.cpm import PRESETS
-    from models.distiller import with_ears
+    from models.distiller import STRATEGIES, with_ears
     from models.weights import holds_standardised
 
-    base = face.settings
-    if args.preset not in (None, base.preset):
-        base = replace(PRESETS[args.preset], heads=base.heads, points=base.points, sigma=args.sigma)
-    norm = args.norm
-    if norm is None and args.strategy == "frozen":
-        norm = base.norm  # what is not trained is kept to the last bit
-    elif norm is None:
-        from_face = args.strategy != "joint" and base.preset == face.settings.preset and not args.init
-        norm = "weight" if not from_face or holds_standardised(face) else base.norm
-    base = replace(base, norm=norm, input_size=args.input_size or base.input_size, delayed_heads=())
-    return with_ears(args.strategy, base, args.landmark_indices)
+    plan, base = STRATEGIES[args.strategy], face.settings
+    same = args.preset in (None, base.preset)
+    starts_as_face = plan.from_face and same and not args.init
+    if plan.from_face and plan.trains != "all" and not same:
+        raise InputError(
+            f"--preset {args.preset}: --strategy {args.strategy} keeps the teacher's network ({base.preset})"
+        )
+    if starts_as_face and base.stage_input == "heatmaps":
+        raise InputError(
+            f"--teacher {args.teacher}: its stages read heatmaps, so ear heads would change its faces; train the face "
+            "network with --stage-input features, or use --strategy joint"
+        )
+    if not same:
+        small = PRESETS[args.preset]
+        shift = base.decode_offset * small.input_size / base.input_size  # its maps mean the teacher's places
+        base = replace(small, heads=base.heads, points=base.points, sigma=base.sigma, decode_offset=shift)
+    if args.norm is None:
+        kept = plan.trains == "heads"  # what is not trained is kept to the last bit
+        args.norm = base.norm if starts_as_face and (kept or not holds_standardised(face)) else "weight"
+    args.preset, args.input_size = base.preset, args.input_size or base.input_size
+    base = replace(base, norm=args.norm, input_size=args.input_size, delayed_heads=())
+    return with_ears(args.strategy, base, args.landmark_indices), starts_as_face
 
 
 def term_weights(args: argparse.Namespace, plan: Strategy) -> dict[str, float]:
@@ -168,7 +230,7 @@ def term_weights(args: argparse.Namespace, plan: Strategy) -> dict[str, float]:
         chosen["face"] = args.face_weight
     if args.boundary_weight:
         chosen["boundary"] = args.boundary_weight
-    return chosen
+    return {name: factor for name, factor in chosen.items() if factor}
 
 
 def validate_both(
@@ -181,7 +243,6 @@ def validate_both(
     """
     import keras
 
-    from models.distiller import gradient_norms
     from models.trainer import LandmarkReader
 
     told = []
@@ -189,7 +250,9 @@ def validate_both(
     def tell_gradients() -> None:
         told.append(True)
         if keras.backend.backend() == "tensorflow":
-            lengths = gradient_norms(trainer, *next(iter(chain.batches())))
+            images, points = next(iter(chain.batches()))
+            few = slice(0, chain.batch_size, max(1, chain.batch_size // 8))  # of both kinds, where there are two
+            lengths = gradient_norms(trainer, images[few], {task: each[few] for task, each in points.items()})
             print(
                 "pull of each term on the trunk: " + ", ".join(f"{name} {size:.3g}" for name, size in lengths.items())
             )
@@ -207,8 +270,29 @@ def validate_both(
     return validate
 
 
+def gradient_norms(trainer: Distiller, images: np.ndarray, points: dict[str, np.ndarray]) -> dict[str, float]:
+    """Length of the gradient of every weighted term on the trunk, for one batch (TensorFlow backend)."""
+    import tensorflow as tf
+
+    trunk = [layer for layer in trainer.network.layers if "trunk" in layer.name or "feature_map" in layer.name]
+    kernels = [variable.value for layer in trunk for variable in layer.trainable_variables if variable.name == "kernel"]
+
+    @tf.function
+    def lengths(images, points):
+        found = {}
+        for name in trainer.term_weights:
+            with tf.GradientTape() as tape:
+                outputs = trainer(images, training=False)
+                value = trainer.term_weights[name] * trainer.loss_terms(images, points, outputs)[name]
+            gradients = [tf.cast(g, tf.float32) for g in tape.gradient(value, kernels) if g is not None]
+            found[name] = tf.linalg.global_norm(gradients) if gradients else tf.constant(0.0)
+        return found
+
+    return {name: float(length) for name, length in lengths(images, points).items()}
+
+
 def validation_terms(trainer: Distiller, ears: list[Sample], batch_size: int, size: int) -> dict[str, float]:
-    """Every loss term on the ear photos under the `crop` protocol, unweighted: name -> mean over photos."""
+    """Every loss term on the ear photos under the `crop` protocol, unweighted: name -> mean over batches."""
     from utils.heatmaps import STRIDE
 
     if not ears:
@@ -230,6 +314,7 @@ def validation_terms(trainer: Distiller, ears: list[Sample], batch_size: int, si
 
 COLUMNS = {
     "strategy": "strategy",
+    "seeds": "seeds",
     "face_before": "face NME before (%)",
     "face_after": "face NME after (%)",
     "forgetting": "forgetting (points)",
@@ -238,58 +323,71 @@ COLUMNS = {
     "gflop": "GFLOP",
     "speed": "photos/s (face network)",
     "ear_photos": "ear photos seen",
-    "epochs": "epochs",
+    "extra_steps": "steps on top",
     "minutes": "minutes",
 }
 
 
 def report(
-    run: RunFolder, args: argparse.Namespace, face: Loaded, faces: list[Sample], scores: dict[str, Scores]
+    run: RunFolder,
+    args: argparse.Namespace,
+    face: Loaded,
+    faces: list[Sample],
+    scores: dict[str, Scores],
+    ear_photos: int,
 ) -> None:
-    """Print and save the table that matters, and draw attention maps of teacher and student."""
-    from models.cpm import count_flop
+    """Print and save the table that matters, and draw attention maps of teacher and student.
+
+    `ear_photos`: how many an epoch has. The teacher is scored at the student's input size, so that the difference is
+    forgetting and not resolution; `face_before_own_size` in the JSON is its score at its own.
+    """
     from models.weights import load_network
 
     best = load_network(run.best, with_features=True)
-    before = None
-    if faces:
-        from models.trainer import LandmarkReader
-
-        reader = LandmarkReader(face.network, face.settings, FACE.task)
-        before = score_samples(reader, faces, args.batch_size).summary["nme"]
-    after = scores[FACE.task].summary["nme"] if FACE.task in scores else None
-    speed = inference_speed({"student": best, "face": face}, best.settings.input_size)
-    row = {
-        "strategy": args.strategy,
-        "face_before": before,
-        "face_after": after,
-        "forgetting": None if before is None or after is None else after - before,
-        "ear": scores[EAR.task].summary["nme"] if EAR.task in scores else None,
-        "parameters": sum(int(np.prod(w.shape)) for w in best.network.weights),
-        "gflop": count_flop(best.settings) / 1e9,
-        "speed": speed["student"],
-        "face_network_speed": speed["face"],
-        "ear_photos": run.state["epoch"] * len_of_epoch(run),
+    row = measure(args, face, best, faces, scores) | {
+        "ear_photos": ear_photos * (args.epochs - args.extra_epochs),
+        "extra_steps": args.extra_epochs * -(-ear_photos // args.batch_size),
         "minutes": run.state["minutes"],
-        "seed": args.seed,
-        "epochs": args.epochs,
-        "weights": args.out,
     }
     write_json(run.path / TABLE, row)
     print(markdown_table([row]))
-    samples = (scores[FACE.task] if FACE.task in scores else scores[EAR.task]).samples if scores else []
-    if samples:
-        scheme = FACE if FACE.task in scores else EAR
-        save_picture(run.path / "attention.png", draw_attention(face, best, samples[:4], scheme))
-    print(f"table:    {run.path / TABLE}; attention maps in {run.path / 'attention.png'}")
+    print(f"table:    {run.path / TABLE}")
+    scheme = FACE if FACE.task in scores else EAR
+    if scheme.task in scores:
+        save_picture(run.path / "attention.png", draw_attention(face, best, scores[scheme.task].samples[:4], scheme))
+        print(f"looks:    {run.path / 'attention.png'}, what teacher and student attend to")
 
 
-def len_of_epoch(run: RunFolder) -> int:
-    """Ear photos that one epoch of a run showed: those of the training part."""
-    import csv
+def measure(
+    args: argparse.Namespace, face: Loaded, best: Loaded, faces: list[Sample], scores: dict[str, Scores]
+) -> dict:
+    """One row of the table: what the student can do, what the teacher could, and what it costs."""
+    from models.cpm import count_flop
+    from models.trainer import LandmarkReader
 
-    with open(run.path / "split.csv", newline="", encoding="utf-8") as stream:
-        return sum(row["part"] == "train" for row in csv.DictReader(stream))
+    before = own = None
+    size = best.settings.input_size
+    if faces:
+        reader = LandmarkReader(face.network, face.settings, FACE.task)
+        own = score_samples(reader, faces, args.batch_size).summary["nme"]
+        before = score_samples(reader, faces, args.batch_size, size).summary["nme"]
+    after = scores[FACE.task].summary["nme"] if FACE.task in scores else None
+    speed = inference_speed({"student": best, "face": face}, size)
+    return {
+        "strategy": args.strategy,
+        "seed": args.seed,
+        "face_before": before,
+        "face_before_own_size": own,
+        "face_after": after,
+        "forgetting": None if before is None or after is None else after - before,
+        "ear": scores[EAR.task].summary["nme"] if EAR.task in scores else None,
+        "parameters": sum(int(np.prod(weight.shape)) for weight in best.network.weights),
+        "gflop": count_flop(best.settings) / 1e9,
+        "speed": speed["student"],
+        "face_network_speed": speed["face"],
+        "input_size": size,
+        "weights": args.out,
+    }
 
 
 def markdown_table(rows: list[dict]) -> str:
@@ -297,15 +395,18 @@ def markdown_table(rows: list[dict]) -> str:
 
     def cell(name: str, row: dict) -> str:
         value = row.get(name)
+        if name == "seeds":
+            return str(value or 1)
         if value is None or (isinstance(value, float) and math.isnan(value)):
             return "-"
-        if name in ("parameters", "ear_photos"):
+        if name in ("parameters", "ear_photos", "extra_steps"):
             return f"{value:,}"
+        spread = f" ± {row[f'{name}_spread']:.2f}" if f"{name}_spread" in row else ""
         if name == "forgetting":
-            return f"{value:+.2f}"
+            return f"{value:+.2f}{spread}"
         if name == "speed":
             return f"{value:.1f} ({row['face_network_speed']:.1f})"
-        return f"{value:.2f}" if isinstance(value, float) else str(value)
+        return f"{value:.2f}{spread}" if isinstance(value, float) else str(value)
 
     lines = ["| " + " | ".join(COLUMNS.values()) + " |", "| " + " | ".join("---" for _ in COLUMNS) + " |"]
     lines += ["| " + " | ".join(cell(name, row) for name in COLUMNS) + " |" for row in rows]
@@ -318,14 +419,26 @@ def read_row(run: str | Path) -> dict:
 
 
 def inference_speed(networks: dict[str, Loaded], size: int, batch: int = 8, seconds: float = 2.0) -> dict[str, float]:
-    """Photos/s of each network's forward pass at one input size, measured in turns so that all share the weather."""
-    from models.trainer import LandmarkReader
+    """Photos/s of each network at one input size, every head decoded; taken in turns, so that all share the weather."""
+    import keras
+
+    from models.cpm import head_name
+    from utils.heatmaps import decode_heatmaps
+
+    class Reader(keras.Model):
+        """Points of every head."""
+
+        def __init__(self, loaded: Loaded):
+            super().__init__()
+            self.network, self.settings = loaded.network, loaded.settings
+
+        def call(self, images, training=None):
+            outputs = self.network(images, training=False)
+            stages = self.settings.stages
+            return {task: decode_heatmaps(outputs[head_name(stages, task)])[0] for task in self.settings.heads}
 
     images = np.random.default_rng(0).integers(0, 256, (batch, size, size, 3), dtype=np.uint8)
-    readers = {
-        name: LandmarkReader(loaded.network, loaded.settings, next(iter(loaded.settings.heads)))
-        for name, loaded in networks.items()
-    }
+    readers = {name: Reader(loaded) for name, loaded in networks.items()}
     best = dict.fromkeys(readers, math.inf)
     for reader in readers.values():
         reader.predict_on_batch(images)
@@ -353,6 +466,5 @@ def draw_attention(face: Loaded, student: Loaded, samples: list[Sample], scheme)
                 features = loaded.network(crop[None])["feature_map"]
                 cells = ops.convert_to_numpy(attention_vector(features))[0].reshape(size // 8, size // 8)
                 crop = overlay(crop, cells / cells.max())
-            shown = warp_photo(crop, np.array([[256 / size, 0, 0], [0, 256 / size, 0]]), 256)
-            pictures.append(write_label(shown, title))
+            pictures.append(write_label(cv2.resize(crop, (256, 256), interpolation=cv2.INTER_AREA), title))
     return contact_sheet(pictures, columns=3)

@@ -24,6 +24,10 @@ from utils.files import replacing, write_json
 from utils.startup import PRECISIONS, start_keras
 
 TRUTH_COLOUR = (255, 255, 255)
+UNSEEN = (
+    "score the part that it has not seen (--split test, or --split-file RUN/split.csv if it was trained with --split), "
+    "or say --allow-trained to score them all the same"
+)
 
 
 @dataclass(frozen=True)
@@ -155,16 +159,12 @@ def draw_predictions(scores: Scores, chosen: Sequence[int]) -> np.ndarray:
     return contact_sheet(pictures)
 
 
-def refuse_trained_photos(weights: object, record: dict, samples: Sequence[Sample]) -> None:
-    """Raise an `InputError` if a network, or the teacher of it, trained on any of the photos."""
+def refuse_trained_photos(weights: object, record: dict, samples: Sequence[Sample], mend: str) -> None:
+    """Raise an `InputError` that ends with `mend` if a network, or the teacher of it, trained on any of the photos."""
     seen = set(record.get("training_photos", ())) | set(record.get("teacher_training_photos", ()))
     known = sum(sample.photo_id in seen for sample in samples)
     if known:
-        raise InputError(
-            f"{weights}: was trained on {known} of these {len(samples)} photos; score the part that it has not seen "
-            "(--split test, or --split-file RUN/split.csv if it was trained with --split), "
-            "or say --allow-trained to score them all the same"
-        )
+        raise InputError(f"{weights}: was trained on {known} of these {len(samples)} photos; {mend}")
 
 
 def main() -> None:
@@ -227,7 +227,7 @@ def main() -> None:
                 print(f"{weights}  {task}  not scored: no such points in {args.data}")
                 continue
             if not args.allow_trained:
-                refuse_trained_photos(weights, loaded.record, samples)
+                refuse_trained_photos(weights, loaded.record, samples, UNSEEN)
             reader = LandmarkReader(loaded.network, settings, task)
             scores = score_samples(reader, samples, args.batch_size, args.input_size)
             print(f"{weights}  {task}  {scores.line}")

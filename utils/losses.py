@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from keras import ops
 
-from utils.tensors import Tensor
+from utils.tensors import Tensor, resized
 
 # A heatmap peaks at 1. Divided by this it becomes a logit, so that the spatial softmax of a target is about one
 # cell wide; undivided, the softmax of a 0..1 map is almost uniform and teaches nothing.
@@ -113,15 +113,17 @@ def distillation(student: list[Tensor], teacher: Tensor, temperature: float | No
     )
 
 
-def attention_vector(features: Tensor) -> Tensor:
+def attention_vector(features: Tensor, size: tuple[int, int] | None = None) -> Tensor:
     """Where a layer looks: (batch, cells) float32 of length 1, from features (batch, height, width, channels).
 
-    Q = sum over channels of the squares, flattened; q = Q / sqrt(sum Q^2 + 1e-12): each photo by itself, finite for
-    empty features (Zagoruyko and Komodakis, arXiv 1612.03928, section 3.1, F_sum^2).
+    Q = sum over channels of the squares, resized to `size` (height, width) if given, and flattened;
+    q = Q / sqrt(sum Q^2 + 1e-12): each photo by itself, finite for empty features (Zagoruyko and Komodakis, arXiv
+    1612.03928, section 3.1, F_sum^2).
     """
-    features = ops.cast(features, "float32")
-    energy = ops.sum(ops.square(features), axis=-1)
-    flat = ops.reshape(energy, (-1, ops.shape(energy)[1] * ops.shape(energy)[2]))
+    energy = ops.sum(ops.square(ops.cast(features, "float32")), axis=-1, keepdims=True)
+    if size is not None:
+        energy = resized(energy, *size)
+    flat = ops.reshape(energy, (-1, energy.shape[1] * energy.shape[2]))
     return flat / ops.sqrt(ops.sum(ops.square(flat), axis=1, keepdims=True) + 1e-12)
 
 
@@ -129,12 +131,12 @@ def attention_transfer(student: list[Tensor], teacher: list[Tensor]) -> Tensor:
     """Sum over pairs of layers of the batch mean of |q_student - q_teacher|^2, q as `attention_vector` gives it.
 
     Departs from equation 2 of Zagoruyko and Komodakis, whose norm is not squared and so has no gradient where the two
-    are equal, which is where a student that starts as its teacher stands. Teacher features of another map size are
-    resized to the student's before they are normalised.
+    are equal, which is where a student that starts as its teacher stands. Teacher maps of another size are resized to
+    the student's before they are normalised.
     """
     total = 0.0
     for one, other in zip(student, teacher, strict=True):
-        apart = attention_vector(one) - attention_vector(resized_maps(other, ops.shape(one)[1:3]))
+        apart = attention_vector(one) - attention_vector(other, one.shape[1:3])
         total = total + ops.mean(ops.sum(ops.square(apart), axis=1))
     return total
 
@@ -146,14 +148,7 @@ def activation_boundary(student: Tensor, teacher: Tensor, margin: float = 1.0) -
     al., arXiv 1811.03233, equation 5). Both must have the same number of channels.
     """
     student, teacher = ops.cast(student, "float32"), ops.cast(teacher, "float32")
-    teacher = resized_maps(teacher, ops.shape(student)[1:3])
+    teacher = resized(teacher, *student.shape[1:3])
     active = ops.cast(teacher > 0, "float32")
     wrong = active * ops.relu(margin - student) + (1 - active) * ops.relu(margin + student)
     return ops.mean(ops.square(wrong))
-
-
-def resized_maps(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Maps (batch, height, width, channels) resized bilinearly to `size` (height, width); as they are if it fits."""
-    if tuple(ops.shape(maps)[1:3]) == tuple(size):
-        return maps
-    return ops.image.resize(maps, size, interpolation="bilinear", antialias=True)

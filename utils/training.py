@@ -30,10 +30,18 @@ if TYPE_CHECKING:
 # --- flags -----------------------------------------------------------------------------------------------------------
 
 
-def training_flags(name: str, description: str) -> argparse.ArgumentParser:
-    """The flags of the training scripts, each with its reason; `name` is that of the default run and weights."""
+def training_flags(name: str, description: str, **changed: dict | None) -> argparse.ArgumentParser:
+    """The flags of the training scripts, each with its reason; `name` is that of the default run and weights.
+
+    `changed`: for a script to which a flag means something else, its other options, or None to leave it out.
+    """
     parser = CommandLine(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add = parser.add_argument
+
+    def add(flag: str, **options: object) -> None:
+        other = changed.get(flag.removeprefix("--").replace("-", "_"), {})
+        if other is not None:
+            parser.add_argument(flag, **{**options, **other})
+
     add(
         "--data",
         action="append",
@@ -191,8 +199,9 @@ def _take_settings_of_run(args: argparse.Namespace, given: dict) -> None:
                 f"{flag} {given[name]}: the run was started {was}; a resumed run keeps its settings: leave the flag out"
             )
         setattr(args, name, value)
-    if args.split and (run / "split.csv").exists():
-        args.split = str(run / "split.csv")
+    for name in ("split", "face_split"):
+        if getattr(args, name, None) and (run / "split.csv").exists():
+            setattr(args, name, str(run / "split.csv"))
     if (run / "state.json").exists() and (run / "best.keras").exists():
         args.init = None
 
@@ -435,7 +444,8 @@ def training_record(args: argparse.Namespace, parts: dict[str, list[Sample]]) ->
         return {name: record[name] for name in kept if name in record}
     photos = {sample.photo_id for sample in parts["train"]}
     if args.init is not None and zipfile.is_zipfile(args.init):  # what starts from a network has seen its photos too
-        photos.update(read_description(args.init)["record"].get("training_photos", []))
+        before = read_description(args.init)["record"]
+        photos.update(before.get("training_photos", ()), before.get("teacher_training_photos", ()))
     record = {"flags": flags_of(args), "training_photos": sorted(photos)}
     teacher = getattr(args, "teacher", None)
     if teacher is not None and zipfile.is_zipfile(teacher):
@@ -456,7 +466,8 @@ def finish(run: RunFolder, args: argparse.Namespace, tests: dict[str, list[Sampl
     best = load_network(run.best)
     record = best.record | {"minutes": run.state["minutes"]}
     nme = run.state["best_nme"]
-    why = "the last: there are no validation photos" if nme is None else f"validation NME {nme:.2f} %"
+    said = "validation NME" if len(tests) == 1 else "sum of the validation NMEs"
+    why = "the last: there are no validation photos" if nme is None else f"{said} {nme:.2f} %"
     print(f"best:     epoch {run.state['best_epoch']}, {why}")
     results = {}
     for task, test in tests.items():

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from data.augment import apply_matrix, crop_warp, decode_photo, warp_photo
 from data.datasets import Sample, find_samples
-from data.pipeline import EvaluationChain, TrainingChain, evaluation_example
+from data.pipeline import EvaluationChain, PairedChain, TrainingChain, evaluation_example
 from data.schemes import EAR, FACE, reference_shape
 from tests.conftest import input_error
 
@@ -139,3 +139,32 @@ class TestEvaluationChain:
 
     def test_no_photos_give_no_batches(self):
         assert list(EvaluationChain([], FACE, 48, 2).batches()) == []
+
+
+def test_a_paired_chain_has_points_of_both_kinds_and_resumes_where_it_was(faces, ears):
+    """Ears set the epoch; faces go on at their own pace, also after a resume in the middle of theirs."""
+
+    def chain():
+        one = TrainingChain(find_samples([ears], EAR).samples[:6], EAR, 32, 2, seed=3)
+        other = TrainingChain(find_samples([faces], FACE).samples[:8], FACE, 32, 2, seed=3)
+        assert (one.steps, other.steps) == (3, 4)
+        return PairedChain(one, other, "face")
+
+    undisturbed = list(chain().batches().take(9))
+    resumed = list(chain().batches(first_epoch=2).take(3))
+    for (images, points), (again, same) in zip(undisturbed[6:], resumed, strict=True):
+        assert np.array_equal(images, again)
+        for task in ("ear", "face"):
+            assert np.array_equal(points[task], same[task], equal_nan=True)
+        known = {task: np.isfinite(points[task]).all(axis=(1, 2)).tolist() for task in points}
+        assert known == {"ear": [True, True, False, False], "face": [False, False, True, True]}
+    seen = {images[2:].numpy().tobytes() for images, _ in undisturbed[:4]}
+    assert len(seen) == 4  # an epoch of the faces, each batch another
+
+
+def test_a_paired_chain_without_faces_has_ears_alone(ears):
+    chain = PairedChain(TrainingChain(find_samples([ears], EAR).samples, EAR, 32, 2), None, "face")
+    chain.size = 40
+    images, points = next(iter(chain.batches()))
+    assert images.shape == (2, 40, 40, 3) and points["face"].shape == (2, 68, 2)
+    assert np.isnan(points["face"]).all() and np.isfinite(points["ear"]).all()

@@ -30,6 +30,9 @@ class LossAsTold(keras.Model):
         self.weight = self.add_weight(shape=())
         self.built = True
 
+    def input_size(self, chain_size):
+        return chain_size
+
     def call(self, x, training=None):
         return x + 0.0 * self.weight
 
@@ -40,7 +43,7 @@ class LossAsTold(keras.Model):
         return self.get_metrics_result() | {"nme": 0.5}
 
 
-def train(epochs, validate=lambda size: 5.0):
+def train(epochs, validate=lambda size: {"val_nme": 5.0}):
     """Train on epochs of step losses; returns what was said and the epochs whose network was kept."""
     state = {"epoch": 0, "best_nme": None, "best_epoch": 0, "minutes": 0.0}
     run = SimpleNamespace(state=state, save_epoch=lambda model, row: None)
@@ -79,9 +82,17 @@ def test_a_loss_that_is_no_number_stops_the_run_in_one_line(lost):
 
 
 def test_without_validation_photos_the_last_epoch_is_kept_and_the_lines_say_so():
-    said, kept = train([[1.0, 1.0]], validate=lambda size: math.nan)
+    said, kept = train([[1.0, 1.0]], validate=lambda size: {"val_nme": math.nan})
     assert kept == [1]
     assert "no validation photos" in said[0] and "nan" not in said[0]
+
+
+def test_of_two_tasks_the_epoch_with_the_lowest_sum_is_kept_and_losses_do_not_count():
+    answers = iter([(5.0, 4.0, 1.0), (6.0, 2.5, 9.0), (4.0, 5.0, 0.0)])
+    names = ("val_ear_nme", "val_face_nme", "val_attention")
+    said, kept = train([[1.0]] * 3, validate=lambda size: dict(zip(names, next(answers), strict=True)))
+    assert kept == [1, 2]
+    assert "validation ear NME 6.00 %, face NME 2.50 %" in said[1]
 
 
 def test_a_network_that_answers_no_numbers_never_counts_as_the_best(monkeypatch):

@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-from keras import ops
 
-from utils.losses import activation_boundary, attention_transfer, attention_vector, distillation, resized_maps
+from utils.losses import activation_boundary, attention_transfer, attention_vector, distillation
 
 # One photo, a 1x2 map, one landmark.
 TEACHER = np.float32([1.0, 0.0]).reshape(1, 1, 2, 1)
@@ -77,8 +76,10 @@ def test_the_activation_boundary_wants_the_same_units_to_fire_with_a_margin():
     assert float(activation_boundary(student, teacher)) == pytest.approx((0.25 + 2.25) / 4)
 
 
-def test_maps_are_resized_to_the_students_and_left_alone_if_they_fit():
-    maps = np.float32([[0, 0, 1, 1]]).reshape(1, 1, 4, 1)
-    assert resized_maps(maps, (1, 4)) is maps
-    assert ops.shape(resized_maps(np.ones((2, 8, 8, 3), np.float32), (4, 4))) == (2, 4, 4, 3)
-    assert ops.is_tensor(resized_maps(maps, (2, 2)))
+def test_attention_of_another_map_size_is_resized_before_it_is_normalised():
+    student = np.float32([[1.0], [2.0]]).reshape(1, 1, 2, 1)  # energies 1 and 4
+    teacher = np.sqrt(np.float32([1, 3, 2, 6])).reshape(1, 1, 4, 1)
+    # Halved with a triangle two samples wide: shares 3, 3, 1 of 7 and, from the other end, the same.
+    energy = np.array([0.75 + 2.25 + 0.5, 4.5 + 1.5 + 0.75])
+    expected = ((np.array([1, 4]) / np.sqrt(17) - energy / np.linalg.norm(energy)) ** 2).sum()
+    assert float(attention_transfer([student], [teacher])) == pytest.approx(expected, rel=1e-4)
