@@ -134,7 +134,7 @@ def expose(linear: np.ndarray, subject: np.ndarray, rng: np.random.Generator) ->
     height, width = linear.shape[:2]
     metered = linear.mean(axis=2)
     level = 0.75 * np.average(metered, weights=subject + 1e-3) + 0.25 * metered.mean()
-    gain = 0.19 * math.exp(rng.normal(0, 0.5)) / (0.35 * 0.19 + 0.65 * max(float(level), 0.01))
+    gain = 0.25 * math.exp(rng.normal(0, 0.45)) / (0.3 * 0.25 + 0.7 * max(float(level), 0.01))
     cast = np.exp(rng.normal(0, rng.choice([0.03, 0.12]), 3)).astype(np.float32)
     picture = linear * (gain * cast)
     if rng.random() < 0.3:
@@ -180,7 +180,7 @@ def photograph(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         grain = rng.standard_normal(picture.shape, dtype=np.float32)
         if rng.random() < 0.5:
             grain = cv2.GaussianBlur(grain, (0, 0), 0.7) * 1.8
-        picture = picture + grain * rng.uniform(0.003, 0.035)
+        picture = picture + grain * min(rng.exponential(0.01), 0.05)
     if rng.random() < 0.25:
         soft = cv2.GaussianBlur(picture, (0, 0), 1.2)
         picture = picture + (picture - soft) * rng.uniform(0.3, 1.5)

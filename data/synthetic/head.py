@@ -17,7 +17,7 @@ import scipy.sparse as sparse
 
 ASSET = Path(__file__).parent / "asset"
 SIDES = ("left", "right")  # the subject's own
-HIDDEN_PARTS = ("hair_long", "hair_fringe")  # coarse sheets of the asset; hair.py grows better hair
+HIDDEN_PARTS = ("hair_long", "hair_fringe", "lash_lower")  # coarse sheets of the asset: paint and hair.py do better
 
 # Spread of the detail shapes by group: heads differ less from the average than the artists' extremes do.
 GROUP_SCALE = {"asym": 0.5, "neck": 0.5, "head": 0.5, "forehead": 0.6}
@@ -243,8 +243,10 @@ class HeadModel:
                 weights[at[right]] = weights[at[left]] * rng.uniform(0.7, 1.1)
         if rng.random() < 0.5:
             weights[at["jawOpen"]] = rng.beta(1, 2.5) * 0.9
-        if rng.random() < 0.35:
+        if rng.random() < 0.4:
             weights[at["mouthSmileLeft"]] = weights[at["mouthSmileRight"]] = rng.uniform(0.1, 0.9)
+            weights[at["jawOpen"]] = rng.uniform(0, 0.3)  # many a smile shows the teeth
+            weights[at["mouthUpperUpLeft"]] = weights[at["mouthUpperUpRight"]] = rng.uniform(0, 0.5)
         if rng.random() < 0.15:
             weights[at[rng.choice(["jawLeft", "jawRight", "jawForward"])]] = rng.uniform(0, 0.5)
         for one, other in (("mouthLeft", "mouthRight"), ("mouthSmileLeft", "mouthFrownLeft")):

@@ -305,8 +305,9 @@ def render(model: HeadModel, scene: Scene, size: int, samples: int) -> Rendering
 
     buffer = Buffer.empty(samples, samples)
     pixels, near = camera.project(head)
-    hidden = () if look.lashes else (model.part_id["lash_lower"], model.part_id["lash_upper"])
-    kept = np.flatnonzero(~np.isin(model.part, hidden)) if hidden else np.arange(len(model.part))
+    kept = np.arange(len(model.part))
+    if not look.lashes:
+        kept = np.flatnonzero(model.part != model.part_id["lash_upper"])
     rasterise(buffer, pixels, near, model.triangles[kept])
     triangles, parts, gloss, start = [model.triangles[kept]], [model.part[kept]], [np.zeros(len(kept))], len(head)
     for piece in solid:
@@ -418,7 +419,6 @@ def _shade(model: HeadModel, scene: Scene, buffer: Buffer, table, triangles, par
         "mouth_inside": ((0.30, 0.10, 0.10), 0.1),
         "tongue": ((0.62, 0.28, 0.27), 0.25),
         "teeth": ((0.88, 0.85, 0.77), 0.3),
-        "lash_lower": ((0.06, 0.05, 0.05), 0.0),
         "lash_upper": ((0.05, 0.04, 0.04), 0.0),
     }
     for name, (colour, gleam) in plain.items():
@@ -487,8 +487,11 @@ def _skin(look: Look, value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     socket = np.exp(-(((side - 0.28) / 0.15) ** 2) - ((y - 0.265) / 0.05) ** 2) * front
     if look.eye_shadow > 0:
         colour = _blend(colour, socket * look.eye_shadow, look.lips * 0.5)
-    rim = np.exp(-((((side - 0.29) / 0.135) ** 2) ** 3)) * np.exp(-(((y - 0.2) / 0.055) ** 2)) * front
-    colour *= 1 - (np.clip(rim - 0.6, 0, 1) * look.eye_liner * 0.8)[:, None]
+    # The roots of the lashes: a dark line on the edge of the upper lid, a faint one on the lower.
+    bow = np.sqrt(np.clip(1 - ((side - 0.295) / 0.14) ** 2, 0, 1))
+    upper_lid = np.exp(-(((y - 0.19 - 0.043 * bow) / 0.013) ** 2)) * (bow > 0) * front
+    lower_lid = np.exp(-(((y - 0.19 + 0.022 * bow) / 0.010) ** 2)) * (bow > 0) * front
+    colour *= 1 - np.clip((upper_lid * 0.6 + lower_lid * 0.2) * look.eye_liner, 0, 0.85)[:, None]
 
     lips = value[:, LIPS]
     colour = _blend(colour, lips * look.lip_paint, look.lips * (1 + 0.05 * cloud)[:, None])
@@ -542,10 +545,10 @@ def _eye(look: Look, ray: np.ndarray) -> np.ndarray:
     """Colours (n, 3) of an eyeball, from unit rays whose third axis is the gaze."""
     angle = np.degrees(np.arccos(np.clip(ray[:, 2] / (np.linalg.norm(ray, axis=1) + 1e-6), -1, 1)))
     turn = np.arctan2(ray[:, 1], ray[:, 0])
-    iris = 22.0
+    iris = 24.0
     fibre = look_up("strands", turn * 80 + look.seed % 211, angle * 2)
     colour = look.iris * (1 + 0.2 * fibre)[:, None] * np.clip(1.25 - 0.9 * (angle / iris) ** 6, 0.35, 1.3)[:, None]
-    white = np.array([0.86, 0.83, 0.80], np.float32) * (1 - 0.0022 * np.clip(angle - iris, 0, 60))[:, None]
+    white = np.array([0.76, 0.73, 0.71], np.float32) * (1 - 0.0022 * np.clip(angle - iris, 0, 60))[:, None]
     colour = _blend(colour, (angle - iris) / 2 + 0.5, white)
     colour = _blend(colour, (9.5 - angle) / 1.5 + 0.5, (0.02, 0.02, 0.02))
     spark = np.hypot(np.sin(turn) * angle - 6, np.cos(turn) * angle + 5)

@@ -52,8 +52,9 @@ class Photo:
     pose: tuple[float, float, float]
 
 
-def _between(colours: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    at = rng.uniform(0, len(colours) - 1)
+def _between(colours: np.ndarray, share: float) -> np.ndarray:
+    """The colour at a share (0..1) of the way along a list of colours."""
+    at = share * (len(colours) - 1)
     low = min(int(at), len(colours) - 2)
     return colours[low] * (low + 1 - at) + colours[low + 1] * (at - low)
 
@@ -61,7 +62,7 @@ def _between(colours: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def draw_look(rng: np.random.Generator, person: Person) -> Look:
     """Colours and paint that suit a person's gender and age."""
     female, adult = person.gender < 0, person.age > -0.3
-    skin = _between(SKINS, rng) * np.exp(rng.normal(0, 0.04, 3))
+    skin = _between(SKINS, rng.beta(1.0, 1.4)) * np.exp(rng.normal(0, 0.04, 3))
     dark = skin.mean() < 0.45
     tone = HAIRS[rng.integers(0, 3)] if dark or rng.random() < 0.4 else HAIRS[rng.integers(len(HAIRS))]
     tone = tone * np.exp(rng.normal(0, 0.2)) * np.exp(rng.normal(0, 0.05, 3))
@@ -93,13 +94,13 @@ def draw_look(rng: np.random.Generator, person: Person) -> Look:
         moustache=thick if whiskers in ("moustache", "goatee") else 0.0,
         goatee=thick if whiskers == "goatee" else 0.0,
         stubble=shaven,
-        brow=rng.uniform(0.35, 1.0),
-        brow_width=rng.uniform(0.028, 0.045) if female else rng.uniform(0.035, 0.065),
+        brow=rng.uniform(0.2, 0.9),
+        brow_width=rng.uniform(0.022, 0.036) if female else rng.uniform(0.03, 0.052),
         lips=lips.astype(np.float32),
         lip_paint=rng.uniform(0.4, 0.85) if made_up else rng.uniform(0.25, 0.7),
         eye_shadow=rng.uniform(0, 0.6) if made_up else 0.0,
-        eye_liner=rng.uniform(0.4, 1.2) if made_up else rng.uniform(0.0, 0.5),
-        lashes=bool(made_up and rng.random() < 0.5),
+        eye_liner=rng.uniform(0.6, 1.4) if made_up else rng.uniform(0.3, 1.0),
+        lashes=bool(rng.random() < (0.7 if made_up else 0.3)),
         redness=rng.uniform(0.1, 0.8),
         freckles=max(0.0, rng.uniform(-2, 1)),
         wrinkles=np.clip(person.age * rng.uniform(0.3, 1.2), 0, 1),
