@@ -44,7 +44,8 @@ def main() -> None:
     initialise(network, settings, args.init)
     reader = LandmarkReader(network, settings, EAR.task)
 
-    chain = TrainingChain(parts["train"], EAR, settings.input_size, args.batch_size, args.seed, args.augment)
+    views = (settings.input_size, args.batch_size, args.seed, args.augment, args.mirror)
+    chain = TrainingChain(parts["train"], EAR, *views)
     trainer = StageTrainer(network, settings, EAR, args.loss)
     compile_trainer(trainer, args, chain.steps)
     announce(args, found, parts, chain, network, settings)

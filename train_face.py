@@ -44,7 +44,8 @@ def main() -> None:
     initialise(network, settings, args.init)
     reader = LandmarkReader(network, settings, FACE.task)
 
-    chain = TrainingChain(parts["train"], FACE, settings.input_size, args.batch_size, args.seed, args.augment)
+    views = (settings.input_size, args.batch_size, args.seed, args.augment, args.mirror)
+    chain = TrainingChain(parts["train"], FACE, *views)
     trainer = StageTrainer(network, settings, FACE, args.loss)
     compile_trainer(trainer, args, chain.steps)
     announce(args, found, parts, chain, network, settings)

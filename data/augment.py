@@ -122,8 +122,14 @@ def crop_warp(scheme: Scheme, points: np.ndarray) -> Warp:
     return Warp(tuple(((low + high) / 2).tolist()), scheme.crop_side * longer)
 
 
-def draw_warp(scheme: Scheme, points: np.ndarray, rng: np.random.Generator, strength: float) -> Warp:
-    """A random warp for training; `strength` scales every spread (1: as tuned, 0: exactly `crop_warp`)."""
+def draw_warp(
+    scheme: Scheme, points: np.ndarray, rng: np.random.Generator, strength: float, mirror: float = 0.5
+) -> Warp:
+    """A random warp for training; `strength` scales every spread (1: as tuned, 0: exactly `crop_warp`).
+
+    `mirror` is the share of warps that mirror. Where a dataset's points all lie a little to one side, mirrored copies
+    contradict it, and a network learns the middle.
+    """
     base = crop_warp(scheme, points)
     if strength == 0:
         return base
@@ -152,7 +158,7 @@ def draw_warp(scheme: Scheme, points: np.ndarray, rng: np.random.Generator, stre
         angle=angle,
         squeeze_x=squeeze[0],
         squeeze_y=squeeze[1],
-        mirror=bool(rng.random() < 0.5),
+        mirror=bool(rng.random() < mirror),
     )
 
 

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 
 def training_example(
-    sample: Sample, scheme: Scheme, size: int, rng: np.random.Generator, strength: float
+    sample: Sample, scheme: Scheme, size: int, rng: np.random.Generator, strength: float, mirror: float = 0.5
 ) -> tuple[np.ndarray, np.ndarray]:
     """One random view of a photo: image (size, size, 3) uint8 and points (landmarks, 2) float32, input pixels."""
     photo = decode_photo(sample.image)
-    warp = draw_warp(scheme, sample.points, rng, strength)
+    warp = draw_warp(scheme, sample.points, rng, strength, mirror)
     border, fill = cv2.BORDER_CONSTANT, (0, 0, 0)
     if strength:
         border = int(rng.choice([cv2.BORDER_CONSTANT, cv2.BORDER_REPLICATE, cv2.BORDER_REFLECT_101], p=[0.6, 0.3, 0.1]))
@@ -62,11 +62,12 @@ class TrainingChain:
         batch_size: int,
         seed: int = 0,
         strength: float = 1.0,
+        mirror: float = 0.5,
     ):
         if not samples:
             raise InputError("no training photos: the split leaves none; give more photos or another --split")
         self.samples, self.scheme, self.size = list(samples), scheme, size
-        self.batch_size, self.seed, self.strength = batch_size, seed, strength
+        self.batch_size, self.seed, self.strength, self.mirror = batch_size, seed, strength, mirror
         self.steps = -(-len(self.samples) // batch_size)
         self.problem: InputError | None = None  # why the chain stopped: TensorFlow wraps and hides exceptions
 
@@ -79,7 +80,8 @@ class TrainingChain:
         """Image (size, size, 3) uint8 and points (landmarks, 2) float32 of one photo in one epoch."""
         try:
             rng = np.random.default_rng((self.seed, epoch, photo))
-            image, points = training_example(self.samples[photo], self.scheme, self.size, rng, self.strength)
+            sample = self.samples[photo]
+            image, points = training_example(sample, self.scheme, self.size, rng, self.strength, self.mirror)
         except InputError as problem:
             self.problem = problem
             raise

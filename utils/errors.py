@@ -62,6 +62,11 @@ def non_negative_float(text: str) -> float:
     return _number(text, float, "a number of at least 0", lambda value: 0 <= value < float("inf"))
 
 
+def share(text: str) -> float:
+    """An argparse type: a number from 0 to 1."""
+    return _number(text, float, "a number from 0 to 1", lambda value: 0 <= value <= 1)
+
+
 def _number(text, convert, wanted, fits):
     try:
         value = convert(text)

@@ -16,7 +16,15 @@ from typing import TYPE_CHECKING
 from data.datasets import WHERE_TO_GET, Found, Sample, read_split, split_rows, write_split
 from data.pipeline import TrainingChain
 from data.schemes import Scheme, parse_landmarks
-from utils.errors import CommandLine, InputError, non_negative_float, non_negative_int, positive_float, positive_int
+from utils.errors import (
+    CommandLine,
+    InputError,
+    non_negative_float,
+    non_negative_int,
+    positive_float,
+    positive_int,
+    share,
+)
 from utils.evaluate import Scores, score_samples, write_report
 from utils.files import read_json, replacing, write_json
 from utils.startup import PRECISIONS
@@ -125,6 +133,13 @@ def training_flags(name: str, description: str, **changed: dict | None) -> argpa
         default=1.0,
         metavar="STRENGTH",
         help="strength of random warps and colours: 0 none, 1 as tuned (default)",
+    )
+    add(
+        "--mirror",
+        type=share,
+        default=0.5,
+        metavar="SHARE",
+        help="share of mirrored views (default: 0.5); 0 for points that do not lie alike on both sides",
     )
     add("--seed", type=int, default=0, help="of weights, order and augmentation; never of the split (default: 0)")
     add(

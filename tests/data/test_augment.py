@@ -420,3 +420,13 @@ class TestTrainingExample:
         again, same = training_example(sample, scheme, 64, np.random.default_rng(seed), strength)
         np.testing.assert_array_equal(image, again)
         np.testing.assert_array_equal(points, same)
+
+
+@pytest.mark.parametrize(("mirror", "expected"), [(0.0, {False}), (1.0, {True})])
+def test_the_share_of_mirrored_warps_is_as_told_and_changes_nothing_else(mirror, expected):
+    points = reference_shape(FACE) * 100
+    warps = [draw_warp(FACE, points, np.random.default_rng(seed), 1.0, mirror) for seed in range(40)]
+    assert {warp.mirror for warp in warps} == expected
+    usual = [draw_warp(FACE, points, np.random.default_rng(seed), 1.0) for seed in range(40)]
+    assert {warp.mirror for warp in usual} == {False, True}
+    assert [(w.centre, w.side, w.angle) for w in warps] == [(w.centre, w.side, w.angle) for w in usual]
