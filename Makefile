@@ -18,7 +18,7 @@ quickstart: $(VENV)/.runtime
 	    --run $(QUICK)/face --out $(QUICK)/weights/face.keras
 	$(BIN)/python train_ear.py --data $(QUICK)/data --preset tiny --epochs 30 --augment 0.5 \
 	    --run $(QUICK)/ear --out $(QUICK)/weights/ear.keras
-	$(BIN)/python train_face2ear.py --data $(QUICK)/data --teacher $(QUICK)/weights/face.keras --epochs 10 --augment 0.5 \
+	$(BIN)/python train_face2ear.py --data $(QUICK)/data --teacher $(QUICK)/weights/face.keras --epochs 30 --learning-rate 0.001 --augment 0.5 \
 	    --run $(QUICK)/face2ear --out $(QUICK)/weights/face2ear.keras
 	$(BIN)/python -m utils.evaluate $(QUICK)/weights/face2ear.keras $(QUICK)/data/Both --out $(QUICK)/both
 	@echo

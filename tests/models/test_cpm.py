@@ -53,7 +53,8 @@ def test_outputs_are_named_by_stage_and_role_at_an_eighth_of_the_input():
     network = build_network(preset_settings("tiny", BOTH_HEADS), with_features=True)
     outputs = network(np.zeros((1, 64, 96, 3), np.uint8))
     assert set(outputs) == {
-        "feature_map", "stage1_features", "stage2_features", "stage1_face", "stage1_ear", "stage2_face", "stage2_ear",
+        "feature_map", "feature_map_before_relu", "stage1_features", "stage2_features",
+        "stage1_face", "stage1_ear", "stage2_face", "stage2_ear",
     }  # fmt: skip
     assert outputs["stage2_face"].shape == (1, 8, 12, 68)
     assert outputs["stage1_ear"].shape == (1, 8, 12, 55)

@@ -223,7 +223,7 @@ def test_the_skin_that_is_drawn_at_a_visible_landmark_is_the_skin_that_it_names(
     seen = np.flatnonzero(visible(rendering, places) & frontal)
     assert len(seen) >= 6
     column, line = np.round((scene.camera.pixels(places[seen]) + 0.5) * finer - 0.5).astype(int).T
-    hidden = () if scene.look.lashes else [model.part_id[f"lash_{lid}"] for lid in ("lower", "upper")]
+    hidden = () if scene.look.lashes else [model.part_id["lash_upper"]]
     drawn = model.triangles[~np.isin(model.part, hidden)][rendering.buffer.triangle[line, column]]
     met = (rendering.skin[drawn] * rendering.buffer.weights[line, column][..., None]).sum(axis=1)
     pixel = 1 / (scene.camera.scale * finer)  # decimetres

@@ -41,7 +41,7 @@ def in_the_open(model, scene, head, places):
     eye = camera.target + camera.turn.T @ (0, 0, camera.distance)
     depth = camera.distance - (places - camera.target) @ camera.turn[2]
     hidden = np.zeros(len(places), bool)
-    lashes = [model.part_id[f"lash_{lid}"] for lid in ("lower", "upper")]
+    lashes = [model.part_id["lash_upper"]]
     skin = model.triangles if scene.look.lashes else model.triangles[~np.isin(model.part, lashes)]
     meshes = [(head[skin], False, None)]
     meshes += [(p.vertices[p.triangles], True, p) for p in scene.pieces if p.alpha >= 1 and len(p.triangles)]
