@@ -205,15 +205,16 @@ def _pairs(root: Path, scheme: Scheme) -> list[_Pair]:
     if not root.is_dir():
         raise InputError(f"{root}: no such folder; {WHERE_TO_GET[scheme.task]}")
     pairs = _face_layouts(root) if scheme is FACE else _ear_layouts(root)
+    hint = ""
     if not any(pair.landmarks for pair in pairs):
         pairs = _both_layout(root, scheme)
     if not any(pair.landmarks for pair in pairs):
         _refuse_nested(root, "CollectionA" if scheme is EAR else "AFW")
         pairs = _match(root, root, (".pts", "_pts.mat", ".mat") if scheme is FACE else (".pts",), recursive=True)
-        if all(_is_of_another_scheme(pair.landmarks, scheme) for pair in pairs if pair.landmarks):
-            pairs = []
+        if pairs and all(_is_of_another_scheme(pair.landmarks, scheme) for pair in pairs if pair.landmarks):
+            pairs, hint = [], " (its .pts files hold other landmarks)"
     if not any(pair.landmarks for pair in pairs):
-        raise NoSuchPhotosError(f"{root}: no {scheme.task} photos with points in it; {WHERE_TO_GET[scheme.task]}")
+        raise NoSuchPhotosError(f"{root}: no {scheme.task} photos with points in it{hint}; {WHERE_TO_GET[scheme.task]}")
     return sorted(pairs, key=lambda pair: pair.name)
 
 

@@ -257,7 +257,7 @@ def spoil(folder, kind):
         for path in folder.rglob("*"):
             if path.is_file() and path != photo:
                 path.unlink()
-        values = np.ones((68, 2)) if kind == "not a number" else np.ones((55, 2))
+        values = np.ones((68, 2)) if kind == "not a number" else np.ones((60, 2))
         values[5] = np.nan if kind == "not a number" else 1
         write_pts(photo.with_suffix(".pts"), values)
         return photo.with_suffix(".pts").name

@@ -10,7 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.augment import decode_photo
-from data.datasets import PARTS, Found, Sample, find_samples, part_of, split_samples, spread, write_split
+from data.datasets import (
+    PARTS,
+    Found,
+    NoSuchPhotosError,
+    Sample,
+    find_samples,
+    part_of,
+    split_samples,
+    spread,
+    write_split,
+)
 from data.formats import write_300w_lp, write_pts
 from data.schemes import EAR, FACE, reference_shape
 from tests.conftest import input_error, packed, with_exif
@@ -503,3 +513,10 @@ class TestFoundByUse:
         found = find_samples([tmp_path], EAR, skip_bad=True)
         assert len(found.samples) == 4
         assert "ear_00001.png" in found.problems[0]
+
+
+def test_a_folder_of_ear_points_alone_is_no_face_folder_and_says_so(ears):
+    """So that a network with both heads is scored on the ears, and `data.check` does not call every ear a bad face."""
+    with pytest.raises(NoSuchPhotosError, match="other landmarks"):
+        find_samples([ears], FACE)
+    assert find_samples([ears], EAR).samples

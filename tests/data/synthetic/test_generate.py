@@ -37,8 +37,14 @@ def run(out, *flags, **options):
 
 
 def begun(out, *flags):
+    # A job in the background ignores Ctrl-C, and its children inherit that: run as if from a prompt.
     return subprocess.Popen(
-        command(out, *flags), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        command(out, *flags),
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
