@@ -211,7 +211,8 @@ def _pairs(root: Path, scheme: Scheme) -> list[_Pair]:
     if not any(pair.landmarks for pair in pairs):
         _refuse_nested(root, "CollectionA" if scheme is EAR else "AFW")
         pairs = _match(root, root, (".pts", "_pts.mat", ".mat") if scheme is FACE else (".pts",), recursive=True)
-        if pairs and all(_is_of_another_scheme(pair.landmarks, scheme) for pair in pairs if pair.landmarks):
+        annotated = [pair.landmarks for pair in pairs if pair.landmarks]
+        if annotated and all(_is_of_another_scheme(path, scheme) for path in annotated):
             pairs, hint = [], " (its .pts files hold other landmarks)"
     if not any(pair.landmarks for pair in pairs):
         raise NoSuchPhotosError(f"{root}: no {scheme.task} photos with points in it{hint}; {WHERE_TO_GET[scheme.task]}")
