@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from models.distiller import Distiller, Strategy
     from models.weights import Loaded
 
+# Those of `models.distiller.STRATEGIES`, whose import would make --help wait for TensorFlow; a test holds them equal.
 STRATEGY_NAMES = ("separate", "joint", "frozen", "finetune", "distill", "distill-at")
 TABLE = "forgetting.json"
 # Their pull on the trunk should be within a factor of ten of the ear loss's (design: after the first 100 steps). The

@@ -10,7 +10,7 @@ from models.cpm import build_network, preset_settings
 from models.distiller import STRATEGIES, Distiller, choose_trainable, paired_stage, with_ears
 from models.weights import Loaded, continue_from, load_network, save_network
 from tests.conftest import input_error
-from utils.distillation import gradient_norms
+from utils.distillation import STRATEGY_NAMES, gradient_norms
 
 FACE_HEAD = {"face": tuple(range(68))}
 EAR_HEAD = tuple(range(55))
@@ -233,6 +233,10 @@ def test_checkpoints_hold_the_student_alone(tmp_path):
     face = face_network(tmp_path)
     trainer = trainer_of(face, "distill-at", {"ear": 1.0, "distillation": 1.0})
     assert trainer.count_params() < 1.2 * face.network.count_params()
+
+
+def test_the_flag_offers_every_strategy():
+    assert tuple(STRATEGIES) == STRATEGY_NAMES
 
 
 def test_gradient_norms_name_every_term(tmp_path):
