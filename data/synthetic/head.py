@@ -107,9 +107,13 @@ class Person:
 
 
 class HeadModel:
-    """The asset, its smooth surface and its landmarks. Arrays are shared: do not write to them."""
+    """The asset, its smooth surface and its landmarks. Arrays are shared: do not write to them.
 
-    def __init__(self):
+    `fine` False leaves the step of subdivision out of the mesh, but not out of the places of its vertices: a quarter of
+    the triangles, for drafts, with landmarks in the same places.
+    """
+
+    def __init__(self, fine: bool = True):
         with np.load(ASSET / "head_model.npz", allow_pickle=False) as data:
             self.vertices = data["vertices"]
             self.coarse_triangles = data["triangles"]
@@ -125,9 +129,11 @@ class HeadModel:
             masks = data["masks"].astype(np.float32).T / 255
             mask_names = data["mask_names"].tolist()
         self.refine, triangles = subdivision(self.coarse_triangles, len(self.vertices))
-        shown = ~np.isin(np.repeat(quad_part, 8), [part_names.index(name) for name in HIDDEN_PARTS])
-        self.triangles = triangles[shown]
-        self.part = np.repeat(quad_part, 8)[shown]
+        if not fine:
+            self.refine, triangles = self.refine[: len(self.vertices)], self.coarse_triangles
+        part = np.repeat(quad_part, len(triangles) // len(quad_part))
+        shown = ~np.isin(part, [part_names.index(name) for name in HIDDEN_PARTS])
+        self.triangles, self.part = triangles[shown], part[shown]
         self.part_id = {name: k for k, name in enumerate(part_names)}
         self.rest = self.refine @ self.vertices
         fine_masks = np.clip(self.refine @ masks, 0, 1)
@@ -182,10 +188,10 @@ class HeadModel:
     def draw_person(self, rng: np.random.Generator, variety: float = 1.0) -> Person:
         """A random person with a random expression; `variety` scales how far shapes stray from the average."""
         weights, gender, age = self._draw_identity(rng, 0.3 * variety)
-        coarse = self.vertices + np.tensordot(weights, self.identity, 1)
+        coarse = self.vertices + _weighted_sum(weights, self.identity)
         for side in SIDES:
             self._vary_ear(coarse, side, np.random.default_rng(rng.integers(1 << 31)), variety)
-        coarse += np.tensordot(self._draw_expression(rng), self.expression, 1)
+        coarse += _weighted_sum(self._draw_expression(rng), self.expression)
         vertices = (self.refine @ coarse).astype(np.float32)
         eyes = []
         for eye, mine in zip(self.eye_vertices, self.fine_eyes, strict=True):
@@ -337,7 +343,13 @@ class HeadModel:
         return points
 
 
+def _weighted_sum(weights: np.ndarray, shapes: np.ndarray) -> np.ndarray:
+    """Sum of shapes (shapes, vertices, 3) by their weights, most of which are 0."""
+    used = np.flatnonzero(weights)
+    return np.tensordot(weights[used], shapes[used], 1)
+
+
 @cache
-def head_model() -> HeadModel:
+def head_model(fine: bool = True) -> HeadModel:
     """The head model, read once a process."""
-    return HeadModel()
+    return HeadModel(fine)

@@ -392,7 +392,7 @@ def _shadow(places: np.ndarray, toward: np.ndarray, direction: np.ndarray, head:
     depth = pair[..., 0] / np.maximum(pair[..., 1], 1e-3)
     ahead = depth[cell[:, 1], cell[:, 0]] - seen[:, 2]
     # On a slope the dilation alone brings cells forward.
-    bias = 0.06 + step * np.minimum(np.sqrt(1 - toward**2) / np.maximum(toward, 0.2), 4)
+    bias = 0.06 + step * np.minimum(np.sqrt(np.maximum(1 - toward**2, 0)) / np.maximum(toward, 0.2), 4)
     return np.clip((ahead - bias) / 0.15, 0, 1)
 
 

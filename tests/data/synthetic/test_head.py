@@ -177,3 +177,15 @@ def test_no_skin_lies_far_outside_of_the_outline_of_a_turned_head():
     for k in range(11, 15):
         level = np.abs(across[:, 1] - pixels[k, 1]) < 2
         assert across[level, 0].max() - pixels[k, 0] < 3
+
+
+def test_a_draft_has_a_quarter_of_the_triangles_and_the_same_landmarks():
+    fine, coarse = head_model(), head_model(fine=False)
+    assert len(fine.triangles) == 4 * len(coarse.triangles)
+    people = [model.draw_person(np.random.default_rng(5)) for model in (fine, coarse)]
+    for marks in ("face", *SIDES):
+        places = [
+            (model.face if marks == "face" else model.ears[marks]).on(person.vertices)
+            for model, person in zip((fine, coarse), people, strict=True)
+        ]
+        np.testing.assert_allclose(*places, atol=1e-5)

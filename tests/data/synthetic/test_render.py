@@ -3,7 +3,7 @@ import pytest
 
 from data.synthetic import wear
 from data.synthetic.head import head_model
-from data.synthetic.render import Buffer, Camera, Light, Scene, rasterise, render, rotation, visible
+from data.synthetic.render import Buffer, Camera, Light, Scene, _shadow, rasterise, render, rotation, visible
 from data.synthetic.scene import draw_look
 
 SQUARE = np.eye(3)
@@ -256,3 +256,9 @@ def test_a_place_outside_the_picture_is_not_visible():
     assert not inside.all()
     assert not seen[~inside].any()
     assert seen[inside].mean() > 0.8
+
+
+def test_a_normal_that_rounding_made_longer_than_one_casts_no_broken_shadow():
+    places = np.random.default_rng(0).normal(0, 1, (50, 3)).astype(np.float32)
+    toward = np.full(50, np.nextafter(np.float32(1), np.float32(2)), np.float32)
+    assert np.isfinite(_shadow(places, toward, np.array([0.0, 0.6, 0.8], np.float32), 50)).all()
