@@ -20,6 +20,8 @@ from utils.errors import InputError
 # span the scales of the scheme evenly (in log scale), since the demo first looks at the whole frame.
 ANY_SCALE_SHARE = 0.2
 ANY_ANGLE_SHARE = 0.1
+# Views without a face teach that there may be none: a network that has only seen faces finds them in ears and curtains.
+AWAY_SHARE = 0.08
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,28 @@ def draw_warp(
         squeeze_y=squeeze[1],
         mirror=bool(rng.random() < mirror),
     )
+
+
+def draw_away_warp(
+    scheme: Scheme, points: np.ndarray, shape: tuple[int, ...], rng: np.random.Generator, tries: int = 10
+) -> Warp | None:
+    """A random square of a photo of this `shape` (height, width, ...) that shows none of the points, or None.
+
+    Its side is 0.25 to 1.5 times the longer side of the points' box: an ear, a hand, a shoulder, a piece of background.
+    """
+    base = crop_warp(scheme, points)
+    for _ in range(tries):
+        side = math.exp(rng.uniform(math.log(0.25), math.log(1.5))) * base.side / scheme.crop_side
+        warp = Warp(
+            centre=tuple((rng.uniform(0, 1, 2) * (shape[1], shape[0])).tolist()),
+            side=side,
+            angle=rng.normal(0, 20),
+            mirror=bool(rng.random() < 0.5),
+        )
+        seen = apply_matrix(warp.matrix(1), points)  # a view of one pixel: from -0.5 to 0.5
+        if not (np.abs(seen) <= 0.5).all(axis=-1).any():
+            return warp
+    return None
 
 
 def jitter_photo(photo: np.ndarray, rng: np.random.Generator, strength: float) -> np.ndarray:

@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from data.augment import apply_matrix, crop_warp, decode_photo, draw_warp, jitter_photo, warp_photo
+from data.augment import (
+    AWAY_SHARE,
+    apply_matrix,
+    crop_warp,
+    decode_photo,
+    draw_away_warp,
+    draw_warp,
+    jitter_photo,
+    warp_photo,
+)
 from data.datasets import Sample
 from data.schemes import SCHEMES, Scheme
 from utils.errors import InputError
@@ -26,9 +35,14 @@ if TYPE_CHECKING:
 def training_example(
     sample: Sample, scheme: Scheme, size: int, rng: np.random.Generator, strength: float, mirror: float = 0.5
 ) -> tuple[np.ndarray, np.ndarray]:
-    """One random view of a photo: image (size, size, 3) uint8 and points (landmarks, 2) float32, input pixels."""
+    """One random view of a photo: image (size, size, 3) uint8 and points (landmarks, 2) float32, input pixels.
+
+    Where the whole photo is annotated, a few views look away: all of their points lie outside.
+    """
     photo = decode_photo(sample.image)
-    warp = draw_warp(scheme, sample.points, rng, strength, mirror)
+    away = scheme.annotated_sides is None and rng.random() < AWAY_SHARE * min(strength, 1.0)
+    warp = draw_away_warp(scheme, sample.points, photo.shape, rng) if away else None
+    warp = warp or draw_warp(scheme, sample.points, rng, strength, mirror)
     border, fill = cv2.BORDER_CONSTANT, (0, 0, 0)
     if strength:
         border = int(rng.choice([cv2.BORDER_CONSTANT, cv2.BORDER_REPLICATE, cv2.BORDER_REFLECT_101], p=[0.6, 0.3, 0.1]))

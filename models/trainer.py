@@ -75,8 +75,15 @@ class StageTrainer(keras.Model):
         """The running means of the epoch: loss and nme."""
         predicted, _ = decode_heatmaps(y_pred[head_name(self.settings.stages, self.scheme.task)])
         truth = ops.take(y, ops.array(self.settings.heads[self.scheme.task]), axis=1)
-        self.nme_tracker.update_state(nme(truth, predicted, normaliser_length(y, self.scheme)))
+        errors = nme(truth, predicted, normaliser_length(y, self.scheme))
+        self.nme_tracker.update_state(errors, in_view(truth, x.shape[1]))
         return self.get_metrics_result()
+
+
+def in_view(points: Tensor, size: int) -> Tensor:
+    """Which views (batch,) show any of their points (batch, landmarks, 2), input pixels: 1 or 0, float32."""
+    inside = ops.logical_and(points >= -0.5, points <= size - 0.5)
+    return ops.cast(ops.any(ops.all(inside, axis=-1), axis=-1), "float32")
 
 
 class LandmarkReader(keras.Model):
@@ -96,3 +103,30 @@ class LandmarkReader(keras.Model):
         heatmaps = outputs[head_name(self.settings.stages, self.task)]
         points, confidence = decode_heatmaps(heatmaps, offset=self.settings.decode_offset)
         return {"points": points, "confidence": confidence}
+
+
+class HeadsReader(keras.Model):
+    """Images in, points of every task out: the last stage's heatmaps of all heads, decoded on the device.
+
+    A batch (batch, height, width, 3) uint8 gives a dict: `face_points` (batch, landmarks, 2) in input pixels and
+    `face_confidence` (batch, landmarks), the heights of the peaks; likewise for the ear. `with_maps` adds `face_heat`,
+    the highest heatmap at each cell, and `attention`, where the last stage looks, each (batch, height / 8, width / 8).
+    """
+
+    def __init__(self, network: keras.Model, settings: Settings, with_maps: bool = False):
+        super().__init__(name="heads_reader")
+        self.network, self.settings, self.with_maps = network, settings, with_maps
+
+    def call(self, images: Tensor, training: bool | None = None) -> dict[str, Tensor]:
+        """Points, confidences and maps of a batch."""
+        outputs, answer = self.network(images, training=False), {}
+        for task in self.settings.heads:
+            heatmaps = outputs[head_name(self.settings.stages, task)]
+            points, confidence = decode_heatmaps(heatmaps, offset=self.settings.decode_offset)
+            answer |= {f"{task}_points": points, f"{task}_confidence": confidence}
+            if self.with_maps:
+                answer[f"{task}_heat"] = ops.max(heatmaps, axis=-1)
+        if self.with_maps:
+            energy = ops.sum(ops.square(ops.cast(outputs["feature_map"], "float32")), axis=-1)
+            answer["attention"] = energy / (ops.max(energy, axis=(1, 2), keepdims=True) + 1e-12)
+        return answer

@@ -21,7 +21,7 @@ from data.pipeline import TrainingChain
 from data.schemes import FACE, reference_shape
 from utils.errors import CommandLine, positive_int, run_main
 from utils.startup import PRECISIONS, convolution_speed, start_keras
-from utils.training import make_optimizer
+from utils.training import make_optimizer, recipe
 
 
 def main() -> None:
@@ -34,8 +34,7 @@ def main() -> None:
     parser.add_argument(
         "--norm",
         choices=("weight", "none", "batch", "group"),
-        default="weight",
-        help="normalisation (default: weight, of kernels)",
+        help="normalisation (default: the preset's in training)",
     )
     parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="auto (default): the fastest here")
     parser.add_argument("--data", help="dataset folder with faces (default: drawn JPEGs of 256 px)")
@@ -65,13 +64,14 @@ def _measure(args, samples: list[Sample]) -> None:
     from models.trainer import StageTrainer
 
     heads = {FACE.task: tuple(range(FACE.count))}
-    settings = preset_settings(args.preset, heads=heads, input_size=args.input_size, norm=args.norm)
+    norm = args.norm or recipe(args.preset).norm
+    settings = preset_settings(args.preset, heads=heads, input_size=args.input_size, norm=norm)
     trainer = StageTrainer(build_network(settings), settings, FACE)
     trainer.compile(optimizer=make_optimizer(1e-4, 100, 100))
     chain = TrainingChain(samples, FACE, settings.input_size, args.batch_size)
     flop = 3 * count_flop(settings)  # forward, gradient of the inputs, gradient of the kernels
 
-    print(f"{args.preset}, {settings.input_size} px, batch {args.batch_size}, norm {args.norm}, {precision}")
+    print(f"{args.preset}, {settings.input_size} px, batch {args.batch_size}, norm {norm}, {precision}")
     _report("chain alone", _speed(lambda batch: None, iter(chain.batches()), args))
     batch = next(iter(chain.batches()))
     trainer.train_on_batch(*batch)

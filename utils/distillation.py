@@ -21,7 +21,7 @@ from utils.drawing import contact_sheet, overlay, save_picture, write_label
 from utils.errors import InputError, non_negative_float, non_negative_int, positive_float
 from utils.evaluate import Scores, refuse_trained_photos, score_samples
 from utils.files import read_json, write_json
-from utils.training import RunFolder, parse_flags, training_flags, validation_nme
+from utils.training import RunFolder, parse_flags, recipe, training_flags, validation_nme
 
 if TYPE_CHECKING:
     from models.cpm import Settings
@@ -52,11 +52,13 @@ def student_flags(description: str) -> argparse.ArgumentParser:
             "default": None,
             "help": "network size (default: the teacher's); another starts from scratch or --init",
         },
-        norm={"default": None, "help": "normalisation (default: of the kernels, where the teacher's allow it)"},
+        norm={
+            "help": "normalisation (default: of the kernels, where the teacher's allow it; from scratch the preset's)"
+        },
         input_size={"help": "the student's input in pixels, a multiple of 8 (default: the teacher's)"},
         coarse_size={"help": "size of the photos in the coarse epochs (default: half of --input-size)"},
         epochs={"default": 30, "help": "times that every ear photo is seen (default: %(default)s)"},
-        learning_rate={"default": 5e-4},
+        learning_rate={"help": "Adam's peak rate (default: half of what the other scripts give the preset)"},
     )
     add = parser.add_argument_group("teaching").add_argument
     add(
@@ -212,8 +214,10 @@ def student_settings(args: argparse.Namespace, face: Loaded) -> tuple[Settings, 
         base = replace(small, heads=base.heads, points=base.points, sigma=base.sigma, decode_offset=shift)
     if args.norm is None:
         kept = plan.trains == "heads"  # what is not trained is kept to the last bit
-        args.norm = base.norm if starts_as_face and (kept or not holds_standardised(face)) else "weight"
+        plain = starts_as_face and (kept or not holds_standardised(face))
+        args.norm = base.norm if plain else "weight" if starts_as_face else recipe(base.preset).norm
     args.preset, args.input_size = base.preset, args.input_size or base.input_size
+    args.learning_rate = args.learning_rate or recipe(base.preset).learning_rate / 2
     base = replace(base, norm=args.norm, input_size=args.input_size, delayed_heads=())
     return with_ears(args.strategy, base, args.landmark_indices), starts_as_face
 

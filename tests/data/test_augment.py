@@ -12,6 +12,7 @@ from data.augment import (
     apply_matrix,
     crop_warp,
     decode_photo,
+    draw_away_warp,
     draw_warp,
     invert_matrix,
     jitter_photo,
@@ -341,6 +342,31 @@ class TestDrawWarp:
         sides = [warp.side / 100 for warp in warps]
         assert np.median(sides) == pytest.approx(scheme.crop_side, rel=0.1)
         assert max(sides) > 0.8 * scheme.train_sides[1]
+
+
+class TestDrawAwayWarp:
+    @given(st.integers(0, 2**32 - 1))
+    def test_it_shows_none_of_the_points_and_a_part_of_the_photo(self, seed):
+        points = reference_shape(FACE) * 60 + (70, 50)
+        warp = draw_away_warp(FACE, points, (200, 260, 3), np.random.default_rng(seed))
+        assert warp is not None
+        inside = apply_matrix(warp.matrix(64), points)
+        assert not ((inside > -0.5) & (inside < 63.5)).all(axis=1).any()
+        assert 0 <= warp.centre[0] <= 260 and 0 <= warp.centre[1] <= 200
+        assert 15 <= warp.side <= 90
+
+    def test_a_face_that_fills_the_photo_leaves_no_room(self):
+        points = np.stack(np.meshgrid(np.linspace(0, 50, 9), np.linspace(0, 50, 8)), axis=-1).reshape(-1, 2)[:68]
+        assert draw_away_warp(FACE, points, (51, 51), np.random.default_rng(0)) is None
+
+    def test_a_few_views_of_faces_look_away_and_none_of_ears(self, tmp_path):
+        for scheme, low, high in ((FACE, 0.03, 0.14), (EAR, 0.0, 0.0)):
+            picture, points = drawn_picture(scheme, 96, np.random.default_rng(1), share=(0.3, 0.35))
+            cv2.imwrite(str(tmp_path / "photo.png"), picture)
+            sample = Sample("photo.png", tmp_path / "photo.png", points, "photo")
+            views = [training_example(sample, scheme, 32, np.random.default_rng(k), 1.0)[1] for k in range(300)]
+            away = np.mean([not ((at > -0.5) & (at < 31.5)).all(axis=1).any() for at in views])
+            assert low <= away <= high
 
 
 class TestJitterPhoto:
