@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from data.augment import apply_matrix, crop_warp, decode_photo, invert_matrix
 from data.datasets import PARTS, NoSuchPhotosError, Sample, find_samples, split_samples, spread
@@ -54,7 +55,8 @@ class Scores:
         s = self.summary
         return (
             f"NME {s['nme']:.2f} %  median {s['nme_median']:.2f} %  failure({s['failure_at']:g} %) {s['failure']:.2f} %"
-            f"  AUC {s['auc']:.3f}  ({s['photos']} photos, {s['protocol']})"
+            f"  AUC {s['auc']:.3f}  ({s['photos']} photos, {s['protocol']}"
+            + (f", {s['missed']:.2f} % missed)" if s["protocol"] == "photo" else ")")
         )
 
 
@@ -82,6 +84,29 @@ def score_samples(reader, samples: Sequence[Sample], batch_size: int = 16, size:
     return score_points(samples, SCHEMES[reader.task], reader.settings.heads[reader.task], predicted, confidence)
 
 
+def find_and_predict(predictor, samples: Sequence[Sample], scheme: Scheme) -> tuple[np.ndarray, np.ndarray]:
+    """Points (photos, landmarks, 2) in pixels of the original photos, and confidences, under the `photo` protocol.
+
+    `predictor` is a `utils.predict.LandmarkPredictor`; no truth is used to find the head. Of two ears the one nearer to
+    the annotated one answers. Where nothing is found, points are NaN and confidences 0.
+    """
+    count = len(predictor.settings.heads[scheme.task])
+    points, confidences = [], []
+    found = prediction = None
+    for sample in tqdm(samples, unit="photo", leave=False, dynamic_ncols=True):
+        if sample.image != found:  # photos with two annotated ears come twice
+            found, prediction = sample.image, predictor(decode_photo(sample.image))
+        seen = [prediction.face] if scheme.task == "face" else list(prediction.ears.values())
+        middle = np.nanmean(sample.points, axis=0)
+        seen = sorted(
+            (one for one in seen if one is not None),
+            key=lambda one: np.linalg.norm(one.points.mean(axis=0) - middle),
+        )
+        points.append(seen[0].points if seen else np.full((count, 2), np.nan, np.float32))
+        confidences.append(seen[0].confidence if seen else np.zeros(count, np.float32))
+    return np.stack(points), np.stack(confidences)
+
+
 def score_points(
     samples: Sequence[Sample],
     scheme: Scheme,
@@ -98,20 +123,23 @@ def score_points(
     lengths = np.asarray(metrics.normaliser_length(whole, scheme))
     distances = np.asarray(metrics.point_errors(truth, predicted))
     errors = np.asarray(metrics.nme(truth, predicted, lengths))
+    # A head that was not found has no error: it is told as missed, and has failed. Under `crop` nothing may be missing.
+    answered = np.isfinite(errors) if protocol == "photo" and np.isfinite(errors).any() else np.full(len(errors), True)
     by_box = np.asarray(metrics.nme(truth, predicted, np.asarray(metrics.box_size(whole))))
     parts = {}
     for group in scheme.groups:
         members = [k for k, landmark in enumerate(landmarks) if landmark in group.indices]
         if members:
-            parts[group.name] = round(100 * float((distances[:, members] / lengths[:, None]).mean()), 3)
+            parts[group.name] = round(100 * float((distances[:, members] / lengths[:, None])[answered].mean()), 3)
     summary = {
         "task": scheme.task,
         "protocol": protocol,
         "photos": len(samples),
         "landmarks": len(landmarks),
-        "nme": 100 * float(errors.mean()),
-        "nme_median": 100 * float(np.median(errors)),
-        "nme_by_box_size": 100 * float(by_box.mean()),
+        "nme": 100 * float(errors[answered].mean()),
+        "nme_median": 100 * float(np.median(errors[answered])),
+        "nme_by_box_size": 100 * float(by_box[answered].mean()),
+        "missed": 100 * float(1 - np.isfinite(errors).mean()),
         "failure_at": 100 * scheme.failure_at,
         "failure": 100 * metrics.failure_rate(errors, scheme.failure_at),
         "auc": metrics.area_under_curve(errors, scheme.failure_at),
@@ -140,7 +168,7 @@ def write_report(folder: str | os.PathLike, scores: Scores, title: str) -> None:
         scores.scheme.failure_at,
         f"{title}: NME {scores.summary['nme']:.2f} %",
     )
-    order = np.argsort(-scores.errors, kind="stable")
+    order = np.argsort(-np.nan_to_num(scores.errors, nan=np.inf), kind="stable")
     save_picture(folder / "worst.png", draw_predictions(scores, order[:16]))
     random = np.random.default_rng(0).permutation(len(order))[:16]
     save_picture(folder / "random.png", draw_predictions(scores, random))
@@ -155,7 +183,8 @@ def draw_predictions(scores: Scores, chosen: Sequence[int]) -> np.ndarray:
         picture = crop_with_landmarks(
             decode_photo(sample.image), crop_warp(scores.scheme, sample.points), layers, scores.scheme
         )
-        pictures.append(write_label(picture, f"{100 * scores.errors[k]:.1f} %  {Path(sample.name).stem[:24]}"))
+        error = f"{100 * scores.errors[k]:.1f} %" if np.isfinite(scores.errors[k]) else "missed"
+        pictures.append(write_label(picture, f"{error}  {Path(sample.name).stem[:24]}"))
     return contact_sheet(pictures)
 
 
@@ -176,7 +205,12 @@ def main() -> None:
     parser.add_argument("data", help="dataset folder: holds AFW/, CollectionA/ or Both/, or photos with .pts")
     parser.add_argument("--split", choices=(*PARTS, "all"), default="test", help="which photos (default: test)")
     parser.add_argument("--split-file", help="split.csv of a run folder, for weights that were trained with --split")
-    parser.add_argument("--protocol", choices=("crop",), default="crop", help="where the crop comes from (true box)")
+    parser.add_argument(
+        "--protocol",
+        choices=("crop", "photo"),
+        default="crop",
+        help="crop: a square on the true points' box (default); photo: found in the whole picture, as the demo does",
+    )
     parser.add_argument("--task", choices=tuple(SCHEMES), help="score this head only (default: every head)")
     parser.add_argument("--points", choices=("2d", "3d"), help="jaw on the outline or in 3D (default: as trained)")
     parser.add_argument("--input-size", type=positive_int, help="network input in pixels (default: as trained)")
@@ -199,6 +233,7 @@ def main() -> None:
     start_keras(args.precision)
     from models.trainer import LandmarkReader
     from models.weights import check_task, load_network
+    from utils.predict import LandmarkPredictor
 
     @functools.cache
     def read(scheme: Scheme, points: str) -> list[Sample]:
@@ -228,8 +263,13 @@ def main() -> None:
                 continue
             if not args.allow_trained:
                 refuse_trained_photos(weights, loaded.record, samples, UNSEEN)
-            reader = LandmarkReader(loaded.network, settings, task)
-            scores = score_samples(reader, samples, args.batch_size, args.input_size)
+            if args.protocol == "photo":
+                predictor = LandmarkPredictor(weights, args.input_size, args.precision)
+                answers = find_and_predict(predictor, samples, SCHEMES[task])
+                scores = score_points(samples, SCHEMES[task], settings.heads[task], *answers, protocol="photo")
+            else:
+                reader = LandmarkReader(loaded.network, settings, task)
+                scores = score_samples(reader, samples, args.batch_size, args.input_size)
             print(f"{weights}  {task}  {scores.line}")
             name = Path(weights).stem
             if [Path(other).stem for other in args.weights].count(name) > 1:

@@ -1,0 +1,409 @@
+"""Landmarks on a picture of any size, coarse to fine, by one network and no other detector.
+
+    from utils.predict import LandmarkPredictor
+    predictor = LandmarkPredictor("weights/face2ear.keras")
+    found = predictor(picture)                  # (height, width, 3) uint8 RGB
+    if found.face is not None:
+        print(found.face.points)                # (68, 2), pixels of the picture
+    print(found.ears)                           # {"left": ..., "right": ...}, the ears that are in view
+
+Search: the whole picture at growing sizes, until a head is found whose landmarks stand up to a closer look. Track: an
+upright square round the face and one round each ear, read as one batch. A picture is searched, then tracked until its
+squares stand still; a video hands in the prediction of the frame before and needs one pass.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from data.augment import Warp, apply_matrix, invert_matrix, warp_photo
+from data.schemes import EAR, FACE, SCHEMES, Scheme, reference_shape
+from utils.startup import start_keras
+
+SIDES = ("left", "right")
+# Longer side of the whole picture in the search, network pixels: a head is found from about 30 of them upwards.
+SEARCH_SIZES = (128, 256, 512, 1024)
+MAGNIFY = 2.0  # a small picture is not blown up further than this
+# Scores (mean peak of all landmarks) from which a face or an ear counts as seen; see `Thresholds`.
+EAR_SIDES_OF_FACE = 0.42  # longer side of an ear's box in longer sides of the face's, generously
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Scores (mean height of the peaks) from which on something counts as seen.
+
+    - `face`, `ear`: of a crop that holds one; `sure`: a face of this score ends the search.
+    - `landmark`: a single landmark below it is not drawn.
+    """
+
+    face: float = 0.25
+    ear: float = 0.3
+    sure: float = 0.75
+    landmark: float = 0.1
+
+
+@dataclass(frozen=True)
+class Landmarks:
+    """The landmarks of one face or one ear.
+
+    - `points` (landmarks, 2) float32, pixels of the picture; `confidence` (landmarks,) heights of the peaks, 0 to 1.
+    - `indices`: which of the scheme's landmarks they are; `crop`: the square that they were read in.
+    """
+
+    scheme: Scheme
+    indices: tuple[int, ...]
+    points: np.ndarray
+    confidence: np.ndarray
+    crop: Warp
+
+    @property
+    def score(self) -> float:
+        """Mean confidence."""
+        return float(self.confidence.mean())
+
+    @property
+    def whole(self) -> np.ndarray:
+        """Points of the whole scheme (count, 2), NaN where the network knows none."""
+        every = np.full((self.scheme.count, 2), np.nan, np.float32)
+        every[list(self.indices)] = self.points
+        return every
+
+    @property
+    def corners(self) -> np.ndarray:
+        """Corners (4, 2) of the crop in pixels of the picture, clockwise from the top left of the crop."""
+        square = np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]])
+        return apply_matrix(invert_matrix(self.crop.matrix(1)), square)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What is in view: the face, or None, and the ears by side of the subject ("left", "right")."""
+
+    face: Landmarks | None = None
+    ears: dict[str, Landmarks] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        """Whether anything is in view."""
+        return self.face is not None or bool(self.ears)
+
+
+class LandmarkPredictor:
+    """Face and ear landmarks of pictures, with the weights of a file.
+
+    `size`: pixels a side of the crops that the network sees (default: as it was trained); `precision` as in the
+    scripts. Weights without a face head find ears, those without an ear head faces. Raises `InputError` for weights
+    that cannot be used.
+    """
+
+    def __init__(
+        self,
+        weights: str | os.PathLike,
+        size: int | None = None,
+        precision: str = "auto",
+        thresholds: Thresholds | None = None,
+    ):
+        start_keras(precision)
+        from models.trainer import HeadsReader
+        from models.weights import load_network
+
+        loaded = load_network(weights, with_features=True)
+        self.settings = loaded.settings
+        self.size = size or loaded.settings.input_size
+        self.thresholds = thresholds or Thresholds()
+        self.tasks = tuple(loaded.settings.heads)
+        self._read = _compiled(HeadsReader(loaded.network, loaded.settings))
+        self._read_maps = _compiled(HeadsReader(loaded.network, loaded.settings, with_maps=True))
+
+    def __call__(self, picture: np.ndarray, before: Prediction | None = None) -> Prediction:
+        """Landmarks of a picture (height, width, 3) uint8 RGB.
+
+        `before`: the prediction of the frame before, whose squares are looked into first; a lost head is searched for.
+        """
+        if before:
+            now = self.track(picture, before)
+            if now:
+                return now
+        return self.search(picture)
+
+    # --- track: squares that are known ---
+
+    def track(self, picture: np.ndarray, before: Prediction) -> Prediction:
+        """One look where a face and ears were last; nothing where they are no longer."""
+        squares = {}
+        if before.face is not None and FACE.task in self.tasks:
+            squares["face"] = square_round(before.face)
+        if EAR.task in self.tasks:
+            for side in SIDES:
+                if side in before.ears:
+                    squares[side] = square_round(before.ears[side])
+                elif before.face is not None:
+                    squares[side] = ear_square(before.face, side)
+        return self._judge(self.look(picture, squares))
+
+    def look(self, picture: np.ndarray, squares: dict[str, Warp]) -> dict[str, Landmarks]:
+        """What the network reads in squares named "face", "left" and "right", believed or not; one batch."""
+        if not squares:
+            return {}
+        matrices = {name: square.matrix(self.size) for name, square in squares.items()}
+        images = np.stack([warp_photo(picture, matrix, self.size) for matrix in matrices.values()])
+        answers = self._read(images)
+        seen = {}
+        for k, (name, matrix) in enumerate(matrices.items()):
+            task = FACE.task if name == "face" else EAR.task
+            points, confidence = (answers[f"{task}_{what}"][k] for what in ("points", "confidence"))
+            seen[name] = Landmarks(
+                SCHEMES[task],
+                self.settings.heads[task],
+                apply_matrix(invert_matrix(matrix), points),
+                confidence,
+                squares[name],
+            )
+        return seen
+
+    def maps(self, picture: np.ndarray, square: Warp) -> dict[str, np.ndarray]:
+        """What the network sees in a square: maps (size / 8, size / 8) in 0..1.
+
+        Their names are "face_heat", "ear_heat" (the highest heatmap at each cell) and "attention".
+        """
+        image = warp_photo(picture, square.matrix(self.size), self.size)
+        return {
+            name: maps[0]
+            for name, maps in self._read_maps(image[None]).items()
+            if maps.ndim == 3 and "points" not in name
+        }
+
+    def _judge(self, seen: dict[str, Landmarks]) -> Prediction:
+        """Keep what is credible: a face, and ears that lie where ears can be."""
+        face = seen.get("face")
+        if face is not None and (face.score < self.thresholds.face or not is_face(face.whole)):
+            face = None
+        ears = {side: seen[side] for side in SIDES if side in seen and seen[side].score >= self.thresholds.ear}
+        ears = {side: ear for side, ear in ears.items() if is_ear(ear, face)}
+        if len(ears) == 2 and _same_place(*ears.values()):  # in a profile both squares may show the one ear
+            del ears[min(ears, key=lambda side: ears[side].score)]
+        if face is None:
+            ears = {side_of(ear.whole): ear for ear in sorted(ears.values(), key=lambda ear: ear.score)}
+        return Prediction(face, ears)
+
+    def settle(self, picture: np.ndarray, start: Prediction, passes: int = 3) -> Prediction:
+        """Look again and again, each time in the squares of what was seen, until it is lost or `passes` are done."""
+        now = start
+        for _ in range(passes):
+            then = self.track(picture, now)
+            if not then:
+                return then
+            now = then
+        return now
+
+    # --- search: a whole picture ---
+
+    def search(self, picture: np.ndarray, sizes: tuple[int, ...] = SEARCH_SIZES) -> Prediction:
+        """Find a face, or where there is none an ear, anywhere in the picture, upright first, then turned."""
+        longest = max(picture.shape[:2])
+        sizes = [size for size in sizes if size <= longest * MAGNIFY] or [sizes[0]]
+        best = Prediction()
+        for quarter in (0, 1, 3, 2):
+            for size in sizes if quarter == 0 else sizes[:2]:
+                for candidate in self._candidates(picture, size, quarter):
+                    now = self.settle(picture, candidate)
+                    if _merit(now) > _merit(best):
+                        best = now
+                    if now.face is not None and now.face.score >= self.thresholds.sure:
+                        return now
+            if best:
+                return best
+        return best
+
+    def _candidates(self, picture: np.ndarray, size: int, quarter: int) -> list[Prediction]:
+        """Where the heads see a face and an ear in the whole picture, shrunk to `size` and turned by quarters."""
+        matrix, canvas = whole_picture(picture, size, quarter)
+        answers = self._read(canvas[None])
+        found = []
+        for task in self.tasks:
+            points, confidence = (answers[f"{task}_{what}"][0] for what in ("points", "confidence"))
+            kept = agreeing(points, confidence)
+            if kept.sum() < max(3, len(points) // 3):
+                continue
+            guess = np.where(kept[:, None], points, np.nan)
+            place = Landmarks(
+                SCHEMES[task],
+                self.settings.heads[task],
+                apply_matrix(invert_matrix(matrix), guess),
+                confidence,
+                Warp((0.0, 0.0), 1.0),
+            )
+            found.append(Prediction(place) if task == FACE.task else Prediction(None, {side_of(place.whole): place}))
+        return found
+
+
+def _merit(prediction: Prediction) -> float:
+    """A face counts for more than any ear."""
+    if prediction.face is not None:
+        return 1 + prediction.face.score
+    return max((ear.score for ear in prediction.ears.values()), default=0.0)
+
+
+def _compiled(reader) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
+    """A function of a batch of images, its weights frozen into constants where TensorFlow can do so.
+
+    Shapes are compiled when they first come. Constants let TensorFlow lay the kernels out once for all calls.
+    """
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        return lambda images: {name: keras.ops.convert_to_numpy(value) for name, value in reader(images).items()}
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    images = tf.TensorSpec((None, None, None, 3), tf.uint8)
+    traced = tf.function(lambda images: reader(images)).get_concrete_function(images)
+    frozen = convert_variables_to_constants_v2(traced)
+    order = [name for name, _ in sorted(traced.structured_outputs.items())]
+
+    def read(images: np.ndarray) -> dict[str, np.ndarray]:
+        return {name: value.numpy() for name, value in zip(order, frozen(tf.constant(images)), strict=True)}
+
+    return read
+
+
+# --- geometry ---------------------------------------------------------------------------------------------------------
+
+
+def whole_picture(picture: np.ndarray, size: int, quarter: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """The picture shrunk (or enlarged) to `size` pixels its longer side, turned counterclockwise by quarters, on a gray
+    canvas with sides that are multiples of 32: the matrix (2, 3) from picture to canvas, and the canvas.
+    """
+    height, width = picture.shape[:2]
+    factor = size / max(height, width)
+    wide, high = max(1, round(width * factor)), max(1, round(height * factor))
+    small = cv2.resize(picture, (wide, high), interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
+    fx, fy = wide / width, high / height
+    matrix = np.array([[fx, 0, (fx - 1) / 2], [0, fy, (fy - 1) / 2], [0, 0, 1]])
+    for _ in range(quarter % 4):  # counterclockwise: (x, y) -> (y, wide - 1 - x)
+        matrix = np.array([[0, 1, 0], [-1, 0, small.shape[1] - 1], [0, 0, 1]]) @ matrix
+        small = np.rot90(small)
+    down, across = -small.shape[0] % 32, -small.shape[1] % 32
+    canvas = cv2.copyMakeBorder(
+        np.ascontiguousarray(small), down // 2, down - down // 2, across // 2, across - across // 2,
+        cv2.BORDER_CONSTANT, value=(0, 0, 0),
+    )  # fmt: skip
+    matrix[:2, 2] += (across // 2, down // 2)
+    return matrix[:2], canvas
+
+
+def agreeing(points: np.ndarray, confidence: np.ndarray) -> np.ndarray:
+    """Which of the points (landmarks, 2) lie together, bool (landmarks,): no further from their common centre than
+    2.5 times the usual distance. The centre is the median, weighted by confidence.
+    """
+    weight = np.maximum(confidence, 0) ** 2 + 1e-9
+    centre = np.array([_median(points[:, axis], weight) for axis in (0, 1)])
+    distance = np.linalg.norm(points - centre, axis=1)
+    return distance <= 2.5 * max(_median(distance, weight), 1.0)
+
+
+def _median(values: np.ndarray, weight: np.ndarray) -> float:
+    order = np.argsort(values)
+    total = np.cumsum(weight[order])
+    return float(values[order][np.searchsorted(total, total[-1] / 2)])
+
+
+def square_round(landmarks: Landmarks) -> Warp:
+    """The square of the `crop` protocol round what was seen: upright for a face, turned as the face for an ear."""
+    angle = tilt(landmarks.whole) if landmarks.scheme is FACE else landmarks.crop.angle
+    return _square(landmarks.points, landmarks.scheme.crop_side, angle)
+
+
+def _square(points: np.ndarray, sides: float, angle: float) -> Warp:
+    turned = points @ _turn(angle).T
+    low, high = np.nanmin(turned, axis=0), np.nanmax(turned, axis=0)
+    centre = (low + high) / 2 @ _turn(angle)
+    return Warp(tuple(centre.tolist()), sides * max(float((high - low).max()), 4.0), angle)
+
+
+def _turn(angle: float) -> np.ndarray:
+    a = math.radians(angle)
+    return np.array([[math.cos(a), -math.sin(a)], [math.sin(a), math.cos(a)]])
+
+
+def tilt(face: np.ndarray) -> float:
+    """Degrees by which a picture must be turned clockwise for the face (68, 2) to stand upright; 0 if unknown.
+
+    From mouth to eyes: unlike the line between the eyes it keeps its direction in a profile.
+    """
+    eyes, mouth = _mean(face[36:48]), _mean(face[48:68])
+    if not (np.isfinite(eyes).all() and np.isfinite(mouth).all()):
+        return 0.0
+    right, down = eyes - mouth
+    return float(np.degrees(-math.atan2(right, -down)))
+
+
+def _mean(points: np.ndarray) -> np.ndarray:
+    known = points[np.isfinite(points).all(axis=1)]
+    return known.mean(axis=0) if len(known) else np.full(2, np.nan)
+
+
+def ear_square(face: Landmarks, side: str) -> Warp:
+    """Where an ear of the subject's `side` is to be looked for, from the face: beside the upper end of the jaw."""
+    whole = face.whole
+    angle = tilt(whole)
+    turned = whole @ _turn(angle).T
+    low, high = np.nanmin(turned, axis=0), np.nanmax(turned, axis=0)
+    jaw = turned[14:17] if side == "left" else turned[0:3]
+    jaw = jaw[np.isfinite(jaw).all(axis=1)]
+    length = float((high - low).max())
+    middle_x = (low[0] + high[0]) / 2
+    outward = 1.0 if side == "left" else -1.0
+    top = jaw[jaw[:, 1].argmin()] if len(jaw) else np.array([middle_x + outward * (high[0] - low[0]) / 2, low[1]])
+    at = top + np.array([outward * 0.08, 0.02]) * length
+    return Warp(tuple((at @ _turn(angle)).tolist()), EAR_SIDES_OF_FACE * EAR.crop_side * length, angle)
+
+
+def is_face(whole: np.ndarray, most: float = 0.45) -> bool:
+    """Whether points (68, 2) have roughly the shape of a face seen from anywhere: eyes above mouth above chin.
+
+    The affine map of the mean face that fits best may miss by `most` of their spread.
+    """
+    known = np.isfinite(whole).all(axis=1)
+    if known.sum() < 8:
+        return True
+    mean = np.column_stack([reference_shape(FACE)[known], np.ones(known.sum())])
+    points = whole[known]
+    fitted, *_ = np.linalg.lstsq(mean, points, rcond=None)
+    spread = np.sqrt(np.square(points - points.mean(axis=0)).sum())
+    return bool(np.sqrt(np.square(points - mean @ fitted).sum()) < most * spread)
+
+
+def is_ear(ear: Landmarks, face: Landmarks | None) -> bool:
+    """Whether an ear's size and place go with the face: 0.15 to 0.7 of its length, and not in its middle."""
+    extent = np.ptp(ear.points, axis=0).max()
+    if not 0.15 * ear.crop.side < extent < 0.95 * ear.crop.side:
+        return False
+    if face is None:
+        return True
+    length = np.ptp(face.points, axis=0).max()
+    return bool(0.12 * length < extent < 0.75 * length)
+
+
+def _same_place(one: Landmarks, other: Landmarks) -> bool:
+    apart = np.linalg.norm(one.points.mean(axis=0) - other.points.mean(axis=0))
+    return bool(apart < 0.5 * np.ptp(one.points, axis=0).max())
+
+
+def side_of(ear: np.ndarray) -> str:
+    """Which ear of the subject these points (55, 2) are: the helix runs clockwise round one, counterclockwise round
+    the other.
+    """
+    rim = ear[0:20]
+    rim = rim[np.isfinite(rim).all(axis=1)]
+    return "left" if _area(rim) * _area(reference_shape(EAR)[0:20]) >= 0 else "right"
+
+
+def _area(polygon: np.ndarray) -> float:
+    x, y = polygon.T
+    return float(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2
