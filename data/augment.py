@@ -165,11 +165,17 @@ def draw_warp(
 
 
 def draw_away_warp(
-    scheme: Scheme, points: np.ndarray, shape: tuple[int, ...], rng: np.random.Generator, tries: int = 10
+    scheme: Scheme,
+    points: np.ndarray,
+    everyone: np.ndarray,
+    shape: tuple[int, ...],
+    rng: np.random.Generator,
+    tries: int = 10,
 ) -> Warp | None:
-    """A random square of a photo of this `shape` (height, width, ...) that shows none of the points, or None.
+    """A random square of a photo of this `shape` (height, width, ...) that shows none of `everyone`, or None.
 
-    Its side is 0.25 to 1.5 times the longer side of the points' box: an ear, a hand, a shoulder, a piece of background.
+    `points` (landmarks, 2) set its scale, `everyone` (n, 2) are those and the points of other ears. Its side is 0.25 to
+    1.5 times the longer side of the points' box: an ear, a hand, a shoulder, a piece of background.
     """
     base = crop_warp(scheme, points)
     for _ in range(tries):
@@ -180,7 +186,7 @@ def draw_away_warp(
             angle=rng.normal(0, 20),
             mirror=bool(rng.random() < 0.5),
         )
-        seen = apply_matrix(warp.matrix(1), points)  # a view of one pixel: from -0.5 to 0.5
+        seen = apply_matrix(warp.matrix(1), everyone)  # a view of one pixel: from -0.5 to 0.5
         if not (np.abs(seen) <= 0.5).all(axis=-1).any():
             return warp
     return None

@@ -5,7 +5,8 @@ Layouts that are recognised below the folder given as `--data`:
 - 300W-LP as its zip unpacks: `AFW/NAME.jpg`, `AFW_Flip/...`, `HELEN/...` with `landmarks/AFW/NAME_pts.mat`, or each
   photo's own `NAME.mat` beside it;
 - 300W-LP as the predecessor laid it out: `AFW/NAME.jpg` with `AFW_landmark/NAME_pts.mat`;
-- ibug-ears: `CollectionA/train` and `CollectionA/test`, photos with `.pts` of the same stem;
+- ibug-ears: `CollectionA/train` and `CollectionA/test`, photos with `.pts` of the same stem; built-in ears have a
+  `NAME.json` too, which says that all ears are annotated (`all_ears_annotated`) and where the other is (`other_ears`);
 - built-in heads for scoring: `Both/NAME.jpg` with `NAME.face.pts`, `NAME.ear_left.pts`, `NAME.ear_right.pts` and
   `NAME.json`; read where there is no layout above, and all of it is a test part;
 - any folder of photos with `.pts` (or, for faces, `.mat`) of the same stem, subfolders included.
@@ -34,6 +35,7 @@ PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 FACE_FOLDERS = ("AFW", "HELEN", "IBUG", "LFPW")
 FARTHEST = 1e6  # pixels: no camera makes such a photo, and OpenCV cannot warp to it
 PARTS = ("train", "validation", "test")
+EAR_FILES = ("ear_left", "ear_right")  # of a photo in `Both/`: NAME.ear_left.pts
 LEAST_SHOWN = 0.4  # share of an ear's points that must be visible in `Both/`
 
 WHERE_TO_GET = {
@@ -58,6 +60,7 @@ class Sample:
 
     - `name`: the photo's path below its dataset, unique within it.
     - `points`: (landmarks, 2) float32, pixels of the photo as displayed, 0-based. NaN: not annotated (weight 0).
+    - `others`: (n, landmarks, 2) the other ears of the photo, n = 0 where none is to be seen; None: nobody looked.
     - `group`: the person if known, else the photo; a split never parts a group.
     - `part`: "train" or "test" where the dataset comes split, else "".
     """
@@ -67,6 +70,7 @@ class Sample:
     points: np.ndarray
     group: str
     part: str = ""
+    others: np.ndarray | None = None
 
     @property
     def photo_id(self) -> str:
@@ -185,7 +189,39 @@ def _read_pair(pair: _Pair, scheme: Scheme, points: str, people: dict[str, str])
     _check_shape(landmarks, scheme, pair.landmarks)
     stem = pair.image.stem
     person = people.get(str(PurePosixPath(pair.name).with_name(stem)), people.get(stem, ""))
-    return Sample(pair.name, pair.image, landmarks, person or _photo_of(stem), pair.part)
+    others = _other_ears(pair) if scheme is EAR else None
+    return Sample(pair.name, pair.image, landmarks, person or _photo_of(stem), pair.part, others)
+
+
+def _other_ears(pair: _Pair) -> np.ndarray | None:
+    """The ears that `NAME.json` says are to be seen beside the annotated one, (n, 55, 2); None if it does not say."""
+    notes = pair.image.with_suffix(".json")
+    if not notes.is_file():
+        return None
+    content = read_json(notes, f"{pair.image}: its notes cannot be read")
+    if not isinstance(content, dict) or not content.get("all_ears_annotated"):
+        return None
+    if "visible" in content:  # of `Both/`: every ear has a file of its own
+        names = [name for name in EAR_FILES if not pair.landmarks.name.endswith(f".{name}.pts")]
+        files = [pair.image.with_name(f"{pair.image.stem}.{name}.pts") for name in names if _is_shown(notes, name)]
+        ears = [read_pts(file, EAR.count) for file in files]
+    else:
+        ears = content.get("other_ears", [])
+    try:
+        others = np.array(ears, dtype=np.float32).reshape(-1, EAR.count, 2)
+    except (TypeError, ValueError) as problem:
+        raise InputError(f"{notes}: other_ears is no list of ears of {EAR.count} points (x, y)") from problem
+    if len(others) >= EAR.instances or not np.isfinite(others).all():
+        raise InputError(f"{notes}: other_ears must hold no more than {EAR.instances - 1} ear, and only numbers")
+    return others
+
+
+def _is_shown(notes: Path, name: str) -> bool:
+    """Whether enough points of an ear of `Both/` are visible for a person to annotate it."""
+    try:
+        return np.mean(read_json(notes, f"{notes}: cannot be read")["visible"][name]) >= LEAST_SHOWN
+    except (KeyError, TypeError, ValueError) as problem:
+        raise InputError(f"{notes}: does not say which points of {name} are visible") from problem
 
 
 def _check_shape(points: np.ndarray, scheme: Scheme, source: Path) -> None:
@@ -266,17 +302,12 @@ def _both_layout(root: Path, scheme: Scheme) -> list[_Pair]:
     folder = root / "Both" if (root / "Both").is_dir() else root
     if not any(folder.glob("*.face.pts")):
         return []
-    names = ("face",) if scheme is FACE else ("ear_left", "ear_right")
+    names = ("face",) if scheme is FACE else EAR_FILES
     pairs = []
     for name in names:
         for pair in _match(root, folder, (f".{name}.pts",), part="test"):
             if pair.image and pair.landmarks and scheme is EAR:
-                notes = pair.image.with_suffix(".json")
-                try:
-                    shown = np.mean(read_json(notes, f"{pair.image}: its notes cannot be read")["visible"][name])
-                except (KeyError, TypeError, ValueError) as problem:
-                    raise InputError(f"{notes}: does not say which points of {name} are visible") from problem
-                if shown < LEAST_SHOWN:
+                if not _is_shown(pair.image.with_suffix(".json"), name):
                     continue
                 pair = replace(pair, name=pair.landmarks.relative_to(root).as_posix())
             pairs.append(pair)

@@ -32,16 +32,22 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 
+NOWHERE = -1e5  # input pixels: the place of an ear that is known not to be in the photo
+
+
 def training_example(
     sample: Sample, scheme: Scheme, size: int, rng: np.random.Generator, strength: float, mirror: float = 0.5
 ) -> tuple[np.ndarray, np.ndarray]:
     """One random view of a photo: image (size, size, 3) uint8 and points (landmarks, 2) float32, input pixels.
 
-    Where the whole photo is annotated, a few views look away: all of their points lie outside.
+    Of ears, the points of a second one follow: NaN where nobody looked for it, `NOWHERE` where there is none. Where the
+    whole photo is annotated, a few views look away: all of their points lie outside.
     """
     photo = decode_photo(sample.image)
-    away = scheme.annotated_sides is None and rng.random() < AWAY_SHARE * min(strength, 1.0)
-    warp = draw_away_warp(scheme, sample.points, photo.shape, rng) if away else None
+    all_known = scheme.annotated_sides is None or sample.others is not None
+    away = all_known and rng.random() < AWAY_SHARE * min(strength, 1.0)
+    everyone = sample.points if sample.others is None else np.concatenate([sample.points, *sample.others])
+    warp = draw_away_warp(scheme, sample.points, everyone, photo.shape, rng) if away else None
     warp = warp or draw_warp(scheme, sample.points, rng, strength, mirror)
     border, fill = cv2.BORDER_CONSTANT, (0, 0, 0)
     if strength:
@@ -50,7 +56,13 @@ def training_example(
     matrix = warp.matrix(size)
     image = jitter_photo(warp_photo(photo, matrix, size, border, fill), rng, strength)
     points = apply_matrix(matrix, sample.points)
-    return image, points[list(scheme.flip_order)] if warp.mirror else points
+    points = points[list(scheme.flip_order)] if warp.mirror else points
+    if scheme.instances == 1:
+        return image, points
+    second = np.full_like(points, np.nan if sample.others is None else NOWHERE)
+    if sample.others is not None and len(sample.others):
+        second = apply_matrix(matrix, sample.others[0])
+    return image, np.concatenate([points, second])
 
 
 def evaluation_example(sample: Sample, scheme: Scheme, size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -120,7 +132,7 @@ class TrainingChain:
         def load(epoch, photo):
             image, points = tf.numpy_function(self.example, (epoch, photo), (tf.uint8, tf.float32))
             image.set_shape((self.size, self.size, 3))
-            points.set_shape((self.scheme.count, 2))
+            points.set_shape((self.scheme.count * self.scheme.instances, 2))
             return image, points
 
         place = tf.TensorSpec((), tf.int64)
@@ -166,7 +178,7 @@ class PairedChain:
         import tensorflow as tf
 
         def unknown(task: str, like: tf.Tensor) -> tf.Tensor:
-            return tf.fill((tf.shape(like)[0], SCHEMES[task].count, 2), float("nan"))
+            return tf.fill((tf.shape(like)[0], SCHEMES[task].count * SCHEMES[task].instances, 2), float("nan"))
 
         first, batches = self.main.scheme.task, self.main.batches(first_epoch)
         if self.other is None:

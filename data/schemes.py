@@ -51,8 +51,9 @@ class Scheme:
     - `crop_side`: side of the square of the `crop` protocol, in longer sides of the true points' box.
     - `train_sides`: range of that side in training, from a tight crop to a head somewhere in the picture.
     - `train_squeeze`: range of the horizontal squeeze in training (an ear seen from the front is narrow).
+    - `instances`: how many of them a photo of one person can show: one face, two ears.
     - `annotated_sides`: side of the square round the points, in longer sides of their box, outside of which nothing is
-      known: a photo may show a second ear that nobody annotated. None: the whole photo is known.
+      known, unless the photo says that all of them are annotated: it may show a second ear. None: all is known.
     """
 
     task: str
@@ -64,6 +65,7 @@ class Scheme:
     crop_side: float
     train_sides: tuple[float, float]
     train_squeeze: tuple[float, float]
+    instances: int
     annotated_sides: float | None
 
     def group_of(self, landmark: int) -> Group:
@@ -107,6 +109,7 @@ FACE = Scheme(
     crop_side=1.6,
     train_sides=(1.15, 4.0),
     train_squeeze=(0.85, 1.0),
+    instances=1,
     annotated_sides=None,
 )
 
@@ -125,6 +128,7 @@ EAR = Scheme(
     crop_side=2.5,
     train_sides=(1.3, 8.0),
     train_squeeze=(0.25, 1.0),
+    instances=2,
     annotated_sides=3.0,
 )
 

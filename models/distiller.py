@@ -16,7 +16,7 @@ from keras import ops
 
 from data.schemes import EAR, FACE
 from models.cpm import Settings, head_name
-from models.trainer import stages_loss
+from models.trainer import in_view, stages_loss
 from models.weights import Loaded
 from utils.errors import InputError
 from utils.heatmaps import STRIDE, decode_heatmaps
@@ -83,9 +83,10 @@ def choose_trainable(
 class Distiller(keras.Model):
     """Trains a student on batches of images and points of both schemes.
 
-    Images (batch, size, size, 3) uint8; points a dict of "ear" (batch, 55, 2) and "face" (batch, 68, 2), float32 input
-    pixels, NaN where not annotated. `weights` names the terms (of `TERMS`) that are used and what each is multiplied
-    by; a term that is not named, or weighs 0, is not computed. Every term is tracked under its name, unweighted.
+    Images (batch, size, size, 3) uint8; points a dict of "ear" (batch, 55 or, with a second ear, 110, 2) and "face"
+    (batch, 68, 2), float32 input pixels, NaN where not annotated. `weights` names the terms (of `TERMS`) that are used
+    and what each is multiplied by; a term that is not named, or weighs 0, is not computed. Every term is tracked under
+    its name, unweighted.
 
     `network` and the network of `face`, the teacher, are built `with_features`. Each sees the photo at its own
     input size: images come at the larger one, and the other network gets them shrunk. `attention_layers` are roles:
@@ -205,13 +206,14 @@ class Distiller(keras.Model):
         heatmaps = y_pred[head_name(self.settings.stages, EAR.task)]
         predicted, _ = decode_heatmaps(heatmaps, offset=self.settings.decode_offset)
         scale = self.input_size(x.shape[1]) / x.shape[1]
-        points = (y[EAR.task] + 0.5) * scale - 0.5
+        points = (y[EAR.task][:, : EAR.count] + 0.5) * scale - 0.5
         known = ops.all(ops.isfinite(points), axis=(1, 2))
         # A photo without ear points weighs 0; any points with a box will do to divide by.
         points = ops.where(known[:, None, None], points, ops.arange(points.shape[1], dtype="float32")[None, :, None])
         truth = ops.take(points, ops.array(self.settings.heads[EAR.task]), axis=1)
         errors = nme(truth, predicted, normaliser_length(points, EAR))
-        self.nme_tracker.update_state(errors, sample_weight=ops.cast(known, "float32"))
+        counted = ops.cast(known, "float32") * in_view(truth, self.input_size(x.shape[1]))
+        self.nme_tracker.update_state(errors, sample_weight=counted)
         return self.get_metrics_result()
 
 

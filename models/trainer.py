@@ -22,24 +22,33 @@ def stages_loss(
 
     `points` (batch, count, 2) are the scheme's points in input pixels, NaN where not annotated; the targets of the
     task's landmarks are drawn here, once for all stages. Where the scheme says that only the neighbourhood of the
-    points is known, the rest of the map weighs 0 (W(p) of equation 3).
+    points is known, the rest of the map weighs 0 (W(p) of equation 3). `points` (batch, 2 count, 2) hold a second ear:
+    if its place is known, or that there is none, all of the map is known, and the target is the maximum of the two
+    (equation 7); NaN if nobody looked.
     """
     points = points - settings.decode_offset  # maps of an old teacher are read with an offset: teach the same
-    chosen = ops.take(points, ops.array(settings.heads[task]), axis=1)
+    scheme, heads = SCHEMES[task], ops.array(settings.heads[task])
+    points, second = points[:, : scheme.count], points[:, scheme.count :]
+    chosen = ops.take(points, heads, axis=1)
     maps = [outputs[head_name(stage, task)] for stage in range(1, settings.stages + 1)]
     height, width = ops.shape(maps[0])[1:3]
     target = draw_heatmaps(chosen, height, width, settings.sigma)
     weight = annotated(chosen)
-    if SCHEMES[task].annotated_sides is not None:
-        weight = weight * annotated_region(points, height, width, SCHEMES[task].annotated_sides)
+    if scheme.annotated_sides is not None:
+        known = annotated_region(points, height, width, scheme.annotated_sides)
+        if second.shape[1]:
+            target = ops.maximum(target, draw_heatmaps(ops.take(second, heads, axis=1), height, width, settings.sigma))
+            looked = ops.cast(ops.all(ops.isfinite(second), axis=(1, 2)), "float32")
+            known = ops.maximum(known, looked[:, None, None, None])
+        weight = weight * known
     return sum(stage_loss(target, heatmaps, weight) for heatmaps in maps)
 
 
 class StageTrainer(keras.Model):
     """Trains a network's heatmaps of one task on batches of images and points.
 
-    Images (batch, size, size, 3) uint8, points (batch, scheme.count, 2) float32 in input pixels. Besides the loss it
-    tracks `nme`, the last stage's error on the training views (a fraction of the scheme's normaliser). Compile it with
+    Images (batch, size, size, 3) uint8, points as `stages_loss` takes them. Besides the loss it tracks `nme`, the last
+    stage's error on the training views that show any point (a fraction of the scheme's normaliser). Compile it with
     an optimiser only: the loss is fixed here.
     """
 
@@ -74,6 +83,7 @@ class StageTrainer(keras.Model):
     ) -> dict[str, Tensor]:
         """The running means of the epoch: loss and nme."""
         predicted, _ = decode_heatmaps(y_pred[head_name(self.settings.stages, self.scheme.task)])
+        y = y[:, : self.scheme.count]
         truth = ops.take(y, ops.array(self.settings.heads[self.scheme.task]), axis=1)
         errors = nme(truth, predicted, normaliser_length(y, self.scheme))
         self.nme_tracker.update_state(errors, in_view(truth, x.shape[1]))

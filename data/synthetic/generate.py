@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from data.datasets import LEAST_SHOWN
 from data.formats import write_300w_lp, write_pts
 from data.synthetic.head import SIDES
 from utils.drawing import save_picture
@@ -56,7 +57,7 @@ def sample_files(seed: int, kind: str, number: int) -> list[str]:
         return [f"AFW_landmark/{name}_pts.mat", f"AFW/{name}.jpg"]
     if kind == "ear":
         part = "test" if number % TEST_EVERY == TEST_EVERY - 1 else "train"
-        return [f"CollectionA/{part}/{name}.pts", f"CollectionA/{part}/{name}.png"]
+        return [f"CollectionA/{part}/{name}.{ending}" for ending in ("pts", "json", "png")]
     endings = ("face.pts", *(f"ear_{side}.pts" for side in SIDES), "json", "jpg")
     return [f"Both/{name}.{ending}" for ending in endings]
 
@@ -73,6 +74,12 @@ def write_sample(out: Path, plan: Plan, kind: str, number: int) -> None:
         elif kind == "ear":
             shown = max(SIDES, key=lambda side: photo.seen[f"ear_{side}"].sum())
             write_pts(files[0], photo.points[f"ear_{shown}"])
+            others = [
+                photo.points[f"ear_{side}"].round(3).tolist()
+                for side in SIDES
+                if side != shown and photo.seen[f"ear_{side}"].mean() >= LEAST_SHOWN
+            ]
+            write_json(files[1], {"all_ears_annotated": True, "other_ears": others})
         else:
             for name, path in zip(("face", "ear_left", "ear_right"), files, strict=False):
                 write_pts(path, photo.points[name])

@@ -19,7 +19,7 @@ from data.augment import (
     warp_photo,
 )
 from data.datasets import Sample
-from data.pipeline import training_example
+from data.pipeline import NOWHERE, training_example
 from data.schemes import EAR, FACE, SCHEMES, reference_shape
 from tests.conftest import input_error, packed, with_exif
 from tests.pictures import drawn_picture
@@ -348,7 +348,7 @@ class TestDrawAwayWarp:
     @given(st.integers(0, 2**32 - 1))
     def test_it_shows_none_of_the_points_and_a_part_of_the_photo(self, seed):
         points = reference_shape(FACE) * 60 + (70, 50)
-        warp = draw_away_warp(FACE, points, (200, 260, 3), np.random.default_rng(seed))
+        warp = draw_away_warp(FACE, points, points, (200, 260, 3), np.random.default_rng(seed))
         assert warp is not None
         inside = apply_matrix(warp.matrix(64), points)
         assert not ((inside > -0.5) & (inside < 63.5)).all(axis=1).any()
@@ -357,7 +357,7 @@ class TestDrawAwayWarp:
 
     def test_a_face_that_fills_the_photo_leaves_no_room(self):
         points = np.stack(np.meshgrid(np.linspace(0, 50, 9), np.linspace(0, 50, 8)), axis=-1).reshape(-1, 2)[:68]
-        assert draw_away_warp(FACE, points, (51, 51), np.random.default_rng(0)) is None
+        assert draw_away_warp(FACE, points, points, (51, 51), np.random.default_rng(0)) is None
 
     def test_a_few_views_of_faces_look_away_and_none_of_ears(self, tmp_path):
         for scheme, low, high in ((FACE, 0.03, 0.14), (EAR, 0.0, 0.0)):
@@ -367,6 +367,31 @@ class TestDrawAwayWarp:
             views = [training_example(sample, scheme, 32, np.random.default_rng(k), 1.0)[1] for k in range(300)]
             away = np.mean([not ((at > -0.5) & (at < 31.5)).all(axis=1).any() for at in views])
             assert low <= away <= high
+
+    def test_views_of_ears_look_away_where_all_ears_are_annotated_and_then_from_all(self, tmp_path):
+        picture, points = drawn_picture(EAR, 96, np.random.default_rng(1), share=(0.3, 0.35))
+        cv2.imwrite(str(tmp_path / "photo.png"), picture)
+        away = {}
+        for name, others in (("alone", points[None][:0]), ("pair", (points + 30)[None])):
+            sample = Sample("photo.png", tmp_path / "photo.png", points, "photo", others=others)
+            views = [training_example(sample, EAR, 32, np.random.default_rng(k), 1.0)[1] for k in range(300)]
+            shown = [((at > -0.5) & (at < 31.5)).all(axis=1) for at in views]
+            away[name] = [at for at, inside in zip(views, shown, strict=True) if not inside[:55].any()]
+            assert 0.03 < len(away[name]) / 300 < 0.14
+        assert all((at[55:] == NOWHERE).all() for at in away["alone"])
+        assert all(np.ptp(at[55:], axis=0).max() > 0 for at in away["pair"])
+        assert not any(((at > -0.5) & (at < 31.5)).all(axis=1).any() for at in away["pair"])
+
+    def test_the_second_ear_goes_through_the_same_warp(self, tmp_path):
+        picture, points = drawn_picture(EAR, 96, np.random.default_rng(1), share=(0.3, 0.35))
+        cv2.imwrite(str(tmp_path / "photo.png"), picture)
+        shift = np.float32([12, 5])
+        sample = Sample("photo.png", tmp_path / "photo.png", points, "photo", others=(points + shift)[None])
+        for k in range(20):
+            _, both = training_example(sample, EAR, 32, np.random.default_rng(k), 1.0)
+            apart = both[55:] - both[:55]
+            np.testing.assert_allclose(apart, np.broadcast_to(apart[0], (55, 2)), atol=1e-3)
+            assert np.linalg.norm(apart[0]) > 0.5
 
 
 class TestJitterPhoto:
@@ -442,7 +467,8 @@ class TestTrainingExample:
         sample = self.marked_sample(tmp_path_factory.getbasetemp(), scheme, {})
         image, points = training_example(sample, scheme, 64, np.random.default_rng(seed), strength)
         assert image.shape == (64, 64, 3) and image.dtype == np.uint8
-        assert points.shape == (scheme.count, 2) and points.dtype == np.float32 and np.isfinite(points).all()
+        assert points.shape == (scheme.count * scheme.instances, 2) and points.dtype == np.float32
+        assert np.isfinite(points[: scheme.count]).all() and np.isnan(points[scheme.count :]).all()
         again, same = training_example(sample, scheme, 64, np.random.default_rng(seed), strength)
         np.testing.assert_array_equal(image, again)
         np.testing.assert_array_equal(points, same)

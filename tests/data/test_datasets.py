@@ -1,5 +1,6 @@
 import csv
 import hashlib
+import json
 import shutil
 from pathlib import Path
 
@@ -520,3 +521,34 @@ def test_a_folder_of_ear_points_alone_is_no_face_folder_and_says_so(ears):
     with pytest.raises(NoSuchPhotosError, match="other landmarks"):
         find_samples([ears], FACE)
     assert find_samples([ears], EAR).samples
+
+
+class TestOtherEars:
+    def notes(self, folder, **content):
+        put_ear(folder / "CollectionA/train/a")
+        (folder / "CollectionA/train/a.json").write_text(json.dumps(content))
+        return folder / "CollectionA/train/a.json"
+
+    def others(self, folder):
+        return find_samples([folder], EAR).samples[0].others
+
+    def test_without_notes_nobody_looked_for_another_ear(self, tmp_path):
+        put_ear(tmp_path / "CollectionA/train/a")
+        assert self.others(tmp_path) is None
+        self.notes(tmp_path, all_ears_annotated=False)
+        assert self.others(tmp_path) is None
+
+    def test_notes_tell_that_there_is_none_or_where_it_is(self, tmp_path):
+        self.notes(tmp_path, all_ears_annotated=True, other_ears=[])
+        assert self.others(tmp_path).shape == (0, 55, 2)
+        ear = np.arange(110.0).reshape(55, 2)
+        self.notes(tmp_path, all_ears_annotated=True, other_ears=[ear.tolist()])
+        np.testing.assert_array_equal(self.others(tmp_path), ear[None])
+
+    @pytest.mark.parametrize(
+        "ears", [[[[1, 2]] * 54], [[[1, 2]] * 55] * 2, [[["x", 2]] * 55], [[[float("nan"), 2]] * 55], 7]
+    )
+    def test_what_is_no_ear_is_refused(self, tmp_path, ears):
+        notes = self.notes(tmp_path, all_ears_annotated=True, other_ears=ears)
+        with input_error(notes, "other_ears"):
+            self.others(tmp_path)

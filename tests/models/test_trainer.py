@@ -4,7 +4,7 @@ import pytest
 
 from data.augment import draw_warp
 from data.datasets import Sample
-from data.pipeline import TrainingChain
+from data.pipeline import NOWHERE, TrainingChain
 from data.schemes import EAR, FACE
 from models.cpm import build_network, preset_settings
 from models.trainer import LandmarkReader, StageTrainer, in_view, stages_loss
@@ -97,6 +97,29 @@ def test_a_second_ear_that_nobody_annotated_is_no_error_and_a_false_face_is():
         second = {name: maps + far for name, maps in outputs.items()}
         changed = float(stages_loss(points[:, :count], second, task, settings, squared_error)) != float(known)
         assert changed is not free
+
+
+def test_two_annotated_ears_make_one_target_their_maximum_and_all_of_the_map_is_known():
+    """Cao et al., equation 7, by hand: one landmark, two ears, a map of 16 x 16 cells."""
+    settings = preset_settings("tiny", {"ear": (0,)}, stages=1)
+    ears = np.random.default_rng(1).uniform(10, 40, (1, 110, 2)).astype(np.float32)
+    ears[0, 55:] += 60
+    down, across = np.mgrid[0:16, 0:16]
+    each = [
+        np.exp(-((across - (x + 0.5) / 8 + 0.5) ** 2 + (down - (y + 0.5) / 8 + 0.5) ** 2) / settings.sigma**2)
+        for x, y in ears[0, [0, 55]]
+    ]
+    target = np.float32(np.maximum(*each)[None, ..., None])
+    loss = float(stages_loss(ears, {"stage1_ear": target}, "ear", settings, squared_error))
+    assert loss == pytest.approx(0, abs=1e-9)
+    far = np.zeros((1, 16, 16, 1), np.float32)
+    far[0, 0, 15] = 1.0  # beyond three sides of the first ear
+    for second, counted in ((ears[:, 55:], 1), (np.full((1, 55, 2), NOWHERE), 1), (np.full((1, 55, 2), np.nan), 0)):
+        points = np.float32(np.concatenate([ears[:, :55], second], axis=1))
+        alone = each[0] if second[0, 0, 0] != ears[0, 55, 0] else np.maximum(*each)
+        wrong = np.float32(alone[None, ..., None]) + far
+        loss = float(stages_loss(points, {"stage1_ear": wrong}, "ear", settings, squared_error))
+        assert loss == pytest.approx(counted / 256, abs=1e-6)
 
 
 def test_a_landmark_that_is_not_annotated_changes_no_weight():

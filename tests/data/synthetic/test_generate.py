@@ -123,6 +123,9 @@ def test_ears_are_read_with_the_ear_that_is_seen_best_and_every_sixth_is_for_tes
         photo = draw_photo(np.random.default_rng((0, 1, k)), "ear", 64, True)
         side = "left" if photo.seen["ear_left"].sum() > photo.seen["ear_right"].sum() else "right"
         np.testing.assert_allclose(sample.points, photo.points[f"ear_{side}"], atol=1e-5)
+        other = "ear_right" if side == "left" else "ear_left"
+        told = photo.points[other][None] if photo.seen[other].mean() >= 0.4 else np.zeros((0, 55, 2))
+        np.testing.assert_allclose(sample.others, told, atol=1e-3)
         np.testing.assert_array_equal(cv2.imread(str(sample.image))[..., ::-1], photo.picture)
 
 
@@ -146,6 +149,12 @@ def test_heads_with_all_points_are_read_for_testing(drawn, tmp_path):
                 shown.append(f"synthetic_both0_{k:06d}.ear_{side}.pts")
     assert [sample.name for sample in ears] == shown
     assert shown
+    for sample in ears:
+        other = sample.name.replace("left", "RIGHT").replace("right", "left").replace("RIGHT", "right")
+        assert len(sample.others) == (other in shown)
+        for ear in sample.others:
+            np.testing.assert_allclose(ear, read_pts(tmp_path / other, 55), atol=1e-5)
+    assert all(sample.others is None for sample in faces)
     assert {sample.part for sample in [*faces, *ears]} == {"test"}
 
 
