@@ -18,6 +18,10 @@ import pytest
 from data.formats import write_pts
 from models.weights import read_description
 from tests.pictures import write_ears, write_faces
+from utils.compare import plan_runs
+from utils.distillation import STRATEGY_NAMES, parse_student_flags, read_row, student_flags
+from utils.files import write_json
+from utils.training import flags_of
 
 ROOT = Path(__file__).parent.parent
 SMALL = ["--preset", "tiny", "--input-size", "64", "--batch-size", "4", "--precision", "float32"]
@@ -335,6 +339,17 @@ def test_both_training_scripts_have_the_same_flags():
     assert {f"--{name}" for name in promised.split()} <= face
 
 
+def test_the_photo_protocol_finds_faces_by_itself_and_says_how_many_it_missed(trained, photos, tmp_path):
+    done = run("utils.evaluate", trained[0] / "face.keras", photos, "--protocol", "photo", "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    (line,) = (line for line in done.stdout.splitlines() if "NME" in line)
+    assert re.search(r"photos, photo, [\d.]+ % missed\)", line)
+    summary = json.loads((tmp_path / "scores.json").read_text())["face"]
+    assert summary["protocol"] == "photo"
+    assert summary["failure"] >= summary["missed"]
+    assert (tmp_path / "face" / "worst.png").stat().st_size > 0
+
+
 def test_evaluation_of_missing_things_is_one_line(photos, tmp_path):
     for flags in (["nowhere.keras", photos], [ROOT / "README.md", tmp_path / "nowhere"]):
         done = run("utils.evaluate", *flags)
@@ -434,6 +449,41 @@ def test_runs_are_compared_in_a_table_and_a_picture(taught, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "| distill-at |" in (tmp_path / "table.md").read_text()
     assert (tmp_path / "strategies.png").stat().st_size > 0
+
+
+def test_replayed_faces_are_learned_and_softened_maps_distilled(taught, photos, tmp_path):
+    _, flags, _ = taught
+    flags = [*flags, "--epochs", 1, "--strategy", "distill", "--replay", photos, "--temperature", 2]
+    done = run("train_face2ear.py", *flags, "--run", tmp_path / "run", "--out", tmp_path / "student.keras")
+    assert done.returncode == 0, done.stderr
+    with open(tmp_path / "run" / "history.csv", newline="") as stream:
+        (row,) = csv.DictReader(stream)
+    assert all(float(row[name]) > 0 for name in ("ear", "face", "distillation"))
+    assert "attention" not in row
+    replayed = re.search(r"faces: +(\d+) to train on", done.stdout)
+    assert int(replayed[1]) > 0
+
+
+def test_what_is_missing_of_the_comparison_is_trained_and_what_is_there_is_not(taught, tmp_path):
+    folder, flags, _ = taught
+    base = tmp_path / "compare"
+    for run_folder, own in plan_runs(base, 1, list(map(str, flags))):
+        if run_folder.name != "frozen":  # as if it had been trained
+            args = parse_student_flags(student_flags(""), own)
+            row = read_row(folder / "distill-at")
+            write_json(run_folder / "settings.json", {"flags": flags_of(args)})
+            write_json(run_folder / "forgetting.json", row | {"strategy": run_folder.name})
+            extra = args.epochs - 2
+            assert (extra > 0) == (run_folder.name in ("separate", "joint"))  # the face network's steps on top
+    done = run("utils.compare", "--run-missing", "--base", base, "--", *flags)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("training: ") == 1
+    rows = {row["strategy"]: row for row in json.loads((base / "table.json").read_text())}
+    assert list(rows) == list(STRATEGY_NAMES)
+    assert rows["frozen"]["forgetting"] == 0 and rows["frozen"]["ear"] > 0
+    assert all(f"| {strategy} |" in (base / "table.md").read_text() for strategy in STRATEGY_NAMES)
+    other = run("utils.compare", "--run-missing", "--base", base, "--", *flags, "--batch-size", 2)
+    assert other.returncode == 2 and "--batch-size 4" in other.stderr and other.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -154,6 +154,25 @@ def expose(linear: np.ndarray, subject: np.ndarray, rng: np.random.Generator) ->
     return np.clip(picture, 0, 1)
 
 
+def _as_video(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Television and old video: few lines, colour smeared along them, bright and dark rims at edges, coarse blocks."""
+    height, width = picture.shape[:2]
+    scale = max(rng.uniform(0.25, 0.7), 24 / max(height, width))
+    small = (max(8, round(width * scale)), max(8, round(height * scale)))
+    picture = cv2.resize(np.float32(picture), small, interpolation=cv2.INTER_AREA)
+    light, *colour = cv2.split(cv2.cvtColor(picture, cv2.COLOR_RGB2YCrCb))
+    smear = rng.uniform(0.5, 2.5)
+    colour = [cv2.GaussianBlur(channel, (0, 0), smear, sigmaY=0.5) for channel in colour]
+    rim = light - cv2.GaussianBlur(light, (0, 0), rng.uniform(0.6, 1.5), sigmaY=0.4)
+    light = light + rim * rng.uniform(0, 1.8)
+    picture = np.clip(cv2.cvtColor(cv2.merge([light, *colour]), cv2.COLOR_YCrCb2RGB), 0, 1)
+    if rng.random() < 0.7:
+        quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.uniform(15, 60))]
+        _, packed = cv2.imencode(".jpg", (picture[..., ::-1] * 255 + 0.5).astype(np.uint8), quality)
+        picture = cv2.imdecode(packed, cv2.IMREAD_COLOR)[..., ::-1].astype(np.float32) / 255
+    return cv2.resize(np.ascontiguousarray(picture), (width, height), interpolation=cv2.INTER_LINEAR)
+
+
 def photograph(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Display values (height, width, 3) -> uint8 RGB as a camera stores it: blurred, noisy, sharpened, as JPEG."""
     height, width = picture.shape[:2]
@@ -167,7 +186,9 @@ def photograph(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         turn = cv2.getRotationMatrix2D(((reach - 1) / 2, (reach - 1) / 2), rng.uniform(0, 180), 1)
         kernel = cv2.warpAffine(kernel, turn, (reach, reach))
         picture = cv2.filter2D(picture, -1, kernel / max(kernel.sum(), 1e-6))
-    if rng.random() < 0.3:
+    if rng.random() < 0.25:
+        picture = _as_video(picture, rng)
+    elif rng.random() < 0.3:
         small = max(24, int(size * rng.uniform(0.3, 0.8)))
         scale = small / size
         shrunk = cv2.resize(

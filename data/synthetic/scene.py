@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from data.synthetic import backdrop, hair, wear
@@ -167,7 +168,7 @@ def _draw_pose(rng: np.random.Generator, kind: str) -> tuple[float, float, float
         return float(yaw), float(rng.normal(0, 10)), float(rng.normal(0, 14))
     frontal = 0.6 if kind == "face" else 0.3
     yaw = rng.normal(0, 24) if rng.random() < frontal else rng.uniform(-90, 90)
-    return float(np.clip(yaw, -90, 90)), float(np.clip(rng.normal(2, 11), -40, 40)), float(rng.normal(0, 10))
+    return float(np.clip(yaw, -90, 90)), float(np.clip(rng.normal(4, 14), -45, 45)), float(rng.normal(0, 10))
 
 
 def _draw_camera(
@@ -229,7 +230,10 @@ def _draw_photo(rng: np.random.Generator, kind: str, size: int, draft: bool) -> 
     rendering = render(model, scene, size, size if draft else round(size * FINER))
     points = {name: camera.pixels(place) for name, place in places.items()}
     seen = {name: visible(rendering, place) for name, place in places.items()}
-    linear = compose(rendering, backdrop.background(size, size, rng))
+    behind = backdrop.background(size, size, rng)
+    if kind == "face" and rng.random() < 0.08:
+        behind = _draw_bystander(rng, model, behind, size, camera, places["face_3d"])
+    linear = compose(rendering, behind)
     if rng.random() < 0.12:
         target = points["face"] if kind != "ear" else np.concatenate([points["ear_left"], points["ear_right"]])
         linear, cover = backdrop.occlude(linear, target, look.skin, rng)
@@ -238,6 +242,26 @@ def _draw_photo(rng: np.random.Generator, kind: str, size: int, draft: bool) -> 
             seen[name] = seen[name] & (cover[line, column] < 0.5)
     picture = backdrop.photograph(backdrop.expose(linear, rendering.cover, rng), rng)
     return Photo(picture, points, seen, pose)
+
+
+def _draw_bystander(
+    rng: np.random.Generator, model: HeadModel, behind: np.ndarray, size: int, camera: Camera, face: np.ndarray
+) -> np.ndarray:
+    """Somebody else, smaller and beside the subject's `face` (68, 3), before a linear picture: nobody's landmarks."""
+    person = model.draw_person(rng)
+    look = draw_look(rng, person)
+    pieces = draw_pieces(rng, model, person, look, False, True)
+    pixels = camera.pixels(face)
+    middle, wide = pixels.mean(axis=0), np.ptp(pixels[:, 0])
+    scale = camera.scale * rng.uniform(0.35, 0.85)
+    apart = rng.choice([-1, 1]) * (0.5 * wide + scale * rng.uniform(0.3, 1.6))
+    centre = (float(middle[0] + apart), float(middle[1] + rng.normal(0, 0.25) * wide))
+    turn = rotation(rng.uniform(-70, 70), rng.normal(0, 10), rng.normal(0, 10))
+    target = model.face.on(person.vertices).mean(axis=0)
+    other = Camera(turn, target, centre, scale, rng.uniform(8, 22))
+    rendering = render(model, Scene(person.vertices, person.eyes, look, draw_light(rng), other, pieces), size, size)
+    seen = compose(rendering, behind)
+    return cv2.GaussianBlur(seen, (0, 0), rng.uniform(0.3, 0.012 * size)) if rng.random() < 0.6 else seen
 
 
 def draw_sheet(kind: str, count: int = 64, size: int = 160, seed: int = 0) -> np.ndarray:
