@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from data.augment import Warp, apply_matrix, warp_photo
+from data.augment import Warp, apply_matrix, invert_matrix, warp_photo
 from data.schemes import Scheme
 from utils.errors import InputError
 from utils.files import replacing
@@ -36,12 +36,23 @@ def draw_landmarks(
     numbers: bool = False,
     colour: tuple[int, int, int] | None = None,
 ) -> np.ndarray:
-    """A copy of the picture with a scheme's points and lines, sized after the points' box.
+    """A copy of the picture with a scheme's points and lines: see `paint_landmarks`."""
+    return paint_landmarks(np.ascontiguousarray(picture).copy(), points, scheme, landmarks, numbers, colour)
+
+
+def paint_landmarks(
+    picture: np.ndarray,
+    points: np.ndarray,
+    scheme: Scheme,
+    landmarks: Sequence[int] | None = None,
+    numbers: bool = False,
+    colour: tuple[int, int, int] | None = None,
+) -> np.ndarray:
+    """The picture with a scheme's points and lines, sized after the points' box; drawn in place.
 
     `points` (landmarks, 2) in pixels of the picture; `landmarks` says which of the scheme they are (default: all).
     Points that are NaN are left out, and the lines to them. `colour` (RGB) replaces the groups' own.
     """
-    picture = np.ascontiguousarray(picture).copy()
     landmarks = range(scheme.count) if landmarks is None else landmarks
     place = {index: point for index, point in zip(landmarks, points, strict=True) if np.isfinite(point).all()}
     if not place:
@@ -86,6 +97,28 @@ def write_label(picture: np.ndarray, text: str) -> np.ndarray:
     return picture
 
 
+def write_lines(picture: np.ndarray, lines: Sequence[str], lower: bool = False) -> np.ndarray:
+    """The picture with lines of text on a dark panel in its upper left corner, or its lower; drawn in place.
+
+    The letters follow the picture's size and shrink until everything fits, but not beyond what can be read.
+    """
+    height, width = picture.shape[:2]
+    scale = max(min(height, width) / 900, 0.25)
+    while True:
+        sizes = [cv2.getTextSize(line, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)[0] for line in lines]
+        wide, step = max(size[0] for size in sizes), 2 * max(size[1] for size in sizes)
+        if (wide + step <= width and step * (len(lines) + 1) <= height) or scale <= 0.25:
+            break
+        scale = max(0.95 * scale, 0.25)
+    high = step * len(lines) + step // 2
+    top = max(height - high, 0) if lower else 0
+    picture[top : top + high, : wide + step] //= 4
+    for k, line in enumerate(lines):
+        at = (step // 2, top + step * (k + 1))
+        cv2.putText(picture, line, at, cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), 1, cv2.LINE_AA)
+    return picture
+
+
 def crop_with_landmarks(
     photo: np.ndarray,
     warp: Warp,
@@ -110,6 +143,45 @@ def overlay(picture: np.ndarray, heat: np.ndarray) -> np.ndarray:
     levels = (255 * np.clip(heat, 0, 1)).astype(np.uint8)
     colours = cv2.applyColorMap(cv2.resize(levels, (width, height), interpolation=cv2.INTER_CUBIC), cv2.COLORMAP_TURBO)
     return cv2.addWeighted(picture, 0.5, cv2.cvtColor(colours, cv2.COLOR_BGR2RGB), 0.5, 0)
+
+
+def paint_map(picture: np.ndarray, heat: np.ndarray, square: Warp) -> np.ndarray:
+    """The picture with a map (cells, cells; 0..1) in false colours over the square that it was read in; in place."""
+    height, width = picture.shape[:2]
+    cells = len(heat)
+    matrix = square.matrix(cells)  # pixels to cells
+    corners = apply_matrix(invert_matrix(matrix), np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) * cells - 0.5)
+    left, top = np.maximum(np.floor(corners.min(axis=0)), 0).astype(int)
+    right, bottom = np.minimum(np.ceil(corners.max(axis=0)) + 1, (width, height)).astype(int)
+    if right <= left or bottom <= top:
+        return picture
+    part = picture[top:bottom, left:right]
+    inside = np.zeros(part.shape[:2], np.uint8)
+    cv2.fillConvexPoly(inside, np.round(corners - (left, top)).astype(np.int32), 1)
+    matrix = matrix @ np.array([[1, 0, left], [0, 1, top], [0, 0, 1]], dtype=np.float64)
+    spread = cv2.warpAffine(
+        heat.astype(np.float32),
+        matrix,
+        inside.shape[::-1],
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    cv2.copyTo(overlay(part, spread), inside, part)
+    return picture
+
+
+def paint_square(picture: np.ndarray, corners: np.ndarray, text: str) -> np.ndarray:
+    """The picture with a square's outline, `corners` (4, 2) in pixels, and words at the first; drawn in place."""
+    thickness = max(1, round(min(picture.shape[:2]) / 400))
+    scale = max(min(picture.shape[:2]) / 1000, 0.3)
+    outline = np.round(np.clip(corners, -(2**15), 2**15)).astype(np.int32)
+    cv2.polylines(picture, [outline], True, (255, 255, 255), thickness, cv2.LINE_AA)
+    high = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, thickness)[0][1]
+    x, y = outline[0]
+    at = (max(int(x), 0) + thickness, max(int(y) - high // 2, high + thickness))
+    for colour, width in (((0, 0, 0), 3 * thickness), ((255, 255, 255), thickness)):
+        cv2.putText(picture, text, at, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, width, cv2.LINE_AA)
+    return picture
 
 
 def contact_sheet(pictures: Sequence[np.ndarray], columns: int = 4, gap: int = 4) -> np.ndarray:

@@ -52,6 +52,11 @@ def non_negative_int(text: str) -> int:
     return _number(text, int, "a whole number of at least 0", lambda value: value >= 0)
 
 
+def network_size(text: str) -> int:
+    """An argparse type: pixels a side of a network's input."""
+    return _number(text, int, "a multiple of 8 of at least 32", lambda value: value % 8 == 0 and value >= 32)
+
+
 def positive_float(text: str) -> float:
     """An argparse type: a finite number above 0."""
     return _number(text, float, "a number above 0", lambda value: 0 < value < float("inf"))

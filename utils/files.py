@@ -33,6 +33,13 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
             part.unlink()
 
 
+def check_writable(flag: str, folder: Path) -> None:
+    """Raise an `InputError` that begins with `flag` if no files can be made in a folder, there already or not."""
+    above = next(each for each in (folder, *folder.parents) if each.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise InputError(f"{flag} {folder}: cannot be written ({above} is no folder that you may write to)")
+
+
 def write_json(path: str | os.PathLike, content: object) -> None:
     """Write JSON beside and rename."""
     with replacing(path) as part:

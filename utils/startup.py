@@ -92,3 +92,11 @@ def convolution_speed(dtype: str, channels: int = 64, cells: int = 32, batch: in
         once()
         best = min(best, time.perf_counter() - start)
     return 2 * batch * cells**2 * 49 * channels**2 / best
+
+
+def limit_threads(count: int) -> None:
+    """Let TensorFlow and OpenCV use `count` threads for one operation; to be called before Keras is imported."""
+    import cv2
+
+    os.environ["TF_NUM_INTRAOP_THREADS"] = str(count)
+    cv2.setNumThreads(count)

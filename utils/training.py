@@ -26,7 +26,7 @@ from utils.errors import (
     share,
 )
 from utils.evaluate import Scores, score_samples, write_report
-from utils.files import read_json, replacing, write_json
+from utils.files import check_writable, read_json, replacing, write_json
 from utils.startup import PRECISIONS
 
 if TYPE_CHECKING:
@@ -210,10 +210,8 @@ def parse_flags(
     args.landmark_indices = (
         parse_landmarks(args.landmarks, scheme.count) if args.landmarks else tuple(range(scheme.count))
     )
-    for flag, path in (("--run", Path(args.run)), ("--out", Path(args.out).parent)):
-        above = next(folder for folder in (path, *path.parents) if folder.exists())
-        if not above.is_dir() or not os.access(above, os.W_OK):
-            raise InputError(f"{flag} {path}: cannot be written ({above} is no folder that you may write to)")
+    check_writable("--run", Path(args.run))
+    check_writable("--out", Path(args.out).parent)
     return args
 
 

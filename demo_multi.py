@@ -1,0 +1,194 @@
+"""Faces and ears, live, on anything that a camera or a disk gives.
+
+  python demo_multi.py                                     # camera 0, in a window; h lists the keys
+  python demo_multi.py 1                                   # another camera
+  python demo_multi.py clip.mp4 --save out.mp4             # a video, shown and saved
+  python demo_multi.py photos/ --no-window --save drawn/ --json points.jsonl
+  python demo_multi.py http://127.0.0.1:8080/stream        # a stream
+
+The whole picture is searched for a head; then a crop round the face and one round each ear are read, in one batch. Of
+a video the next frame is read where the head was, and searched only when it is lost. No other detector is needed.
+Weights that know only faces, or only ears, show those.
+"""
+
+import argparse
+import sys
+from collections import Counter
+from contextlib import nullcontext
+from functools import partial
+from pathlib import Path
+
+from tqdm import tqdm
+
+from utils.errors import CommandLine, InputError, network_size, positive_int, run_main, share
+from utils.one_euro import PointSmoother
+from utils.predict import LandmarkPredictor, Prediction, Thresholds
+from utils.sinks import JsonLines, open_target, plan_saves
+from utils.sources import Source, UnreadableError, find_sources, open_source
+from utils.startup import PRECISIONS, limit_threads
+from utils.steps import Steps
+from utils.view import OVERLAYS, View, in_view
+from utils.window import Window, require_display
+
+WEIGHTS = Path(__file__).parent / "weights"
+OWN, SHIPPED = WEIGHTS / "face2ear.keras", WEIGHTS / "face2ear-lite.keras"
+
+
+def parse_flags() -> argparse.Namespace:
+    """The command line."""
+    parser = CommandLine(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("source", nargs="*", default=["0"], help="camera number, video, picture, folder, glob or address (default: 0)")
+    add(
+        "--weights",
+        help="weights file: .keras, .weights.h5 or the predecessor's .h5 (default: "
+        "weights/face2ear.keras, else the shipped weights/face2ear-lite.keras)",
+    )
+    add(
+        "--save",
+        metavar="OUT",
+        help="write what is drawn: a .mp4 for one video or camera, a .png for one picture, or a folder for any number",
+    )
+    add(
+        "--json",
+        metavar="FILE",
+        help="write a line of JSON a frame: boxes, points in pixels of the original, confidences",
+    )
+    add(
+        "--window",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="show it (default); --no-window for machines without a display, and for speed",
+    )
+    add("--precision", choices=PRECISIONS, default="auto", help="auto (default): measures which is fastest here")
+    add(
+        "--threads",
+        type=positive_int,
+        help="threads for the network (default: all); fewer leave room for other programs",
+    )
+    add(
+        "--size",
+        type=network_size,
+        metavar="PX",
+        help="side of the crops that the network reads, a multiple of 8 "
+        "(default: as it was trained); smaller is faster and coarser",
+    )
+    add(
+        "--smooth",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="calm the points of videos with a One Euro filter (default); --no-smooth: each frame's own",
+    )
+    add(
+        "--threshold",
+        type=share,
+        default=Thresholds.landmark,
+        help="points of less confidence are not drawn (default: %(default)s); JSON has them all",
+    )
+    add(
+        "--overlay",
+        choices=OVERLAYS,
+        default="none",
+        help="what else is drawn at the start (default: none); key o changes it",
+    )
+    add(
+        "--mirror",
+        action=argparse.BooleanOptionalAction,
+        help="draw left and right swapped (default: of cameras in a window, as mirrors do); not in JSON",
+    )
+    return parser.parse_args()
+
+
+def choose_weights(named: str | None) -> Path:
+    """The weights file: the one that was named, else the user's own, else the shipped."""
+    path = Path(named) if named else next((path for path in (OWN, SHIPPED) if path.is_file()), None)
+    if path is None:
+        raise InputError(
+            f"{OWN}: not there, nor {SHIPPED.name}; train with python train_face2ear.py, or name a file with --weights"
+        )
+    if not path.is_file():
+        raise InputError(f"--weights {path}: no such file; without --weights {OWN} or {SHIPPED.name} is taken")
+    return path
+
+
+def show(
+    source: Source,
+    args: argparse.Namespace,
+    predictor: LandmarkPredictor,
+    view: View,
+    window: Window | None,
+    target: Path | None,
+    lines: JsonLines,
+    steps: Steps,
+) -> bool:
+    """Run one source to its end; False if the user quits."""
+    still = source.kind == "picture"
+    view.mirror = source.is_camera and window is not None if args.mirror is None else args.mirror
+    found, smooth, frames, seen = Prediction(), PointSmoother(), 0, Counter()
+    with open_source(source) as feed, open_target(target, source, feed.rate) as file:
+        stream = feed.frames(wait=0.05)
+        if source.kind == "video" and window is None:
+            stream = tqdm(stream, desc=source.stem, total=feed.count, unit="frame", leave=False, disable=None)
+        try:
+            for frame in steps.each("read", stream):
+                if frame is None:  # a camera is silent; the window goes on answering
+                    if window is not None and not window.idle():
+                        return False
+                    continue
+                with steps("find"):
+                    found = predictor(frame.picture, found)
+                    shown = smooth(found, frame.time) if args.smooth and not still else found
+                frames += 1
+                seen.update(in_view(shown).keys())
+                lines.write(source, frame, shown)
+                if file is not None or window is not None:
+                    redraw = partial(view.draw, frame.picture, shown, predictor)
+                    with steps("draw"):
+                        drawn = redraw()
+                if file is not None:
+                    with steps("save"):
+                        file.write(drawn, frame.time)
+                steps.frame_done()
+                if window is not None and not window.present(source, frame, feed.rate, drawn, redraw, steps.line):
+                    return False
+        finally:
+            if frames:
+                what = ", ".join(name if still else f"{name} in {count}" for name, count in seen.items())
+                length = "" if still else f"{frames} frames, "
+                print(f"{source.name}: {length}{what or 'nobody in view'}", flush=True)
+    return True
+
+
+def main() -> int:
+    """Flags -> sources -> network -> every source, frame by frame: find, draw, save, show."""
+    args = parse_flags()
+    sources = find_sources(args.source)
+    targets = plan_saves(args.save, sources)
+    lines = JsonLines(args.json)
+    weights = choose_weights(args.weights)
+    if args.window:
+        require_display()
+
+    if args.threads:
+        limit_threads(args.threads)
+    predictor = LandmarkPredictor(weights, args.size, args.precision, Thresholds(landmark=args.threshold))
+    precision = sys.modules["keras"].config.dtype_policy().compute_dtype
+    print(
+        f"weights:  {weights} ({' and '.join(predictor.tasks)}, crops of {predictor.size} px, {precision})", flush=True
+    )
+
+    status, view, steps = 0, View(args.threshold, args.overlay), Steps()
+    with Window(view) if args.window else nullcontext() as window, lines:
+        for source in sources:
+            try:
+                if not show(source, args, predictor, view, window, targets.get(source), lines, steps):
+                    break
+            except UnreadableError as problem:
+                print(f"skipped: {problem}", file=sys.stderr, flush=True)
+                status = 1
+    print(steps.summary)
+    return status
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,154 @@
+"""The demo's window: shows frames at their time, listens to keys, saves and records what is seen."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from utils.drawing import save_picture, write_lines
+from utils.errors import InputError
+from utils.sinks import VideoFile
+from utils.sources import USUAL_RATE, Frame, Source
+from utils.view import HELP, KEYS, View
+
+TITLE = "Face and ear landmarks"
+LARGEST = (1280, 800)  # pixels: larger pictures are shown smaller, so that the window fits a laptop's screen
+KEPT = Path("runs/demo")  # what the keys save and record
+ESCAPE = 27
+
+
+def require_display() -> None:
+    """Raise an `InputError` if no window can be opened here.
+
+    Where OpenCV's window toolkit finds no display it ends the process, so another process tries first.
+    """
+    mend = "; use --no-window, with --save out.mp4 (or out.png, or a folder) or --json out.jsonl to keep what is found"
+    if sys.platform.startswith("linux"):
+        shown_on = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+        if not shown_on:
+            raise InputError(f"no display to open a window on{mend}")
+        attempt = "import cv2; cv2.namedWindow('x'); cv2.destroyAllWindows()"
+        tried = subprocess.run([sys.executable, "-c", attempt], capture_output=True, stdin=subprocess.DEVNULL)
+        if tried.returncode:
+            raise InputError(f"no window can be opened on display {shown_on}{mend}")
+
+
+class Window:
+    """A window with the view's keys. `with Window(view) as window: ...` closes it, and a recording, at the end."""
+
+    def __init__(self, view: View):
+        self.view = view
+        self._recording: VideoFile | None = None
+        self._start: tuple[Source, float] | None = None  # source and the clock's time at its time 0
+
+    def __enter__(self) -> Window:
+        """Open."""
+        try:
+            cv2.namedWindow(TITLE, cv2.WINDOW_AUTOSIZE)
+        except cv2.error as problem:  # an OpenCV without windows (opencv-python-headless)
+            raise InputError("this OpenCV opens no windows; pip install opencv-python, or use --no-window") from problem
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        """Close."""
+        self._stop_recording()
+        with contextlib.suppress(cv2.error):  # the user has closed it already
+            cv2.destroyAllWindows()
+
+    def idle(self) -> bool:
+        """Answer keys while there is no frame; False if the user quits."""
+        return self._action(1) != "quit"
+
+    def present(
+        self,
+        source: Source,
+        frame: Frame,
+        rate: float | None,
+        drawn: np.ndarray,
+        redraw: Callable[[], np.ndarray],
+        status: str,
+    ) -> bool:
+        """Show a frame as it was drawn, (height, width, 3) uint8 RGB, until its time is over, or a picture file until a
+        key; False if the user quits. Where a key changes the view of what stays in sight, `redraw` draws it again.
+        """
+        if self._recording is not None:
+            self._recording.write(drawn, frame.time)
+        paused = still = source.kind == "picture"
+        while True:
+            self._show(drawn, status, paused and not still)
+            action = self._action(30 if paused else self._wait(source, frame))
+            if action == "quit":
+                return False
+            if action == "pause":
+                if still:
+                    return True
+                paused, self._start = not paused, None
+            elif action == "save":
+                path = KEPT / f"{source.stem}-{frame.number:06d}.png"
+                save_picture(path, drawn)
+                print(f"saved {path}", flush=True)
+            elif action == "record":
+                self._record(source, rate)
+            elif self.view.press(action) and paused:
+                drawn = redraw()
+            if not paused:
+                return True
+
+    def _wait(self, source: Source, frame: Frame) -> int:
+        """Milliseconds until a video's next frame is due; 1 where it is late, or of a camera."""
+        now = time.monotonic()
+        if source.kind == "live":
+            return 1
+        if self._start is None or self._start[0] != source:
+            self._start = (source, now - frame.time)
+        return max(1, round(1000 * (self._start[1] + frame.time - now)))
+
+    def _show(self, drawn: np.ndarray, status: str, paused: bool) -> None:
+        height, width = drawn.shape[:2]
+        factor = min(LARGEST[0] / width, LARGEST[1] / height)
+        if factor < 1:
+            size = max(1, round(width * factor)), max(1, round(height * factor))
+            shown = cv2.resize(drawn, size, interpolation=cv2.INTER_AREA)
+        else:
+            shown = drawn.copy()
+        if self.view.help:
+            write_lines(shown, HELP)
+        state = ["PAUSED"] * paused + ["RECORDING"] * (self._recording is not None) + ["h: help"]
+        write_lines(shown, [part for part in (status, "  ".join(state)) if part], lower=True)
+        cv2.imshow(TITLE, cv2.cvtColor(shown, cv2.COLOR_RGB2BGR, dst=shown))
+
+    def _action(self, wait: int) -> str:
+        """What the key that is pressed within `wait` milliseconds means; "" for none."""
+        key = cv2.waitKey(wait)
+        if key == -1:
+            try:
+                closed = cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) < 1
+            except cv2.error:
+                closed = True
+            return "quit" if closed else ""
+        if key & 0xFF == ESCAPE:
+            return "quit"
+        return KEYS.get(chr(key & 0xFF).lower(), ("", ""))[0]
+
+    def _record(self, source: Source, rate: float | None) -> None:
+        if self._recording is not None:
+            self._stop_recording()
+            return
+        path = KEPT / f"{source.stem}-{time.strftime('%Y%m%d-%H%M%S')}.mp4"
+        # As of a camera: by the clock, and without the sound, which belongs to the whole.
+        self._recording = VideoFile(path, replace(source, kind="live"), rate or USUAL_RATE)
+
+    def _stop_recording(self) -> None:
+        if self._recording is not None and self._recording.frames:
+            self._recording.finish()
+            print(f"recorded {self._recording.path}", flush=True)
+        self._recording = None
