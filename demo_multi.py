@@ -148,9 +148,12 @@ def show(
                 if file is not None:
                     with steps("save"):
                         file.write(drawn, frame.time)
+                if window is not None:
+                    with steps("show"):  # and wait until the next frame is due
+                        going = window.present(source, frame, feed.rate, drawn, redraw, steps.line)
+                    if not going:
+                        return False
                 steps.frame_done()
-                if window is not None and not window.present(source, frame, feed.rate, drawn, redraw, steps.line):
-                    return False
         finally:
             if frames:
                 what = ", ".join(name if still else f"{name} in {count}" for name, count in seen.items())

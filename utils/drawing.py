@@ -103,7 +103,7 @@ def write_lines(picture: np.ndarray, lines: Sequence[str], lower: bool = False) 
     The letters follow the picture's size and shrink until everything fits, but not beyond what can be read.
     """
     height, width = picture.shape[:2]
-    scale = max(min(height, width) / 900, 0.25)
+    scale = max(min(height, width) / 1100, 0.25)
     while True:
         sizes = [cv2.getTextSize(line, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)[0] for line in lines]
         wide, step = max(size[0] for size in sizes), 2 * max(size[1] for size in sizes)
@@ -172,15 +172,17 @@ def paint_map(picture: np.ndarray, heat: np.ndarray, square: Warp) -> np.ndarray
 
 def paint_square(picture: np.ndarray, corners: np.ndarray, text: str) -> np.ndarray:
     """The picture with a square's outline, `corners` (4, 2) in pixels, and words at the first; drawn in place."""
-    thickness = max(1, round(min(picture.shape[:2]) / 400))
-    scale = max(min(picture.shape[:2]) / 1000, 0.3)
+    height, width = picture.shape[:2]
     outline = np.round(np.clip(corners, -(2**15), 2**15)).astype(np.int32)
-    cv2.polylines(picture, [outline], True, (255, 255, 255), thickness, cv2.LINE_AA)
-    high = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, thickness)[0][1]
-    x, y = outline[0]
-    at = (max(int(x), 0) + thickness, max(int(y) - high // 2, high + thickness))
-    for colour, width in (((0, 0, 0), 3 * thickness), ((255, 255, 255), thickness)):
-        cv2.putText(picture, text, at, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, width, cv2.LINE_AA)
+    thickness = max(1, round(min(height, width) / 400))
+    for colour, wider in (((0, 0, 0), 2), ((255, 255, 255), 0)):  # to be seen on white too
+        cv2.polylines(picture, [outline], True, colour, thickness + wider, cv2.LINE_AA)
+    scale = max(min(height, width) / 1200, 0.3)
+    (wide, tall), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
+    left, bottom = max(min(int(outline[0, 0]), width - wide - tall), 0), max(int(outline[0, 1]), 2 * tall)
+    picture[bottom - 2 * tall : bottom, left : left + wide + tall] //= 4
+    at = (left + tall // 2, bottom - tall // 2)
+    cv2.putText(picture, text, at, cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), 1, cv2.LINE_AA)
     return picture
 
 

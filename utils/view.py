@@ -25,7 +25,7 @@ KEYS = {
     "m": ("mirror", "mirror"),
     "h": ("help", "this help"),
 }
-HELP = [f"{'space' if key == ' ' else key:5}  {words}" for key, (_, words) in KEYS.items()]
+HELP = [f"{'space' if key == ' ' else key}: {words}" for key, (_, words) in KEYS.items()]
 
 
 def in_view(prediction: Prediction, sides: tuple[str, ...] = SIDES) -> dict[str, Landmarks]:

@@ -22,6 +22,7 @@ from utils.view import HELP, KEYS, View
 
 TITLE = "Face and ear landmarks"
 LARGEST = (1280, 800)  # pixels: larger pictures are shown smaller, so that the window fits a laptop's screen
+SMALLEST = 480  # pixels of the longer side: smaller pictures are shown larger, so that the words can be read
 KEPT = Path("runs/demo")  # what the keys save and record
 ESCAPE = 27
 
@@ -52,8 +53,9 @@ class Window:
 
     def __enter__(self) -> Window:
         """Open."""
+        os.environ.setdefault("QT_LOGGING_RULES", "default.warning=false")  # Qt's page on fonts; nothing here uses any
         try:
-            cv2.namedWindow(TITLE, cv2.WINDOW_AUTOSIZE)
+            cv2.namedWindow(TITLE, cv2.WINDOW_AUTOSIZE | cv2.WINDOW_GUI_NORMAL)  # no toolbar
         except cv2.error as problem:  # an OpenCV without windows (opencv-python-headless)
             raise InputError("this OpenCV opens no windows; pip install opencv-python, or use --no-window") from problem
         return self
@@ -80,6 +82,8 @@ class Window:
         """Show a frame as it was drawn, (height, width, 3) uint8 RGB, until its time is over, or a picture file until a
         key; False if the user quits. Where a key changes the view of what stays in sight, `redraw` draws it again.
         """
+        if self._recording is not None and self._recording.source.name != source.name:
+            self._stop_recording()
         if self._recording is not None:
             self._recording.write(drawn, frame.time)
         paused = still = source.kind == "picture"
@@ -114,12 +118,12 @@ class Window:
 
     def _show(self, drawn: np.ndarray, status: str, paused: bool) -> None:
         height, width = drawn.shape[:2]
-        factor = min(LARGEST[0] / width, LARGEST[1] / height)
-        if factor < 1:
-            size = max(1, round(width * factor)), max(1, round(height * factor))
-            shown = cv2.resize(drawn, size, interpolation=cv2.INTER_AREA)
-        else:
+        factor = min(LARGEST[0] / width, LARGEST[1] / height, max(1.0, SMALLEST / max(width, height)))
+        if factor == 1:
             shown = drawn.copy()
+        else:
+            size = max(1, round(width * factor)), max(1, round(height * factor))
+            shown = cv2.resize(drawn, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
         if self.view.help:
             write_lines(shown, HELP)
         state = ["PAUSED"] * paused + ["RECORDING"] * (self._recording is not None) + ["h: help"]
