@@ -232,7 +232,8 @@ class JsonLines:
         else:
             reason = "the disk is full"
         if written < len(packed):
-            self._stream.truncate(before)
+            with contextlib.suppress(OSError):
+                self._stream.truncate(before)
             raise InputError(f"{self.path}: cannot be written on: {reason}; it holds the frames up to then")
 
     def __exit__(self, *problem: object) -> None:
