@@ -356,7 +356,7 @@ def ear_square(face: Landmarks, side: str) -> Warp:
     low, high = np.nanmin(turned, axis=0), np.nanmax(turned, axis=0)
     jaw = turned[14:17] if side == "left" else turned[0:3]
     jaw = jaw[np.isfinite(jaw).all(axis=1)]
-    length = float((high - low).max())
+    length = max(float((high - low).max()), 4.0)  # points of a picture that shows nothing may all fall together
     middle_x = (low[0] + high[0]) / 2
     outward = 1.0 if side == "left" else -1.0
     top = jaw[jaw[:, 1].argmin()] if len(jaw) else np.array([middle_x + outward * (high[0] - low[0]) / 2, low[1]])
