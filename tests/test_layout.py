@@ -46,7 +46,15 @@ def flags_without_help(parser) -> list[str]:
 
 @pytest.mark.parametrize(
     "module",
-    ["data.check", "data.synthetic.__main__", "utils.benchmark", "utils.compare", "utils.diagrams", "utils.evaluate"],
+    [
+        "data.check",
+        "data.synthetic.__main__",
+        "demo_multi",
+        "utils.benchmark",
+        "utils.compare",
+        "utils.diagrams",
+        "utils.evaluate",
+    ],
 )
 def test_every_flag_of_a_command_says_what_it_is_for(module, monkeypatch):
     seen = []

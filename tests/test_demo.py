@@ -1,0 +1,388 @@
+"""demo_multi.py as a user runs it: a process, its exit status, what it says and what it writes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import demo_multi
+from data.augment import decode_photo
+from tests.charts import draw_chart, place, save_chart_network
+from tests.conftest import input_error, packed, with_exif
+from tests.streams import Stream
+
+ROOT = Path(__file__).parent.parent
+WITHOUT_DISPLAY = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
+
+
+def command(*flags):
+    return [sys.executable, ROOT / "demo_multi.py", *map(str, flags)]
+
+
+def demo(*flags, cwd=ROOT, environment=WITHOUT_DISPLAY):
+    return subprocess.run(command(*flags), cwd=cwd, env=environment, capture_output=True, text=True, timeout=120)
+
+
+def lines_of(path):
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def face_error(line, truth):
+    """NME of a line's face, a fraction of the distance of the outer eye corners."""
+    distance = np.linalg.norm(np.array(line["face"]["points"]) - truth["face"], axis=1).mean()
+    return distance / np.linalg.norm(truth["face"][36] - truth["face"][45])
+
+
+def ear_error(line, side, truth):
+    """NME of a line's ear, a fraction of the diagonal of its box."""
+    distance = np.linalg.norm(np.array(line["ears"][side]["points"]) - truth[side], axis=1).mean()
+    return distance / np.linalg.norm(np.ptp(truth[side], axis=0))
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    return save_chart_network(tmp_path_factory.mktemp("weights") / "chart.keras")
+
+
+def until(condition, process, seconds=60):
+    """Wait until a condition holds, while a process runs."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+# --- pictures ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def folder(weights, tmp_path_factory):
+    """A run over a folder with pictures of many kinds and one corrupt file."""
+    base = tmp_path_factory.mktemp("folder")
+    photos = base / "photos"
+    photos.mkdir()
+    picture, truth = draw_chart(200, 240, place((120, 100), 90))
+    bgr = np.ascontiguousarray(picture[..., ::-1])
+    (photos / "plain.png").write_bytes(packed(bgr, ".png"))
+    (photos / "alpha.png").write_bytes(packed(np.dstack([bgr, np.full(bgr.shape[:2], 7, np.uint8)]), ".png"))
+    (photos / "deep.png").write_bytes(packed(bgr.astype(np.uint16) * 257, ".png"))
+    (photos / "gray.png").write_bytes(packed(np.full((50, 60), 120, np.uint8), ".png"))
+    (photos / "dot.png").write_bytes(packed(np.zeros((1, 1, 3), np.uint8), ".png"))
+    flags = [cv2.IMWRITE_JPEG_QUALITY, 98, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    stored = cv2.imencode(".jpg", np.ascontiguousarray(np.rot90(bgr)), flags)[1].tobytes()
+    (photos / "phone.jpg").write_bytes(with_exif(stored, orientation=6))
+    (photos / "corrupt.jpg").write_bytes(packed(bgr, ".jpg")[:300])
+    done = demo(photos, "--weights", weights, "--no-window", "--precision", "float32", "--threads", 2,
+                "--save", base / "drawn", "--json", base / "out.jsonl")  # fmt: skip
+    return base, done, {Path(line["source"]).name: line for line in lines_of(base / "out.jsonl")}, picture, truth
+
+
+def test_a_corrupt_file_is_named_and_skipped_and_the_status_says_so(folder):
+    base, done, lines, _, _ = folder
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.count("\n") == 1 and done.stderr.startswith("skipped: ") and "corrupt.jpg" in done.stderr
+    assert sorted(lines) == ["alpha.png", "deep.png", "dot.png", "gray.png", "phone.jpg", "plain.png"]
+    assert sorted(path.stem for path in (base / "drawn").iterdir()) == sorted(name.split(".")[0] for name in lines)
+
+
+@pytest.mark.parametrize("name", ["plain.png", "alpha.png", "deep.png", "phone.jpg"])
+def test_points_lie_in_pixels_of_the_picture_as_it_is_shown(folder, name):
+    _, _, lines, _, truth = folder
+    line = lines[name]
+    assert (line["width"], line["height"]) == (240, 200)
+    assert face_error(line, truth) < 0.05
+    assert sorted(line["ears"]) == ["left", "right"]
+    assert all(ear_error(line, side, truth) < 0.06 for side in line["ears"])
+    assert line["face"]["scheme"] == "face" and len(line["face"]["confidence"]) == 68
+    assert line["ears"]["left"]["scheme"] == "ear" and len(line["ears"]["left"]["points"]) == 55
+    low, high = truth["face"].min(axis=0), truth["face"].max(axis=0)
+    assert line["face"]["box"] == pytest.approx([*low, *high], abs=3)
+
+
+@pytest.mark.parametrize("name", ["gray.png", "dot.png"])
+def test_nobody_in_view_is_said_and_nothing_drawn(folder, name):
+    base, done, lines, _, _ = folder
+    assert lines[name]["face"] is None and lines[name]["ears"] == {}
+    assert f"{name}: nobody in view" in done.stdout
+    drawn = decode_photo(base / "drawn" / name)
+    assert np.array_equal(drawn, decode_photo(base / "photos" / name))
+
+
+def test_what_was_found_is_drawn(folder):
+    base, done, _, picture, truth = folder
+    assert "plain.png: face, left ear, right ear" in done.stdout
+    changed = (decode_photo(base / "drawn" / "plain.png") != picture).any(axis=-1)
+    for points in truth.values():
+        assert changed[tuple(np.round(points).astype(int).T[::-1])].mean() > 0.9
+    every = np.concatenate(list(truth.values()))
+    low, high = every.min(axis=0) - 6, every.max(axis=0) + 6
+    outside = np.ones_like(changed)
+    outside[max(0, int(low[1])) : int(high[1]), max(0, int(low[0])) : int(high[0])] = False
+    assert not changed[outside].any()
+
+
+def test_it_says_which_weights_and_where_the_time_went(folder, weights):
+    _, done, _, _, _ = folder
+    assert done.stdout.splitlines()[0].startswith(f"weights:  {weights} (face and ear, crops of 128 px, float32)")
+    assert "frames/s" in done.stdout.splitlines()[-1] and "find" in done.stdout.splitlines()[-1]
+
+
+def test_weights_of_ears_find_an_ear_and_huge_pictures_do_not_hurt(tmp_path):
+    weights = save_chart_network(tmp_path / "ear.keras", tasks=("ear",))
+    picture, truth = draw_chart(160, 200, place((-60, 130), 260))  # nothing but an ear
+    cv2.imwrite(str(tmp_path / "ear.png"), picture[..., ::-1])
+    cv2.imwrite(str(tmp_path / "huge.png"), np.zeros((9000, 12000), np.uint8), [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    done = demo(tmp_path / "ear.png", tmp_path / "huge.png", "--weights", weights, "--no-window", "--size", 96,
+                "--precision", "float32", "--json", tmp_path / "out.jsonl")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "(ear, crops of 96 px" in done.stdout
+    ear, huge = lines_of(tmp_path / "out.jsonl")
+    assert ear["face"] is None and list(ear["ears"]) == ["left"]
+    assert ear_error(ear, "left", truth) < 0.08
+    assert (huge["width"], huge["height"], huge["face"], huge["ears"]) == (12000, 9000, None, {})
+
+
+# --- videos and streams -----------------------------------------------------------------------------------------------
+
+
+def path_of_head(k):
+    """Where the moving head is in frame `k`."""
+    return place((90 + 2.5 * k, 110 + 20 * np.sin(k / 6)), 80 + 0.5 * k, 25 * np.sin(k / 9))
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    """A lossless video of a moving head, 20 frames a second, and its points."""
+    path = tmp_path_factory.mktemp("clip") / "clip.avi"
+    writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"FFV1"), 20, (320, 240))
+    truths = []
+    for k in range(45):
+        picture, truth = draw_chart(240, 320, path_of_head(k))
+        truths.append(truth)
+        writer.write(np.ascontiguousarray(picture[..., ::-1]))
+    writer.release()
+    return path, truths
+
+
+def test_points_follow_a_head_through_a_video(weights, clip, tmp_path):
+    path, truths = clip
+    done = demo(path, "--weights", weights, "--no-window", "--precision", "float32",
+                "--save", tmp_path / "out.mp4", "--json", tmp_path / "out.jsonl")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    lines = lines_of(tmp_path / "out.jsonl")
+    assert [line["frame"] for line in lines] == list(range(45))
+    assert [line["time"] for line in lines] == pytest.approx([k / 20 for k in range(45)], abs=0.01)
+    assert all(line["face"] is not None for line in lines)
+    errors = [face_error(line, truth) for line, truth in zip(lines, truths, strict=True)]
+    assert np.mean(errors) < 0.05 and max(errors) < 0.15
+    assert sum(len(line["ears"]) for line in lines) > 80  # of 90
+    capture = cv2.VideoCapture(str(tmp_path / "out.mp4"))
+    shape = [capture.get(what) for what in (cv2.CAP_PROP_FRAME_COUNT, cv2.CAP_PROP_FPS, 3, 4)]
+    assert shape == [45, 20, 320, 240]
+    assert "45 frames, face in 45" in done.stdout
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no SIGINT to one process")
+def test_a_stream_dies_and_returns_and_ctrl_c_leaves_a_playable_video(weights, tmp_path):
+    picture, truth = draw_chart(160, 200, place((100, 80), 70))
+    with Stream([picture], rate=20) as stream:
+        process = subprocess.Popen(
+            command(stream.address, "--weights", weights, "--no-window", "--precision", "float32",
+                    "--save", tmp_path / "out.mp4", "--json", tmp_path / "out.jsonl"),
+            cwd=ROOT, env=WITHOUT_DISPLAY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+        def lines():
+            (part,) = list(tmp_path.glob(".part*out.jsonl")) or [None]
+            return part.read_bytes().count(b"\n") if part else 0
+
+        try:
+            until(lambda: lines() >= 5, process)
+            stream.die()
+            time.sleep(0.5)
+            before = lines()
+            stream.live()
+            until(lambda: lines() >= before + 5, process)
+            process.send_signal(signal.SIGINT)
+            said, problems = process.communicate(timeout=30)
+        finally:
+            process.kill()
+    assert process.returncode == 130 and problems == "interrupted\n"
+    assert "trying again" in said and "is back" in said
+    found = lines_of(tmp_path / "out.jsonl")
+    assert len(found) >= before + 5 and found[0]["source"] == stream.address
+    assert all(face_error(line, truth) < 0.05 for line in found)
+    assert np.all(np.diff([line["time"] for line in found]) > 0)
+    capture = cv2.VideoCapture(str(tmp_path / "out.mp4"))
+    assert capture.get(cv2.CAP_PROP_FRAME_COUNT) >= len(found)
+    assert capture.read()[0]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.jsonl", "out.mp4"]
+
+
+# --- the window -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def display():
+    """A display in memory, for windows; its name."""
+    missing = [name for name in ("Xvfb", "xdotool") if shutil.which(name) is None]
+    if missing and os.environ.get("CI") != "true":
+        pytest.skip(f"not installed: {', '.join(missing)}")
+    reader, writer = os.pipe()
+    process = subprocess.Popen(
+        ["Xvfb", "-displayfd", str(writer), "-screen", "0", "1000x800x24"], pass_fds=[writer], stderr=subprocess.DEVNULL
+    )
+    os.close(writer)
+    try:
+        with os.fdopen(reader) as number:
+            yield f":{number.readline().strip()}"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def test_the_window_shows_what_was_found_and_listens_to_keys(weights, clip, display, tmp_path):
+    from PIL import ImageGrab  # matplotlib brings it along
+
+    environment = {**os.environ, "DISPLAY": display}
+    picture, _ = draw_chart(480, 640, place((320, 200), 160))
+    cv2.imwrite(str(tmp_path / "photo.png"), picture[..., ::-1])
+    process = subprocess.Popen(
+        command(clip[0], tmp_path / "photo.png", "--weights", weights, "--precision", "float32"),
+        cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+    def tool(*arguments):
+        return subprocess.run(["xdotool", *arguments], env=environment, capture_output=True, text=True).stdout.split()
+
+    def seen():
+        """What the window shows; nothing as long as there is none."""
+        screen = np.asarray(ImageGrab.grab(xdisplay=display).convert("RGB"))
+        for window in tool("search", "--name", "Face and ear landmarks")[-1:]:
+            place = dict(line.split("=") for line in tool("getwindowgeometry", "--shell", window))
+            left, top, width, height = (int(place[name]) for name in ("X", "Y", "WIDTH", "HEIGHT"))
+            return screen[top : top + height, left : left + width]
+        return screen[:0]
+
+    def shows_photo():
+        shown = seen()
+        return shown.shape == picture.shape and (shown == picture).all(axis=-1).mean() > 0.8
+
+    def press(key, then):
+        tool("key", "--window", tool("search", "--name", "Face and ear landmarks")[-1], key)
+        until(then, process, seconds=10)
+
+    kept = tmp_path / "runs/demo/photo-000000.png"
+    try:
+        until(shows_photo, process)  # the video has ended; the picture stays until a key
+        time.sleep(0.3)
+        plain = seen()
+        assert (plain != picture).any(axis=-1)[120:280, 240:400].mean() > 0.02  # points and lines
+        press("h", lambda: (seen() != plain).any(axis=-1)[:150, :250].mean() > 0.01)  # words
+        press("h", lambda: np.array_equal(seen(), plain))
+        press("m", lambda: not np.array_equal(seen(), plain))
+        press("m", lambda: np.array_equal(seen(), plain))
+        press("o", lambda: (seen() != plain).any(axis=-1)[120:280, 240:400].mean() > 0.9)  # heatmaps
+        press("s", kept.exists)
+        tool("key", "--window", tool("search", "--name", "Face and ear landmarks")[-1], "q")
+        said, problems = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 0 and problems == ""
+    assert "45 frames, face in 45" in said and f"saved {kept.relative_to(tmp_path)}" in said
+    saved = decode_photo(kept)
+    assert (saved != picture).any(axis=-1)[120:280, 240:400].mean() > 0.9
+
+
+# --- failures ---------------------------------------------------------------------------------------------------------
+
+
+def fails(done, *named):
+    """Exit status 2 and one line that names things."""
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("\n") == 1 and done.stderr.startswith("error: "), done.stderr
+    for part in named:
+        assert str(part) in done.stderr
+
+
+def test_without_a_display_one_line_names_the_mend(weights):
+    start = time.monotonic()
+    fails(demo("--weights", weights), "--no-window", "--save")
+    assert time.monotonic() - start < 3
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="DISPLAY is Linux's")
+def test_a_display_that_is_gone_is_no_abort(weights):
+    done = demo("--weights", weights, environment={**WITHOUT_DISPLAY, "DISPLAY": ":9876"})
+    fails(done, ":9876", "--no-window")
+
+
+def test_missing_weights_are_named():
+    fails(demo("--weights", "nowhere.keras", "--no-window"), "nowhere.keras", "--weights")
+
+
+def test_own_weights_come_before_the_shipped_and_none_names_the_mend(tmp_path, monkeypatch):
+    own, shipped = tmp_path / "face2ear.keras", tmp_path / "face2ear-lite.keras"
+    monkeypatch.setattr(demo_multi, "OWN", own)
+    monkeypatch.setattr(demo_multi, "SHIPPED", shipped)
+    with input_error(own, shipped.name, "train_face2ear.py", "--weights"):
+        demo_multi.choose_weights(None)
+    shipped.touch()
+    assert demo_multi.choose_weights(None) == shipped
+    own.touch()
+    assert demo_multi.choose_weights(None) == own
+    assert demo_multi.choose_weights(str(shipped)) == shipped
+
+
+def test_a_file_that_holds_no_weights_is_one_line():
+    fails(demo(ROOT / "readme", "--weights", ROOT / "README.md", "--no-window"), "README.md", "not a weights file")
+
+
+def test_a_camera_that_is_not_there_is_one_line_and_nothing_is_left(weights, tmp_path):
+    done = demo("83", "--weights", weights, "--no-window", "--save", tmp_path / "a.mp4", "--precision", "float32")
+    fails(done, "camera 83", "another program")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        (["nowhere.png"], "nowhere.png"),
+        (["--size", "100"], "--size"),
+        (["--size", "8"], "--size"),
+        (["--threads", "0"], "--threads"),
+        (["--threshold", "2"], "--threshold"),
+        (["--precision", "int8"], "--precision"),
+        (["--overlay", "hearts"], "--overlay"),
+        (["--save", "out.txt"], "--save"),
+        (["--save", "README.md/out.mp4"], "--save"),
+        (["readme", "--save", "readme"], "readme"),
+        (["--json", "tests"], "--json"),
+        (["--smoth"], "--smoth"),
+    ],
+)
+def test_a_bad_flag_is_one_line_within_a_second(weights, flags, named):
+    start = time.monotonic()
+    fails(demo(*flags, "--weights", weights, "--no-window"), named)
+    assert time.monotonic() - start < 3  # a second on an idle machine
+
+
+def test_help_answers_without_tensorflow():
+    start = time.monotonic()
+    done = demo("--help")
+    assert time.monotonic() - start < 3
+    assert done.returncode == 0
+    names = "weights save json no-window precision threads size no-smooth threshold mirror overlay"
+    for flag in names.split():
+        assert f"--{flag}" in done.stdout
