@@ -24,7 +24,8 @@ quickstart: $(VENV)/.runtime
 	@echo
 	@echo "Done. Look at $(QUICK)/check/*.png (data), $(QUICK)/face/random.png and $(QUICK)/ear/random.png (predictions),"
 	@echo "$(QUICK)/face2ear/forgetting.json and attention.png (what the student kept), $(QUICK)/face/curves.png (learning)."
-	@echo "Weights: $(QUICK)/weights/. Not there yet: demo_multi.py."
+	@echo "Weights: $(QUICK)/weights/. See them at work: $(BIN)/python demo_multi.py $(QUICK)/data/Both --no-window" \
+	    "--weights $(QUICK)/weights/face2ear.keras --save $(QUICK)/demo"
 
 test: $(VENV)/.tests
 	$(BIN)/ruff format --check .

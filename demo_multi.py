@@ -175,7 +175,9 @@ def main() -> int:
     if args.threads:
         limit_threads(args.threads)
     predictor = LandmarkPredictor(weights, args.size, args.precision, Thresholds(landmark=args.threshold))
-    precision = sys.modules["keras"].config.dtype_policy().compute_dtype
+    import keras  # after the flags: TensorFlow takes seconds to import
+
+    precision = keras.config.dtype_policy().compute_dtype
     print(
         f"weights:  {weights} ({' and '.join(predictor.tasks)}, crops of {predictor.size} px, {precision})", flush=True
     )
