@@ -123,7 +123,6 @@ def show(
 ) -> bool:
     """Run one source to its end; False if the user quits."""
     still = source.kind == "picture"
-    view.mirror = source.is_camera and window is not None if args.mirror is None else args.mirror
     found, smooth, frames, seen = Prediction(), PointSmoother(), 0, Counter()
     with open_source(source) as feed, open_target(target, source, feed.rate) as file:
         stream = feed.frames(wait=0.05)
@@ -158,7 +157,7 @@ def show(
             if frames:
                 what = ", ".join(name if still else f"{name} in {count}" for name, count in seen.items())
                 length = "" if still else f"{frames} frames, "
-                print(f"{source.name}: {length}{what or 'nobody in view'}", flush=True)
+                print(f"{source.label}: {length}{what or 'nobody in view'}", flush=True)
     return True
 
 
@@ -182,16 +181,20 @@ def main() -> int:
         f"weights:  {weights} ({' and '.join(predictor.tasks)}, crops of {predictor.size} px, {precision})", flush=True
     )
 
-    status, view, steps = 0, View(args.threshold, args.overlay), Steps()
-    with Window(view) if args.window else nullcontext() as window, lines:
-        for source in sources:
-            try:
-                if not show(source, args, predictor, view, window, targets.get(source), lines, steps):
-                    break
-            except UnreadableError as problem:
-                print(f"skipped: {problem}", file=sys.stderr, flush=True)
-                status = 1
-    print(steps.summary)
+    mirror = args.window and sources[0].is_camera if args.mirror is None else args.mirror
+    status, view, steps = 0, View(args.threshold, args.overlay, mirror=mirror), Steps()
+    try:
+        with Window(view) if args.window else nullcontext() as window, lines:
+            for source in sources:
+                try:
+                    if not show(source, args, predictor, view, window, targets.get(source), lines, steps):
+                        break
+                except UnreadableError as problem:
+                    print(f"skipped: {problem}", file=sys.stderr, flush=True)
+                    status = 1
+    finally:
+        if steps.frames:
+            print(steps.summary, flush=True)
     return status
 
 

@@ -201,6 +201,8 @@ def test_a_stream_dies_and_returns_and_ctrl_c_leaves_a_playable_video(weights, t
             command(stream.address, "--weights", weights, "--no-window", "--precision", "float32",
                     "--save", tmp_path / "out.mp4", "--json", tmp_path / "out.jsonl"),
             cwd=ROOT, env=WITHOUT_DISPLAY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            # A job in the background ignores Ctrl-C, and its children inherit that: run as if from a prompt.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )  # fmt: skip
 
         def lines():

@@ -246,7 +246,7 @@ def as_record(source: Source, frame: Frame, prediction: Prediction) -> dict:
     """A frame's line as plain JSON values; points in pixels of the original picture, rounded to hundredths."""
     height, width = frame.picture.shape[:2]
     return {
-        "source": source.name,
+        "source": source.label,
         "frame": frame.number,
         "time": round(frame.time, 4),
         "width": width,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import glob
 import os
+import re
 import threading
 import time
 from collections import deque
@@ -44,7 +45,7 @@ class Frame:
 class Source:
     """Something that gives pictures.
 
-    - `name`: what the user called it: a path, an address, a camera's number.
+    - `name`: what the user called it: a path, an address, a camera's number. It may hold a password; `label` does not.
     - `kind`: "picture", "video" (a file: every frame counts) or "live" (a camera or stream: the newest frame counts).
     """
 
@@ -55,6 +56,11 @@ class Source:
     def path(self) -> Path | None:
         """The file that it is, or None for a camera or stream."""
         return None if self.kind == "live" else Path(self.name)
+
+    @property
+    def label(self) -> str:
+        """The name as it is shown and written: an address without user and password."""
+        return re.sub(r"//[^/@]*@", "//", self.name) if "://" in self.name else self.name
 
     @property
     def is_camera(self) -> bool:
@@ -68,7 +74,7 @@ class Source:
             return self.path.stem
         if self.name.isdecimal():
             return f"camera{self.name}"
-        return "".join(letter if letter.isalnum() else "_" for letter in self.name.split("://")[-1])[:40].strip("_")
+        return re.sub(r"\W+", "_", self.label.split("://")[-1])[:40].strip("_")
 
 
 class UnreadableError(InputError):
@@ -89,6 +95,8 @@ def find_sources(names: Sequence[str]) -> list[Source]:
 
 
 def _find(name: str) -> list[Source]:
+    if "://" in name:
+        return [Source(name, "live")]
     path = Path(name)
     if path.is_dir():
         found = sorted(file for file in path.iterdir() if _is_shown(file))
@@ -96,7 +104,7 @@ def _find(name: str) -> list[Source]:
             raise InputError(f"{name}: no pictures or videos in this folder")
     elif path.is_file():
         found = [path]
-    elif name.isdecimal() or "://" in name or name.startswith("/dev/"):
+    elif name.isdecimal() or name.startswith("/dev/"):
         return [Source(name, "live")]
     elif glob.has_magic(name):
         matches = map(Path, glob.glob(name, recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
@@ -119,9 +127,7 @@ def _is_shown(file: Path) -> bool:
 @contextlib.contextmanager
 def open_source(source: Source) -> Iterator[Still | Feed]:
     """A source opened: it has `rate` (frames a second, None for a picture), `count` (frames, None if unknown) and
-    `frames()`.
-
-    Raises `UnreadableError` for a file that cannot be decoded, `InputError` for a camera or stream that gives nothing.
+    `frames()`. Raises `UnreadableError` for a video that cannot be opened, `InputError` for a camera or stream.
     """
     if source.kind == "picture":
         yield Still(source)
@@ -139,14 +145,15 @@ class Still:
     rate, count = None, 1
 
     def __init__(self, source: Source):
-        try:
-            self.picture = decode_photo(source.name)
-        except InputError as problem:
-            raise UnreadableError(str(problem)) from problem
+        self.source = source
 
     def frames(self, wait: float) -> Iterator[Frame]:
-        """The one frame."""
-        yield Frame(self.picture, 0, 0.0)
+        """The one frame. Raises `UnreadableError` if it cannot be decoded."""
+        try:
+            picture = decode_photo(self.source.name)
+        except InputError as problem:
+            raise UnreadableError(str(problem)) from problem
+        yield Frame(picture, 0, 0.0)
 
 
 class Feed:
@@ -292,7 +299,7 @@ class Feed:
         return None
 
     def _words(self) -> str:
-        return f"camera {self.source.name}" if self.source.name.isdecimal() else self.source.name
+        return f"camera {self.source.name}" if self.source.name.isdecimal() else self.source.label
 
     def _unopened(self) -> InputError:
         if not self.live:

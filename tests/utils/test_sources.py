@@ -53,6 +53,16 @@ def test_names_for_files_made_from_a_source():
     assert Source("http://10.0.0.1:80/a b", "live").stem == "10_0_0_1_80_a_b"
 
 
+def test_a_password_in_an_address_is_neither_shown_nor_in_a_name():
+    source = Source("rtsp://me:secret@10.0.0.1/camera", "live")
+    assert source.label == "rtsp://10.0.0.1/camera" and source.stem == "10_0_0_1_camera"
+
+
+def test_an_address_longer_than_a_file_name_may_be_is_no_error():
+    address = "http://10.0.0.1/" + "token" * 200
+    assert find_sources([address]) == [Source(address, "live")]
+
+
 def test_every_frame_of_a_file_comes_in_order_with_its_time(tmp_path):
     feed, frames = read_all(write_video(tmp_path / "clip.avi", range(0, 200, 5)))
     assert feed.rate == 25.0 and feed.count == 40
