@@ -20,6 +20,7 @@ from data.augment import decode_photo
 from tests.charts import draw_chart, place, save_chart_network
 from tests.conftest import input_error, packed, with_exif
 from tests.streams import Stream
+from utils.sinks import SPARE
 
 ROOT = Path(__file__).parent.parent
 WITHOUT_DISPLAY = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
@@ -47,6 +48,14 @@ def ear_error(line, side, truth):
     """NME of a line's ear, a fraction of the diagonal of its box."""
     distance = np.linalg.norm(np.array(line["ears"][side]["points"]) - truth[side], axis=1).mean()
     return distance / np.linalg.norm(np.ptp(truth[side], axis=0))
+
+
+def fails(done, *named):
+    """Exit status 2 and one line that names things."""
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("\n") == 1 and done.stderr.startswith("error: "), done.stderr
+    for part in named:
+        assert str(part) in done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -232,6 +241,25 @@ def test_a_stream_dies_and_returns_and_ctrl_c_leaves_a_playable_video(weights, t
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.jsonl", "out.mp4"]
 
 
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk on which a video may grow to some 50 kB before it stops."""
+    mounted = ["mount", "-t", "tmpfs", "-o", f"size={SPARE + 100_000}", "tmpfs", str(tmp_path)]
+    if shutil.which("mount") is None or subprocess.run(mounted, capture_output=True).returncode:
+        pytest.skip("only root may mount a disk")
+    yield tmp_path
+    subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+def test_a_full_disk_is_one_line_and_what_fitted_stays(weights, clip, small_disk):
+    done = demo(clip[0], "--weights", weights, "--no-window", "--precision", "float32",
+                "--save", small_disk / "out.mp4", "--json", small_disk / "out.jsonl")  # fmt: skip
+    fails(done, "out.mp4", "the disk is full")
+    lines = lines_of(small_disk / "out.jsonl")
+    assert 2 < len(lines) < 45
+    assert cv2.VideoCapture(str(small_disk / "out.mp4")).get(cv2.CAP_PROP_FRAME_COUNT) == len(lines) - 1
+
+
 # --- the window -------------------------------------------------------------------------------------------------------
 
 
@@ -308,14 +336,6 @@ def test_the_window_shows_what_was_found_and_listens_to_keys(weights, clip, disp
 
 
 # --- failures ---------------------------------------------------------------------------------------------------------
-
-
-def fails(done, *named):
-    """Exit status 2 and one line that names things."""
-    assert done.returncode == 2, done.stderr
-    assert done.stderr.count("\n") == 1 and done.stderr.startswith("error: "), done.stderr
-    for part in named:
-        assert str(part) in done.stderr
 
 
 def test_without_a_display_one_line_names_the_mend(weights):
