@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -87,6 +89,24 @@ def test_a_map_lies_over_its_square(overlay, mirror):
     inner, outer = drawn[100, round(centre) - 40], drawn[100, round(centre) + 40]
     hot, cold = (outer, inner) if mirror else (inner, outer)
     assert hot[0] > cold[0] + 20  # red, where the map is high
+
+
+def test_a_turned_square_is_mirrored_with_the_picture():
+    face = replace(seen(FACE, (60, 40), 100), crop=Warp((120.0, 90.0), 110.0, angle=30.0))
+    plain, mirrored = (View(2.0, "heatmaps", mirror=m).draw(PICTURE, Prediction(face), Maps()) for m in (False, True))
+    assert np.abs(mirrored[:, ::-1].astype(int) - plain).mean() < 1
+    assert (plain != PICTURE).any(axis=-1).sum() == pytest.approx(110**2, rel=0.05)
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+def test_the_words_of_a_box_begin_at_its_upper_left_corner(mirror):
+    found = Prediction(seen(FACE, (120, 80), 60))
+    drawn = View(2.0, "boxes", mirror=mirror).draw(PICTURE, found, None)
+    x, y = found.face.crop.centre
+    left, top = (299 - x if mirror else x) - 48, y - 48
+    panel = drawn[round(top) - 4, round(left) : round(left) + 30]
+    assert (panel < 60).mean() > 0.5
+    assert (drawn[round(top) - 4, round(left) + 80 :] == 90).all()
 
 
 def test_with_nobody_in_view_the_overlay_shows_the_whole_picture():
