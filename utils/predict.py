@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -83,10 +83,14 @@ class Landmarks:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What is in view: the face, or None, and the ears by side of the subject ("left", "right")."""
+    """What is in view: the face, or None, and the ears by side of the subject ("left", "right").
+
+    `searched`: for how many frames of a video a face has been looked for in vain.
+    """
 
     face: Landmarks | None = None
     ears: dict[str, Landmarks] = field(default_factory=dict)
+    searched: int = 0
 
     def __bool__(self) -> bool:
         """Whether anything is in view."""
@@ -123,13 +127,20 @@ class LandmarkPredictor:
     def __call__(self, picture: np.ndarray, before: Prediction | None = None) -> Prediction:
         """Landmarks of a picture (height, width, 3) uint8 RGB.
 
-        `before`: the prediction of the frame before, whose squares are looked into first; a lost head is searched for.
+        `before`: the prediction of the frame before, empty at first. Its squares are looked into; a lost head is
+        searched for at once in large, then at one size a frame, so that a camera with nobody before it stays quick.
         """
-        if before:
-            now = self.track(picture, before)
-            if now:
-                return now
-        return self.search(picture)
+        if before is None:
+            return self.search(picture)
+        now = self.track(picture, before) if before else before
+        if now.face is not None or (now and FACE.task not in self.tasks):
+            return now
+        sizes = search_sizes(picture)
+        chosen = (sizes[before.searched % len(sizes)],) if before.searched else sizes[:3]
+        found = self.search(picture, chosen, quarters=(0,))
+        if found.face is not None or (found and not now):
+            return found
+        return replace(now, searched=before.searched + 1)
 
     # --- track: squares that are known ---
 
@@ -203,12 +214,16 @@ class LandmarkPredictor:
 
     # --- search: a whole picture ---
 
-    def search(self, picture: np.ndarray, sizes: tuple[int, ...] = SEARCH_SIZES) -> Prediction:
-        """Find a face, or where there is none an ear, anywhere in the picture, upright first, then turned."""
-        longest = max(picture.shape[:2])
-        sizes = [size for size in sizes if size <= longest * MAGNIFY] or [sizes[0]]
+    def search(
+        self, picture: np.ndarray, sizes: tuple[int, ...] | None = None, quarters: tuple[int, ...] = (0, 1, 3, 2)
+    ) -> Prediction:
+        """Find a face, or where there is none an ear, anywhere in the picture.
+
+        Looked at whole, at `sizes` (default: `search_sizes`), upright first, then turned by `quarters`.
+        """
+        sizes = sizes or search_sizes(picture)
         best = Prediction()
-        for quarter in (0, 1, 3, 2):
+        for quarter in quarters:
             for size in sizes if quarter == 0 else sizes[:2]:
                 for candidate in self._candidates(picture, size, quarter):
                     now = self.settle(picture, candidate)
@@ -240,6 +255,12 @@ class LandmarkPredictor:
             )
             found.append(Prediction(place) if task == FACE.task else Prediction(None, {side_of(place.whole): place}))
         return found
+
+
+def search_sizes(picture: np.ndarray) -> tuple[int, ...]:
+    """The sizes of the search that a picture (height, width, 3) has pixels for, at least the first."""
+    longest = max(picture.shape[:2])
+    return tuple(size for size in SEARCH_SIZES if size <= longest * MAGNIFY) or SEARCH_SIZES[:1]
 
 
 def _merit(prediction: Prediction) -> float:
@@ -380,7 +401,7 @@ def is_face(whole: np.ndarray, most: float = 0.45) -> bool:
 
 
 def is_ear(ear: Landmarks, face: Landmarks | None) -> bool:
-    """Whether an ear's size and place go with the face: 0.15 to 0.7 of its length, and not in its middle."""
+    """Whether an ear fills its crop as ears do and, if there is a face, is 0.12 to 0.75 of its length."""
     extent = np.ptp(ear.points, axis=0).max()
     if not 0.15 * ear.crop.side < extent < 0.95 * ear.crop.side:
         return False
