@@ -21,11 +21,12 @@ quickstart: $(VENV)/.runtime
 	$(BIN)/python train_face2ear.py --data $(QUICK)/data --teacher $(QUICK)/weights/face.keras --epochs 30 --learning-rate 0.001 --augment 0.5 \
 	    --run $(QUICK)/face2ear --out $(QUICK)/weights/face2ear.keras
 	$(BIN)/python -m utils.evaluate $(QUICK)/weights/face2ear.keras $(QUICK)/data/Both --out $(QUICK)/both
+	$(BIN)/python demo_multi.py '$(QUICK)/data/Both/*00000?.jpg' --no-window --weights $(QUICK)/weights/face2ear.keras \
+	    --save $(QUICK)/demo --json $(QUICK)/demo.jsonl
 	@echo
 	@echo "Done. Look at $(QUICK)/check/*.png (data), $(QUICK)/face/random.png and $(QUICK)/ear/random.png (predictions),"
 	@echo "$(QUICK)/face2ear/forgetting.json and attention.png (what the student kept), $(QUICK)/face/curves.png (learning)."
-	@echo "Weights: $(QUICK)/weights/. See them at work: $(BIN)/python demo_multi.py $(QUICK)/data/Both --no-window" \
-	    "--weights $(QUICK)/weights/face2ear.keras --save $(QUICK)/demo"
+	@echo "$(QUICK)/demo/*.png (the demo). Weights: $(QUICK)/weights/. More: $(BIN)/python demo_multi.py --help"
 
 test: $(VENV)/.tests
 	$(BIN)/ruff format --check .
