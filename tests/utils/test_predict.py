@@ -5,7 +5,9 @@ from hypothesis import strategies as st
 
 from data.augment import Warp, apply_matrix
 from data.schemes import EAR, FACE, reference_shape
+from tests.charts import draw_chart, place, save_chart_network
 from utils.predict import (
+    LandmarkPredictor,
     Landmarks,
     Prediction,
     agreeing,
@@ -112,3 +114,77 @@ class TestPlausible:
     def test_nothing_in_view_is_false(self):
         assert not Prediction()
         assert Prediction(None, {"left": seen(EAR, reference_shape(EAR))})
+
+
+@pytest.fixture(scope="module")
+def predictor(tmp_path_factory):
+    """A predictor whose network reads charts, without training."""
+    weights = save_chart_network(tmp_path_factory.mktemp("weights") / "chart.keras")
+    return LandmarkPredictor(weights, precision="float32")
+
+
+def face_error(found, truth):
+    """NME of the face, per cent."""
+    return 100 * np.linalg.norm(found.face.points - truth, axis=1).mean() / np.linalg.norm(truth[36] - truth[45])
+
+
+class TestSearch:
+    @pytest.mark.parametrize("length", [30, 60, 150, 300])
+    def test_heads_of_all_sizes_are_found(self, predictor, length):
+        picture, points = draw_chart(360, 640, place((400.0, 180.0), length))
+        found = predictor(picture)
+        assert face_error(found, points["face"]) < 4
+        if length < 300:  # its ears are in the picture
+            assert set(found.ears) == {"left", "right"}
+            for side, ear in found.ears.items():
+                miss = np.linalg.norm(ear.points - points[side], axis=1).mean()
+                assert miss < 0.05 * np.linalg.norm(np.ptp(points[side], axis=0))
+
+    @pytest.mark.parametrize("degrees", [-60, -30, 30, 60, 90, -90, 180])
+    def test_turned_heads_are_found_and_read_upright(self, predictor, degrees):
+        picture, points = draw_chart(300, 300, place((150.0, 150.0), 110, degrees))
+        found = predictor(picture)
+        assert face_error(found, points["face"]) < 4
+        apart = found.face.crop.angle - tilt(points["face"])
+        assert (apart + 180) % 360 - 180 == pytest.approx(0, abs=4)
+
+    def test_a_face_at_the_border_is_found(self, predictor):
+        picture, points = draw_chart(240, 320, place((30.0, 120.0), 110))
+        assert face_error(predictor(picture), points["face"]) < 12  # its points beyond the border are guesses
+
+    def test_an_empty_picture_shows_nobody(self, predictor):
+        for shape in ((1, 1), (7, 300), (240, 320)):
+            assert not predictor(np.zeros((*shape, 3), np.uint8))
+
+
+class TestTrack:
+    def test_a_head_that_moves_is_read_where_it_was_without_a_search(self, predictor, monkeypatch):
+        picture, _ = draw_chart(240, 320, place((150.0, 120.0), 90))
+        before = predictor(picture)
+        monkeypatch.setattr(predictor, "search", None)
+        picture, points = draw_chart(240, 320, place((158.0, 116.0), 93, 5))
+        now = predictor(picture, before)
+        assert face_error(now, points["face"]) < 4
+        assert set(now.ears) == {"left", "right"}
+
+    def test_a_head_that_jumps_is_lost_and_found_in_the_same_frame(self, predictor):
+        before = predictor(draw_chart(240, 320, place((70.0, 120.0), 60))[0])
+        picture, points = draw_chart(240, 320, place((250.0, 120.0), 60))
+        assert face_error(predictor(picture, before), points["face"]) < 4
+
+    def test_while_nobody_is_there_one_size_a_frame_is_searched(self, predictor, monkeypatch):
+        empty, now, asked = np.zeros((720, 1280, 3), np.uint8), Prediction(), []
+        search = predictor.search
+        monkeypatch.setattr(predictor, "search", lambda *args, **rest: asked.append(args[1]) or search(*args, **rest))
+        for _ in range(6):
+            now = predictor(empty, now)
+        assert not now
+        assert asked == [(128, 256, 512), (256,), (512,), (1024,), (128,), (256,)]
+
+    def test_a_face_is_found_while_an_ear_is_tracked(self, predictor):
+        picture, points = draw_chart(240, 320, place((150.0, 120.0), 100))
+        picture[:, :200] = 0  # the subject's left ear is all that is left
+        alone = predictor(picture)
+        assert alone.face is None and set(alone.ears) == {"left"}
+        both = predictor(draw_chart(240, 320, place((150.0, 120.0), 100))[0], alone)
+        assert face_error(both, points["face"]) < 4
