@@ -20,7 +20,7 @@ from data.augment import apply_matrix, crop_warp, decode_photo, invert_matrix
 from data.datasets import PARTS, NoSuchPhotosError, Sample, find_samples, split_samples, spread
 from data.schemes import SCHEMES, Scheme
 from utils.drawing import contact_sheet, crop_with_landmarks, plot_ced, save_picture, write_label
-from utils.errors import CommandLine, InputError, positive_int, run_main
+from utils.errors import CommandLine, InputError, network_size, positive_int, run_main
 from utils.files import replacing, write_json
 from utils.startup import PRECISIONS, start_keras
 
@@ -213,7 +213,7 @@ def main() -> None:
     )
     parser.add_argument("--task", choices=tuple(SCHEMES), help="score this head only (default: every head)")
     parser.add_argument("--points", choices=("2d", "3d"), help="jaw on the outline or in 3D (default: as trained)")
-    parser.add_argument("--input-size", type=positive_int, help="network input in pixels (default: as trained)")
+    parser.add_argument("--input-size", type=network_size, help="network input in pixels (default: as trained)")
     parser.add_argument("--batch-size", type=positive_int, default=16, help="photos at once; speed only (default: 16)")
     parser.add_argument("--limit", type=positive_int, help="score only that many photos of the part")
     parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="auto (default): the fastest here")
@@ -225,8 +225,6 @@ def main() -> None:
     for weights in args.weights:
         if not Path(weights).is_file():
             raise InputError(f"{weights}: no such weights file")
-    if args.input_size is not None and (args.input_size % 8 or args.input_size < 32):
-        raise InputError(f"--input-size {args.input_size}: must be a multiple of 8 of at least 32")
     if not Path(args.data).is_dir():
         raise InputError(f"{args.data}: no such dataset folder")
 

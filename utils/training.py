@@ -19,6 +19,7 @@ from data.schemes import Scheme, parse_landmarks
 from utils.errors import (
     CommandLine,
     InputError,
+    network_size,
     non_negative_float,
     non_negative_int,
     positive_float,
@@ -114,7 +115,7 @@ def training_flags(name: str, description: str, **changed: dict | None) -> argpa
     add("--init", metavar="FILE", help="start from weights that fit (the trunk alone if heads differ), or 'imagenet'")
     add(
         "--input-size",
-        type=positive_int,
+        type=network_size,
         metavar="PX",
         help="network input in pixels, a multiple of 8 (default: the preset's); smaller is faster and coarser",
     )
@@ -127,7 +128,7 @@ def training_flags(name: str, description: str, **changed: dict | None) -> argpa
     )
     add(
         "--coarse-size",
-        type=positive_int,
+        type=network_size,
         metavar="PX",
         help="network input of the coarse epochs (default: half of --input-size)",
     )
@@ -199,10 +200,6 @@ def parse_flags(
     for flag, path in (("--init", args.init), ("--split", args.split)):
         if path and path != "imagenet" and not Path(path).is_file():
             raise InputError(f"{flag} {path}: no such file")
-    if args.input_size is not None and (args.input_size % 8 or args.input_size < 32):
-        raise InputError(f"--input-size {args.input_size}: must be a multiple of 8 of at least 32")
-    if args.coarse_size is not None and (args.coarse_size % 8 or args.coarse_size < 32):
-        raise InputError(f"--coarse-size {args.coarse_size}: must be a multiple of 8 of at least 32")
     if args.coarse_epochs >= args.epochs:
         raise InputError(f"--coarse-epochs {args.coarse_epochs}: must be fewer than --epochs ({args.epochs})")
     if not 0 <= args.seed < 2**32:
