@@ -425,25 +425,10 @@ def read_row(run: str | Path) -> dict:
 
 def inference_speed(networks: dict[str, Loaded], size: int, batch: int = 8, seconds: float = 2.0) -> dict[str, float]:
     """Photos/s of each network at one input size, every head decoded; taken in turns, so that all share the weather."""
-    import keras
-
-    from models.cpm import head_name
-    from utils.heatmaps import decode_heatmaps
-
-    class Reader(keras.Model):
-        """Points of every head."""
-
-        def __init__(self, loaded: Loaded):
-            super().__init__()
-            self.network, self.settings = loaded.network, loaded.settings
-
-        def call(self, images, training=None):
-            outputs = self.network(images, training=False)
-            stages = self.settings.stages
-            return {task: decode_heatmaps(outputs[head_name(stages, task)])[0] for task in self.settings.heads}
+    from models.trainer import HeadsReader
 
     images = np.random.default_rng(0).integers(0, 256, (batch, size, size, 3), dtype=np.uint8)
-    readers = {name: Reader(loaded) for name, loaded in networks.items()}
+    readers = {name: HeadsReader(loaded.network, loaded.settings) for name, loaded in networks.items()}
     best = dict.fromkeys(readers, math.inf)
     for reader in readers.values():
         reader.predict_on_batch(images)
