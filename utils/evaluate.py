@@ -93,7 +93,7 @@ def find_and_predict(predictor, samples: Sequence[Sample], scheme: Scheme) -> tu
     count = len(predictor.settings.heads[scheme.task])
     points, confidences = [], []
     found = prediction = None
-    for sample in tqdm(samples, unit="photo", leave=False, dynamic_ncols=True):
+    for sample in tqdm(samples, unit="photo", leave=False, dynamic_ncols=True, disable=None):
         if sample.image != found:  # photos with two annotated ears come twice
             found, prediction = sample.image, predictor(decode_photo(sample.image))
         seen = [prediction.face] if scheme.task == "face" else list(prediction.ears.values())
