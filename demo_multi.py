@@ -166,8 +166,9 @@ def main() -> int:
     args = parse_flags()
     sources = find_sources(args.source)
     targets = plan_saves(args.save, sources)
-    lines = JsonLines(args.json)
     weights = choose_weights(args.weights)
+    sources_read = [source.path for source in sources if source.path is not None]
+    lines = JsonLines(args.json, [weights, *sources_read, *targets.values()])
     if args.window:
         require_display()
 

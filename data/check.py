@@ -12,10 +12,13 @@ from pathlib import Path
 import numpy as np
 
 from data.augment import Warp, decode_photo
-from data.datasets import Found, NoUsablePhotoError, Sample, find_samples, split_samples, spread
+from data.datasets import Found, NoSuchPhotosError, Sample, find_samples, split_samples, spread
 from data.schemes import SCHEMES, Scheme
 from utils.drawing import contact_sheet, crop_with_landmarks, save_picture, write_label
 from utils.errors import CommandLine, InputError, positive_int, run_main
+from utils.files import check_writable
+
+OTHER_COLOUR = (255, 255, 255)  # of a second ear on the contact sheet
 
 
 def describe(found: Found, scheme: Scheme) -> list[str]:
@@ -32,8 +35,17 @@ def describe(found: Found, scheme: Scheme) -> list[str]:
         f"  photo height  {_spread(sizes[:, 1])} px",
         f"  {scheme.task} size     {_spread(longer)} px (longer side of the points' box)",
         f"  points out of frame: {int(outside.sum())} in {int(outside.any(axis=1).sum())} photos",
+        *_describe_others(found.samples),
         f"  unusable: {len(found.problems)}",
     ]
+
+
+def _describe_others(samples: Sequence[Sample]) -> list[str]:
+    """How many photos say that all of their ears are annotated, and how many of those show a second."""
+    known = [sample.others for sample in samples if sample.others is not None]
+    if not known:
+        return []
+    return [f"  all ears annotated: {len(known)} photos, a second ear in {sum(map(len, known))}"]
 
 
 def _spread(values: np.ndarray) -> str:
@@ -47,7 +59,9 @@ def draw_samples(samples: Sequence[Sample], scheme: Scheme, count: int = 32) -> 
     for sample in spread(samples, count):
         low, high = sample.points.min(axis=0), sample.points.max(axis=0)
         warp = Warp(tuple((low + high) / 2), 2 * max(float((high - low).max()), 1.0))
-        picture = crop_with_landmarks(decode_photo(sample.image), warp, [(sample.points, None, None)], scheme)
+        layers = [(sample.points, None, None)]
+        layers += [(ear, None, OTHER_COLOUR) for ear in ([] if sample.others is None else sample.others)]
+        picture = crop_with_landmarks(decode_photo(sample.image), warp, layers, scheme)
         pictures.append(write_label(picture, Path(sample.name).stem[:30]))
     return contact_sheet(pictures, columns=8)
 
@@ -64,16 +78,19 @@ def main() -> int:
     parser.add_argument("--out", default="runs/check", help="folder for the contact sheets (default: runs/check)")
     args = parser.parse_args()
 
+    check_writable("--out", Path(args.out))
     nothing: list[InputError] = []
     problems = 0
     for scheme in [SCHEMES[args.task]] if args.task else SCHEMES.values():
         try:
             found = find_samples([args.folder], scheme, args.points, True, args.limit, progress=True)
+        except NoSuchPhotosError as problem:
+            nothing.append(problem)
+            continue
         except InputError as problem:
             nothing.append(problem)
-            if isinstance(problem, NoUsablePhotoError):
-                print(f"{scheme.task}: {problem}")
-                problems += 1
+            print(f"{scheme.task}: {problem}")
+            problems += 1
             continue
         problems += len(found.problems)
         print("\n".join(describe(found, scheme)))

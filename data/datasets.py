@@ -196,30 +196,40 @@ def _read_pair(pair: _Pair, scheme: Scheme, points: str, people: dict[str, str])
 def _other_ears(pair: _Pair) -> np.ndarray | None:
     """The ears that `NAME.json` says are to be seen beside the annotated one, (n, 55, 2); None if it does not say."""
     notes = pair.image.with_suffix(".json")
-    if not notes.is_file():
+    other_file = next((name for name in EAR_FILES if pair.landmarks.name.endswith(f".{name}.pts")), None)
+    if not notes.is_file() and other_file is None:
         return None
     content = read_json(notes, f"{pair.image}: its notes cannot be read")
-    if not isinstance(content, dict) or not content.get("all_ears_annotated"):
+    told = content.get("all_ears_annotated", False) if isinstance(content, dict) else None
+    if not isinstance(told, bool):
+        raise InputError(f"{notes}: all_ears_annotated must be true or false")
+    if other_file is not None:  # of `Both/`: every ear has a file of its own
+        (name,) = (name for name in EAR_FILES if name != other_file)
+        share = _share_shown(notes, name)
+        if not told or 0 < share < LEAST_SHOWN:  # what is seen of it is neither annotated nor nothing
+            return None
+        ears = [read_pts(pair.image.with_name(f"{pair.image.stem}.{name}.pts"), EAR.count)] if share else []
+    elif not told:
         return None
-    if "visible" in content:  # of `Both/`: every ear has a file of its own
-        names = [name for name in EAR_FILES if not pair.landmarks.name.endswith(f".{name}.pts")]
-        files = [pair.image.with_name(f"{pair.image.stem}.{name}.pts") for name in names if _is_shown(notes, name)]
-        ears = [read_pts(file, EAR.count) for file in files]
     else:
         ears = content.get("other_ears", [])
     try:
-        others = np.array(ears, dtype=np.float32).reshape(-1, EAR.count, 2)
-    except (TypeError, ValueError) as problem:
-        raise InputError(f"{notes}: other_ears is no list of ears of {EAR.count} points (x, y)") from problem
-    if len(others) >= EAR.instances or not np.isfinite(others).all():
-        raise InputError(f"{notes}: other_ears must hold no more than {EAR.instances - 1} ear, and only numbers")
-    return others
+        others = np.array(ears, dtype=np.float64) if len(ears) else np.zeros((0, EAR.count, 2))
+    except (TypeError, ValueError, OverflowError) as problem:
+        raise InputError(f"{notes}: other_ears is no list of ears of {EAR.count} points [x, y]") from problem
+    if others.ndim != 3 or others.shape[1:] != (EAR.count, 2) or len(others) >= EAR.instances:
+        raise InputError(f"{notes}: other_ears must hold at most {EAR.instances - 1} ear of {EAR.count} points [x, y]")
+    for ear in others:
+        if not np.isfinite(ear).all():
+            raise InputError(f"{notes}: other_ears must hold numbers only")
+        _check_shape(ear, EAR, notes)
+    return others.astype(np.float32)
 
 
-def _is_shown(notes: Path, name: str) -> bool:
-    """Whether enough points of an ear of `Both/` are visible for a person to annotate it."""
+def _share_shown(notes: Path, name: str) -> float:
+    """The share of an ear's points in `Both/` that are visible; a person would annotate it from `LEAST_SHOWN` on."""
     try:
-        return np.mean(read_json(notes, f"{notes}: cannot be read")["visible"][name]) >= LEAST_SHOWN
+        return float(np.mean(read_json(notes, f"{notes}: cannot be read")["visible"][name]))
     except (KeyError, TypeError, ValueError) as problem:
         raise InputError(f"{notes}: does not say which points of {name} are visible") from problem
 
@@ -307,8 +317,11 @@ def _both_layout(root: Path, scheme: Scheme) -> list[_Pair]:
     for name in names:
         for pair in _match(root, folder, (f".{name}.pts",), part="test"):
             if pair.image and pair.landmarks and scheme is EAR:
-                if not _is_shown(pair.image.with_suffix(".json"), name):
-                    continue
+                try:
+                    if _share_shown(pair.image.with_suffix(".json"), name) < LEAST_SHOWN:
+                        continue
+                except InputError:
+                    pass  # found again, and told, when the pair is read
                 pair = replace(pair, name=pair.landmarks.relative_to(root).as_posix())
             pairs.append(pair)
     if not pairs:

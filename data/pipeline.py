@@ -91,7 +91,10 @@ class TrainingChain:
         mirror: float = 0.5,
     ):
         if not samples:
-            raise InputError("no training photos: the split leaves none; give more photos or another --split")
+            raise InputError(
+                "no training photos: the split leaves none (photos of Both/ and CollectionA/test are for scoring); "
+                "give more photos, or another --split"
+            )
         self.samples, self.scheme, self.size = list(samples), scheme, size
         self.batch_size, self.seed, self.strength, self.mirror = batch_size, seed, strength, mirror
         self.steps = -(-len(self.samples) // batch_size)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -145,6 +146,13 @@ def test_the_same_seed_gives_the_same_losses_and_a_killed_run_continues_as_if_no
     changed = run("train_face.py", *flags, "--resume", "--learning-rate", "0.5")
     assert changed.returncode == 2
     assert "--learning-rate" in changed.stderr
+
+    foreign = run("train_ear.py", "--run", tmp_path / "run", "--resume")
+    assert foreign.returncode == 2 and "train_face.py" in foreign.stderr
+    shutil.copytree(tmp_path / "run", tmp_path / "broken")
+    (tmp_path / "broken/state.json").write_text("{}")
+    broken = run("train_face.py", "--run", tmp_path / "broken", "--resume")
+    assert broken.returncode == 2 and "state.json" in broken.stderr and broken.stderr.count("\n") == 1
 
     resumed = run("train_face.py", "--run", tmp_path / "run", "--resume")  # everything else is the run's own
     assert resumed.returncode == 0, resumed.stderr

@@ -83,8 +83,8 @@ def check_same(run: Path, flags: list[str]) -> None:
     """Raise an `InputError` if a run that is there was started with other flags than these."""
     known = read_json(run / "settings.json", f"{run}: not a run of train_face2ear.py")["flags"]
     wanted = vars(parse_student_flags(student_flags(""), [*flags, "--run", str(run.with_name("probe"))]))
-    for name in ("data", "faces", "replay", "teacher", "strategy", "epochs", "limit", "batch_size", "seed"):
-        if known.get(name) != wanted[name]:
+    for name in sorted(set(known) & set(wanted) - {"out", "precision"}):  # what is not given follows from the rest
+        if wanted[name] is not None and known[name] != wanted[name]:
             flag = "--" + name.replace("_", "-")
             raise InputError(f"{run}: was trained with {flag} {known.get(name)}; delete it, or name another --base")
 

@@ -18,6 +18,16 @@ class CommandLine(argparse.ArgumentParser):
     def __init__(self, **options: object):
         super().__init__(allow_abbrev=False, **options)
 
+    def parse_args(
+        self, args: list[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> argparse.Namespace:
+        """Parse as usual, and refuse empty texts: as a path they would mean the current folder."""
+        parsed = super().parse_args(args, namespace)
+        for name, value in vars(parsed).items():
+            if value == "" or (isinstance(value, list) and "" in value):
+                self.error(f"{name.replace('_', '-')}: is empty; name a file or folder, or leave it out")
+        return parsed
+
     def error(self, message: str) -> NoReturn:
         """Raise instead of printing the usage, which for 25 flags buries the message."""
         raise InputError(f"{message} (see --help)")

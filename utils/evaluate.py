@@ -21,7 +21,7 @@ from data.datasets import PARTS, NoSuchPhotosError, Sample, find_samples, split_
 from data.schemes import SCHEMES, Scheme
 from utils.drawing import contact_sheet, crop_with_landmarks, plot_ced, save_picture, write_label
 from utils.errors import CommandLine, InputError, network_size, positive_int, run_main
-from utils.files import replacing, write_json
+from utils.files import check_writable, replacing, write_json
 from utils.startup import PRECISIONS, start_keras
 
 TRUTH_COLOUR = (255, 255, 255)
@@ -53,6 +53,8 @@ class Scores:
     def line(self) -> str:
         """The scores in one line."""
         s = self.summary
+        if not np.isfinite(s["nme"]):
+            return f"nothing found in {s['photos']} photos, so no NME ({s['protocol']})"
         return (
             f"NME {s['nme']:.2f} %  median {s['nme_median']:.2f} %  failure({s['failure_at']:g} %) {s['failure']:.2f} %"
             f"  AUC {s['auc']:.3f}  ({s['photos']} photos, {s['protocol']}"
@@ -87,8 +89,9 @@ def score_samples(reader, samples: Sequence[Sample], batch_size: int = 16, size:
 def find_and_predict(predictor, samples: Sequence[Sample], scheme: Scheme) -> tuple[np.ndarray, np.ndarray]:
     """Points (photos, landmarks, 2) in pixels of the original photos, and confidences, under the `photo` protocol.
 
-    `predictor` is a `utils.predict.LandmarkPredictor`; no truth is used to find the head. Of two ears the one nearer to
-    the annotated one answers. Where nothing is found, points are NaN and confidences 0.
+    `predictor` is a `utils.predict.LandmarkPredictor`; no truth is used to find the head. Of the ears that were found
+    the one nearest to the annotated one answers, if their centres are within half of the true box's diagonal. Where
+    nothing is found, points are NaN and confidences 0.
     """
     count = len(predictor.settings.heads[scheme.task])
     points, confidences = [], []
@@ -96,12 +99,12 @@ def find_and_predict(predictor, samples: Sequence[Sample], scheme: Scheme) -> tu
     for sample in tqdm(samples, unit="photo", leave=False, dynamic_ncols=True, disable=None):
         if sample.image != found:  # photos with two annotated ears come twice
             found, prediction = sample.image, predictor(decode_photo(sample.image))
-        seen = [prediction.face] if scheme.task == "face" else list(prediction.ears.values())
-        middle = np.nanmean(sample.points, axis=0)
-        seen = sorted(
-            (one for one in seen if one is not None),
-            key=lambda one: np.linalg.norm(one.points.mean(axis=0) - middle),
-        )
+        if scheme.task == "face":
+            seen = [] if prediction.face is None else [prediction.face]
+        else:
+            middle, near = sample.points.mean(axis=0), np.linalg.norm(np.ptp(sample.points, axis=0)) / 2
+            apart = {side: np.linalg.norm(ear.points.mean(axis=0) - middle) for side, ear in prediction.ears.items()}
+            seen = [prediction.ears[side] for side in sorted(apart, key=apart.get) if apart[side] <= near]
         points.append(seen[0].points if seen else np.full((count, 2), np.nan, np.float32))
         confidences.append(seen[0].confidence if seen else np.zeros(count, np.float32))
     return np.stack(points), np.stack(confidences)
@@ -228,6 +231,8 @@ def main() -> None:
     if not Path(args.data).is_dir():
         raise InputError(f"{args.data}: no such dataset folder")
 
+    check_writable("--out", Path(args.out))
+
     start_keras(args.precision)
     from models.trainer import LandmarkReader
     from models.weights import check_task, load_network
@@ -273,6 +278,7 @@ def main() -> None:
             if [Path(other).stem for other in args.weights].count(name) > 1:
                 name = f"{number}_{name}"
             name = name if len(tasks) == 1 else f"{name}_{task}"
+            name = f"{number}_{name}" if name in results else name
             results[name] = scores
             write_report(Path(args.out) / name, scores, name)
     if not results:

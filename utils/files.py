@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,14 +42,22 @@ def check_writable(flag: str, folder: Path) -> None:
 
 
 def write_json(path: str | os.PathLike, content: object) -> None:
-    """Write JSON beside and rename."""
+    """Write JSON beside and rename. Numbers that are none (NaN, infinite) become null, which JSON has."""
     with replacing(path) as part:
-        part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        part.write_text(json.dumps(_plain(content), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _plain(content: object) -> object:
+    if isinstance(content, dict):
+        return {name: _plain(value) for name, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [_plain(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def read_json(path: str | os.PathLike, meaning: str) -> dict:
     """The JSON in a file. Raises an `InputError` that begins with `meaning` if it is missing or corrupt."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as problem:
+    except (OSError, ValueError, RecursionError) as problem:
         raise InputError(f"{meaning} ({path} is missing or corrupt)") from problem

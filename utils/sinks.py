@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import os
 import shutil
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -204,18 +205,22 @@ def add_sound(video: Path, source: Path, seconds: float) -> None:
 class JsonLines:
     """A file of JSON, one line a frame; the README says what is in a line. `path` None writes nothing."""
 
-    def __init__(self, path: str | None):
+    def __init__(self, path: str | None, taken: Iterable[str | os.PathLike] = ()):
+        """`taken`: files that must not be overwritten: the sources, the weights, what pictures are saved to."""
         self.path = path
         self._files = contextlib.ExitStack()
         if path is not None:
             if Path(path).is_dir():
                 raise InputError(f"--json {path}: is a folder; name a file such as out.jsonl")
+            if Path(path).resolve() in {Path(other).resolve() for other in taken}:
+                raise InputError(f"--json {path}: would overwrite a file that is read or saved to; name another")
             check_writable("--json", Path(path).parent)
 
     def __enter__(self) -> JsonLines:
         """Begin beside the name."""
         if self.path is not None:
-            part = self._files.enter_context(replacing(self.path))
+            special = Path(self.path).exists() and not Path(self.path).is_file()  # a pipe, /dev/stdout
+            part = self.path if special else self._files.enter_context(replacing(self.path))
             self._stream = self._files.enter_context(open(part, "wb", buffering=0))
         return self
 
@@ -224,7 +229,8 @@ class JsonLines:
         if self.path is None:
             return
         line = json.dumps(as_record(source, frame, prediction), allow_nan=False, separators=(",", ":")) + "\n"
-        packed, before = line.encode(), self._stream.tell()
+        packed = line.encode()
+        before = self._stream.tell() if self._stream.seekable() else None
         try:
             written = self._stream.write(packed)
         except OSError as problem:
@@ -233,7 +239,8 @@ class JsonLines:
             reason = "the disk is full"
         if written < len(packed):
             with contextlib.suppress(OSError):
-                self._stream.truncate(before)
+                if before is not None:
+                    self._stream.truncate(before)
             raise InputError(f"{self.path}: cannot be written on: {reason}; it holds the frames up to then")
 
     def __exit__(self, *problem: object) -> None:

@@ -98,5 +98,6 @@ def limit_threads(count: int) -> None:
     """Let TensorFlow and OpenCV use `count` threads for one operation; to be called before Keras is imported."""
     import cv2
 
+    count = min(count, os.cpu_count() or 1)  # more would only wait for each other
     os.environ["TF_NUM_INTRAOP_THREADS"] = str(count)
     cv2.setNumThreads(count)

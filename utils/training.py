@@ -64,6 +64,7 @@ def training_flags(name: str, description: str, **changed: dict | None) -> argpa
     `changed`: for a script to which a flag means something else, its other options, or None to leave it out.
     """
     parser = CommandLine(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.set_defaults(trains=name)
 
     def add(flag: str, **options: object) -> None:
         other = changed.get(flag.removeprefix("--").replace("-", "_"), {})
@@ -222,6 +223,8 @@ def _take_settings_of_run(args: argparse.Namespace, given: dict) -> None:
     flags = settings.get("flags") if isinstance(settings, dict) else None
     if not isinstance(flags, dict) or not set(flags) <= set(vars(args)):
         raise InputError(f"--resume: {run}/settings.json is not that of a run; start anew in another run folder")
+    if flags.get("trains", args.trains) != args.trains:
+        raise InputError(f"--resume: {run} is a run of train_{flags['trains']}.py, not of train_{args.trains}.py")
     if given.get("precision") == "auto":
         del given["precision"]  # the run keeps what it measured then
     for name, value in flags.items():
@@ -332,7 +335,12 @@ class RunFolder:
         """Load weights, optimiser and history of the last whole epoch; returns how many epochs are done."""
         if not (self.path / "state.json").exists():
             return 0  # stopped within its first epoch
-        self.state = read_json(self.path / "state.json", f"--resume: {self.path} cannot be resumed")
+        state = read_json(self.path / "state.json", f"--resume: {self.path} cannot be resumed")
+        if not isinstance(state, dict) or not set(self.state) <= set(state):
+            raise InputError(f"--resume: {self.path}/state.json is not that of a run; start anew in another run folder")
+        self.state = state
+        if not self.best.is_file():
+            raise InputError(f"--resume: {self.best} is missing; start anew in another run folder")
         checkpoint = self.path / self.state["checkpoint"]
         # Without its variables an optimiser silently skips its part of the file (Keras issue 19389).
         trainer.optimizer.build(trainer.trainable_variables)

@@ -79,7 +79,8 @@ def write_sample(out: Path, plan: Plan, kind: str, number: int) -> None:
                 for side in SIDES
                 if side != shown and photo.seen[f"ear_{side}"].mean() >= LEAST_SHOWN
             ]
-            write_json(files[1], {"all_ears_annotated": True, "other_ears": others})
+            partly = any(0 < photo.seen[f"ear_{side}"].mean() < LEAST_SHOWN for side in SIDES if side != shown)
+            write_json(files[1], {"all_ears_annotated": not partly, "other_ears": others})
         else:
             for name, path in zip(("face", "ear_left", "ear_right"), files, strict=False):
                 write_pts(path, photo.points[name])
@@ -175,7 +176,14 @@ def _claim(out: Path, plan: Plan) -> None:
         for path in sorted((out / folder).glob("*")) if (out / folder).is_dir() else []:
             if path.name.startswith(".part") and "synthetic_" in path.name:
                 leftovers.append(path)
-            elif path.relative_to(out).as_posix() not in ours or not manifest.is_file():
+            elif path.name.startswith("."):
+                continue  # what file managers leave
+            elif path.relative_to(out).as_posix() in ours and not manifest.is_file():
+                raise InputError(
+                    f"{path}: {manifest.name} is missing, so nobody knows what is in there; delete the folder "
+                    f"{path.parent}, or choose another --out"
+                )
+            elif path.relative_to(out).as_posix() not in ours:
                 raise InputError(f"{path}: was not drawn by this generator; choose another --out")
     for path in leftovers:
         path.unlink(missing_ok=True)

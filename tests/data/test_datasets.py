@@ -545,10 +545,35 @@ class TestOtherEars:
         self.notes(tmp_path, all_ears_annotated=True, other_ears=[ear.tolist()])
         np.testing.assert_array_equal(self.others(tmp_path), ear[None])
 
+    def test_what_is_not_true_or_false_is_refused(self, tmp_path):
+        notes = self.notes(tmp_path, all_ears_annotated="false")
+        with input_error(notes, "all_ears_annotated"):
+            self.others(tmp_path)
+
+    def test_broken_notes_are_a_problem_of_their_photo_alone(self, tmp_path):
+        self.notes(tmp_path, all_ears_annotated=True)
+        (tmp_path / "CollectionA/train/a.json").write_text("[" * 100_000)
+        put_ear(tmp_path / "CollectionA/train/b")
+        found = find_samples([tmp_path], EAR, skip_bad=True)
+        assert names(found) == ["CollectionA/train/b.png"]
+        assert len(found.problems) == 1 and "a.json" in found.problems[0]
+
     @pytest.mark.parametrize(
-        "ears", [[[[1, 2]] * 54], [[[1, 2]] * 55] * 2, [[["x", 2]] * 55], [[[float("nan"), 2]] * 55], 7]
+        "ears",
+        [
+            [[[1, 2]] * 54],
+            [[[1, 2]] * 55] * 2,
+            [[["x", 2]] * 55],
+            [[[float("nan"), 2]] * 55],
+            7,
+            [[1, 2]] * 55,
+            [[[1e30, 2], [3, 4]] + [[1, 2]] * 53],
+            [[[1, 2]] * 55],
+            [[list(range(55))] * 2],
+            [[[10**400, 2]] * 55],
+        ],
     )
     def test_what_is_no_ear_is_refused(self, tmp_path, ears):
         notes = self.notes(tmp_path, all_ears_annotated=True, other_ears=ears)
-        with input_error(notes, "other_ears"):
+        with input_error(notes):
             self.others(tmp_path)

@@ -4,15 +4,16 @@ import json
 import numpy as np
 import pytest
 
-from data.datasets import find_samples
+from data.datasets import Sample, find_samples
 from data.formats import write_pts
-from data.schemes import EAR, FACE
+from data.schemes import EAR, FACE, reference_shape
 from models.cpm import build_network, preset_settings
 from models.weights import save_network
 from tests.conftest import input_error
 from tests.pictures import drawn_picture, write_faces
 from utils import evaluate
 from utils.drawing import save_picture
+from utils.evaluate import score_points, write_report
 from utils.files import write_json
 
 
@@ -111,3 +112,22 @@ def test_notes_that_do_not_say_what_is_visible_are_named(heads, content):
     with input_error(notes):
         find_samples([heads], EAR)
     assert len(find_samples([heads], FACE).samples) == 3
+
+
+def test_where_nothing_is_found_there_is_no_nme_and_the_json_is_json(tmp_path):
+    samples = [Sample(f"{k}.png", tmp_path / f"{k}.png", reference_shape(FACE) * 50, str(k)) for k in range(3)]
+    for sample in samples:
+        save_picture(sample.image, np.zeros((60, 60, 3), np.uint8))
+    nothing, sure = np.full((3, 68, 2), np.nan, np.float32), np.zeros((3, 68), np.float32)
+    scores = score_points(samples, FACE, range(68), nothing, sure, protocol="photo")
+    assert "nothing found in 3 photos" in scores.line and "nan" not in scores.line
+    write_report(tmp_path / "report", scores, "none")
+    summary = json.loads((tmp_path / "report/scores.json").read_text(), parse_constant=pytest.fail)
+    assert summary["nme"] is None and summary["missed"] == summary["failure"] == 100
+    found = nothing.copy()
+    found[0] = samples[0].points + 1
+    partly = score_points(samples, FACE, range(68), found, sure, protocol="photo")
+    length = np.linalg.norm(samples[0].points[36] - samples[0].points[45])
+    assert partly.summary["nme"] == pytest.approx(100 * 2**0.5 / length, rel=1e-4)
+    assert partly.summary["missed"] == pytest.approx(200 / 3)
+    assert f"{200 / 3:.2f} % missed" in partly.line

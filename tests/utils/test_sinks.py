@@ -275,3 +275,26 @@ def test_a_place_where_no_lines_can_be_written_is_named(monkeypatch, path):
 def test_no_path_no_lines():
     with JsonLines(None) as lines:
         lines.write(CLIP, Frame(gray(0), 0, 0.0), Prediction())
+
+
+class TestJsonTarget:
+    def test_what_is_read_or_saved_to_is_not_overwritten(self, tmp_path):
+        photo = tmp_path / "photo.jpg"
+        photo.write_bytes(b"a photo")
+        (tmp_path / "folder").mkdir()
+        with input_error("--json", "photo.jpg", "overwrite"):
+            JsonLines(str(tmp_path / "folder" / ".." / "photo.jpg"), [photo])
+        assert photo.read_bytes() == b"a photo"
+        JsonLines(str(tmp_path / "other.jsonl"), [photo])
+
+    def test_a_pipe_is_written_into_and_stays_one(self, tmp_path):
+        pipe = tmp_path / "pipe"
+        os.mkfifo(pipe)
+        reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            with JsonLines(str(pipe)) as lines:
+                lines.write(Source("a.png", "picture"), Frame(np.zeros((4, 5, 3), np.uint8), 0, 0.0), Prediction())
+            assert json.loads(os.read(reader, 10_000))["width"] == 5
+        finally:
+            os.close(reader)
+        assert pipe.is_fifo()

@@ -19,7 +19,7 @@ def test_xla_is_off_on_a_cpu_and_on_on_a_gpu(monkeypatch, tmp_path, kind):
     trainer = StageTrainer(network, settings, FACE)
     (tmp_path / "data").mkdir()
     monkeypatch.chdir(tmp_path)
-    args = parse_flags(training_flags("face", ""), FACE, [])
+    args = parse_flags(training_flags("face", ""), FACE, ["--learning-rate", "0.001"])
 
     device = tf.config.PhysicalDevice(name="/physical_device:0", device_type=kind)
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda wanted=kind: [device] if wanted == kind else [])
