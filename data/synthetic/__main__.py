@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--both", type=non_negative_int, default=0, help="photos with face and both ears (Both/)")
     parser.add_argument("--size", type=positive_int, default=256, help="pixels a side (default: 256)")
     parser.add_argument("--seed", type=non_negative_int, default=0, help="of the people and their photos (default: 0)")
-    parser.add_argument("--draft", action="store_true", help="no anti-aliasing, less hair: faster and coarser")
+    parser.add_argument("--draft", action="store_true", help="fewer samples, triangles and hairs: faster and coarser")
     parser.add_argument("--processes", type=positive_int, help="how many work at once (default: one a core)")
     args = parser.parse_args()
     if args.size < SMALLEST:

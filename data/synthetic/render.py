@@ -279,7 +279,7 @@ class Rendering:
 
 
 def render(model: HeadModel, scene: Scene, size: int, samples: int) -> Rendering:
-    """Draw the scene as (size, size) pixels, averaged from a grid of `samples` x `samples`; as many as pixels: not."""
+    """Draw the scene as (size, size) pixels, from a grid of `samples` x `samples` that may be finer or coarser."""
     look, light = scene.look, scene.light
     camera = scene.camera.finer(samples / size)
     masks = model.masks
@@ -331,9 +331,9 @@ def render(model: HeadModel, scene: Scene, size: int, samples: int) -> Rendering
     for piece in scene.pieces:
         if piece.alpha < 1:
             _glaze(colour, cover, buffer, camera, piece, light)
-    if samples > size:
-        colour = cv2.resize(colour, (size, size), interpolation=cv2.INTER_AREA)
-        cover = cv2.resize(cover, (size, size), interpolation=cv2.INTER_AREA)
+    if samples != size:
+        way = cv2.INTER_AREA if samples > size else cv2.INTER_LINEAR
+        colour, cover = (cv2.resize(picture, (size, size), interpolation=way) for picture in (colour, cover))
     return Rendering(colour, cover, buffer, camera, head)
 
 
