@@ -12,6 +12,8 @@ import numpy as np
 
 from data.synthetic.render import GAMMA
 
+LEAST_SUBJECT = 28.0  # pixels: a camera takes away no more from a face or an ear than leaves these
+
 
 def _colour(rng: np.random.Generator) -> np.ndarray:
     """A random colour, muted more often than gaudy."""
@@ -154,10 +156,10 @@ def expose(linear: np.ndarray, subject: np.ndarray, rng: np.random.Generator) ->
     return np.clip(picture, 0, 1)
 
 
-def _as_video(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _as_video(picture: np.ndarray, rng: np.random.Generator, subject: float) -> np.ndarray:
     """Television and old video: few lines, colour smeared along them, bright and dark rims at edges, coarse blocks."""
     height, width = picture.shape[:2]
-    scale = max(rng.uniform(0.25, 0.7), 24 / max(height, width))
+    scale = min(1.0, max(rng.uniform(0.25, 0.7), LEAST_SUBJECT / subject))
     small = (max(8, round(width * scale)), max(8, round(height * scale)))
     picture = cv2.resize(np.float32(picture), small, interpolation=cv2.INTER_AREA)
     light, *colour = cv2.split(cv2.cvtColor(picture, cv2.COLOR_RGB2YCrCb))
@@ -173,8 +175,11 @@ def _as_video(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return cv2.resize(np.ascontiguousarray(picture), (width, height), interpolation=cv2.INTER_LINEAR)
 
 
-def photograph(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Display values (height, width, 3) -> uint8 RGB as a camera stores it: blurred, noisy, sharpened, as JPEG."""
+def photograph(picture: np.ndarray, rng: np.random.Generator, subject: float) -> np.ndarray:
+    """Display values (height, width, 3) -> uint8 RGB as a camera stores it: blurred, noisy, sharpened, as JPEG.
+
+    `subject`: pixels that the annotated face or ear is long; `LEAST_SUBJECT` of them stay, however few lines do.
+    """
     height, width = picture.shape[:2]
     size = max(height, width)
     if rng.random() < 0.35:
@@ -187,9 +192,9 @@ def photograph(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         kernel = cv2.warpAffine(kernel, turn, (reach, reach))
         picture = cv2.filter2D(picture, -1, kernel / max(kernel.sum(), 1e-6))
     if rng.random() < 0.25:
-        picture = _as_video(picture, rng)
+        picture = _as_video(picture, rng, subject)
     elif rng.random() < 0.3:
-        small = max(24, int(size * rng.uniform(0.3, 0.8)))
+        small = max(24, int(size * min(1.0, max(rng.uniform(0.3, 0.8), LEAST_SUBJECT / subject))))
         scale = small / size
         shrunk = cv2.resize(
             picture, (max(1, round(width * scale)), max(1, round(height * scale))), interpolation=cv2.INTER_AREA

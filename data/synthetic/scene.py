@@ -14,7 +14,7 @@ from data.synthetic.render import Camera, Light, Look, Piece, Rendering, Scene, 
 from utils.drawing import contact_sheet
 
 FINER = 1.5  # samples a pixel, each way: enough to soften edges, at half the time of 2
-COARSER = 0.75  # of a draft
+COARSER = 0.65  # of a draft
 
 # Display colours, light to dark, between which a skin lies (decided by eye from portraits of many origins).
 SKINS = np.array(
@@ -152,7 +152,7 @@ def draw_pieces(
         look.lift = min(look.lift, 0.03)  # hair lies flat under a hat
     style = hair.draw_style(rng, person.gender, ear_photo)
     if style is not None and look.hairline < 0.62:
-        detail = 0.5 if draft else 1.0
+        detail = 0.3 if draft else 1.0
         pieces.append(hair.grow(model, person.vertices, style, look.hair, look.hairline, rng, detail, highest))
     if rng.random() < (0.2 if ear_photo else 0.22):
         pieces += wear.glasses(model, person.vertices, rng)
@@ -200,7 +200,7 @@ def _draw_camera(
 def draw_photo(rng: np.random.Generator, kind: str, size: int, draft: bool = False) -> Photo:
     """A random photo: `kind` "face" (head and shoulders), "ear" (the head around an ear) or "both" (all of the head).
 
-    `draft` takes fewer samples than pixels, half of the hair and a quarter of the triangles: faster and coarser.
+    `draft` takes fewer samples than pixels, a third of the hair and a quarter of the triangles: faster and coarser.
     Where hair hides most of the face, or of the better seen ear of an ear photo, another photo is drawn: nobody would
     annotate that one.
     """
@@ -241,7 +241,8 @@ def _draw_photo(rng: np.random.Generator, kind: str, size: int, draft: bool) -> 
         for name, at in points.items():
             column, line = np.clip(np.round(at), 0, size - 1).astype(int).T
             seen[name] = seen[name] & (cover[line, column] < 0.5)
-    picture = backdrop.photograph(backdrop.expose(linear, rendering.cover, rng), rng)
+    extent = float(np.ptp(points["ear_left" if kind == "ear" else "face"], axis=0).max())
+    picture = backdrop.photograph(backdrop.expose(linear, rendering.cover, rng), rng, extent)
     return Photo(picture, points, seen, pose)
 
 
