@@ -86,13 +86,13 @@ class StageTrainer(keras.Model):
         y = y[:, : self.scheme.count]
         truth = ops.take(y, ops.array(self.settings.heads[self.scheme.task]), axis=1)
         errors = nme(truth, predicted, normaliser_length(y, self.scheme))
-        self.nme_tracker.update_state(errors, in_view(truth, x.shape[1]))
+        self.nme_tracker.update_state(errors, in_view(truth, ops.shape(x)[1]))
         return self.get_metrics_result()
 
 
-def in_view(points: Tensor, size: int) -> Tensor:
-    """Which views (batch,) show any of their points (batch, landmarks, 2), input pixels: 1 or 0, float32."""
-    inside = ops.logical_and(points >= -0.5, points <= size - 0.5)
+def in_view(points: Tensor, size: int | Tensor) -> Tensor:
+    """Which views (batch,) of `size` pixels show any of their points (batch, landmarks, 2): 1 or 0, float32."""
+    inside = ops.logical_and(points >= -0.5, points <= ops.cast(size, "float32") - 0.5)
     return ops.cast(ops.any(ops.all(inside, axis=-1), axis=-1), "float32")
 
 
