@@ -26,6 +26,7 @@ from utils.distillation import STRATEGY_NAMES, TABLE, markdown_table, parse_stud
 from utils.drawing import new_figure, write_figure
 from utils.errors import CommandLine, InputError, positive_int, run_main
 from utils.files import read_json, replacing, write_json
+from utils.startup import quiet_stderr
 
 FROM_SCRATCH = ("separate", "joint")  # they get the face network's steps on top
 SPREAD_FROM = 3  # seeds: a spread of fewer says nothing
@@ -105,7 +106,8 @@ def face_steps(args: argparse.Namespace) -> int:
     """How many steps the teacher was trained for, by its own record; 0 if it does not say."""
     if not zipfile.is_zipfile(args.teacher):
         return 0
-    from models.weights import read_description
+    with quiet_stderr():
+        from models.weights import read_description
 
     record = read_description(args.teacher)["record"]
     flags = record.get("flags", {})
