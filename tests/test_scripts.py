@@ -459,13 +459,14 @@ def test_runs_are_compared_in_a_table_and_a_picture(taught, tmp_path):
     assert (tmp_path / "strategies.png").stat().st_size > 0
 
 
-def test_replayed_faces_are_learned_and_softened_maps_distilled(taught, photos, tmp_path):
+def test_replayed_faces_are_learned_and_softened_maps_distilled_coarse_to_fine(taught, photos, tmp_path):
     _, flags, _ = taught
-    flags = [*flags, "--epochs", 1, "--strategy", "distill", "--replay", photos, "--temperature", 2]
+    flags = [*flags, "--strategy", "distill", "--replay", photos, "--temperature", 2, "--coarse-epochs", 1]
     done = run("train_face2ear.py", *flags, "--run", tmp_path / "run", "--out", tmp_path / "student.keras")
     assert done.returncode == 0, done.stderr
     with open(tmp_path / "run" / "history.csv", newline="") as stream:
-        (row,) = csv.DictReader(stream)
+        coarse, row = csv.DictReader(stream)
+    assert int(coarse["input_size"]) < int(row["input_size"])
     assert all(float(row[name]) > 0 for name in ("ear", "face", "distillation"))
     assert "attention" not in row
     replayed = re.search(r"faces: +(\d+) to train on", done.stdout)

@@ -439,6 +439,8 @@ def fit(
             (fine_size, args.epochs),
         ):
             chain.size = size
+            # Traced anew: TensorFlow would trace a second size as an unknown one, which the teacher's cannot be.
+            trainer.train_function = trainer.test_function = None
             if first < last:
                 trainer.fit(
                     chain.batches(first),
