@@ -196,16 +196,16 @@ def _read_pair(pair: _Pair, scheme: Scheme, points: str, people: dict[str, str])
 def _other_ears(pair: _Pair) -> np.ndarray | None:
     """The ears that `NAME.json` says are to be seen beside the annotated one, (n, 55, 2); None if it does not say."""
     notes = pair.image.with_suffix(".json")
-    other_file = next((name for name in EAR_FILES if pair.landmarks.name.endswith(f".{name}.pts")), None)
-    if not notes.is_file() and other_file is None:
+    own = next((name for name in EAR_FILES if pair.landmarks.name.endswith(f".{name}.pts")), None)
+    if not notes.is_file() and own is None:
         return None
     content = read_json(notes, f"{pair.image}: its notes cannot be read")
     told = content.get("all_ears_annotated", False) if isinstance(content, dict) else None
     if not isinstance(told, bool):
         raise InputError(f"{notes}: all_ears_annotated must be true or false")
-    if other_file is not None:  # of `Both/`: every ear has a file of its own
-        (name,) = (name for name in EAR_FILES if name != other_file)
-        share = _share_shown(notes, name)
+    if own is not None:  # of `Both/`: every ear has a file of its own
+        (name,) = (name for name in EAR_FILES if name != own)
+        share = _share_shown(notes, content, name)
         if not told or 0 < share < LEAST_SHOWN:  # what is seen of it is neither annotated nor nothing
             return None
         ears = [read_pts(pair.image.with_name(f"{pair.image.stem}.{name}.pts"), EAR.count)] if share else []
@@ -226,10 +226,10 @@ def _other_ears(pair: _Pair) -> np.ndarray | None:
     return others.astype(np.float32)
 
 
-def _share_shown(notes: Path, name: str) -> float:
+def _share_shown(notes: Path, content: dict, name: str) -> float:
     """The share of an ear's points in `Both/` that are visible; a person would annotate it from `LEAST_SHOWN` on."""
     try:
-        return float(np.mean(read_json(notes, f"{notes}: cannot be read")["visible"][name]))
+        return float(np.mean(content["visible"][name]))
     except (KeyError, TypeError, ValueError) as problem:
         raise InputError(f"{notes}: does not say which points of {name} are visible") from problem
 
@@ -318,7 +318,9 @@ def _both_layout(root: Path, scheme: Scheme) -> list[_Pair]:
         for pair in _match(root, folder, (f".{name}.pts",), part="test"):
             if pair.image and pair.landmarks and scheme is EAR:
                 try:
-                    if _share_shown(pair.image.with_suffix(".json"), name) < LEAST_SHOWN:
+                    notes = pair.image.with_suffix(".json")
+                    content = read_json(notes, f"{pair.image}: its notes cannot be read")
+                    if _share_shown(notes, content, name) < LEAST_SHOWN:
                         continue
                 except InputError:
                     pass  # found again, and told, when the pair is read

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -135,13 +136,16 @@ EAR = Scheme(
 SCHEMES = {scheme.task: scheme for scheme in (FACE, EAR)}
 
 
+@cache
 def reference_shape(scheme: Scheme) -> np.ndarray:
     """A typical shape of the scheme, (count, 2) float32, y down, its box from (0, 0) with a longer side of 1.
 
     The face from the front, a left ear from its side; from the CC0 head that `reference_shapes.json` names.
     """
     shapes = json.loads((Path(__file__).parent / "reference_shapes.json").read_text(encoding="utf-8"))
-    return np.array(shapes[scheme.task], dtype=np.float32)
+    shape = np.array(shapes[scheme.task], dtype=np.float32)
+    shape.flags.writeable = False  # shared by all who ask
+    return shape
 
 
 def parse_landmarks(text: str, count: int) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ from keras import ops
 from data.schemes import SCHEMES, Scheme
 from models.cpm import Settings, head_name
 from utils.heatmaps import annotated, annotated_region, decode_heatmaps, draw_heatmaps
-from utils.losses import STAGE_LOSSES
+from utils.losses import STAGE_LOSSES, attention_map
 from utils.metrics import nme, normaliser_length
 from utils.tensors import Tensor
 
@@ -120,7 +120,8 @@ class HeadsReader(keras.Model):
 
     A batch (batch, height, width, 3) uint8 gives a dict: `face_points` (batch, landmarks, 2) in input pixels and
     `face_confidence` (batch, landmarks), the heights of the peaks; likewise for the ear. `with_maps` adds `face_heat`,
-    the highest heatmap at each cell, and `attention`, where the last stage looks, each (batch, height / 8, width / 8).
+    the highest heatmap at each cell, and `attention`, where `feature_map` looks (its largest 1), each (batch,
+    height / 8, width / 8).
     """
 
     def __init__(self, network: keras.Model, settings: Settings, with_maps: bool = False):
@@ -137,6 +138,6 @@ class HeadsReader(keras.Model):
             if self.with_maps:
                 answer[f"{task}_heat"] = ops.max(heatmaps, axis=-1)
         if self.with_maps:
-            energy = ops.sum(ops.square(ops.cast(outputs["feature_map"], "float32")), axis=-1)
+            energy = attention_map(outputs["feature_map"])[..., 0]
             answer["attention"] = energy / (ops.max(energy, axis=(1, 2), keepdims=True) + 1e-12)
         return answer

@@ -21,13 +21,13 @@ from data.pipeline import TrainingChain
 from data.schemes import FACE, reference_shape
 from utils.errors import CommandLine, network_size, positive_int, run_main
 from utils.startup import PRECISIONS, convolution_speed, start_keras
-from utils.training import make_optimizer, recipe
+from utils.training import RECIPES, make_optimizer, recipe
 
 
 def main() -> None:
     """The command line."""
     parser = CommandLine(prog="python -m utils.benchmark", description="Measure training speed on this machine.")
-    parser.add_argument("--preset", choices=("full", "lite", "tiny"), default="lite", help="network (default: lite)")
+    parser.add_argument("--preset", choices=tuple(RECIPES), default="lite", help="network (default: lite)")
     parser.add_argument("--input-size", type=network_size, help="network input in pixels (default: the preset's)")
     parser.add_argument("--batch-size", type=positive_int, default=16, help="photos a step (default: 16)")
     parser.add_argument("--steps", type=positive_int, default=20, help="steps of each measurement (default: 20)")

@@ -12,7 +12,7 @@ import numpy as np
 
 from data.schemes import SCHEMES, Scheme, reference_shape
 from data.synthetic.scene import draw_sheet
-from utils.drawing import draw_landmarks, new_figure, save_picture, write_figure
+from utils.drawing import new_figure, paint_landmarks, save_picture, write_figure
 from utils.errors import CommandLine, run_main
 
 
@@ -22,7 +22,7 @@ def draw_scheme(scheme: Scheme, size: int = 900) -> np.ndarray:
     margin = size // 12
     points = shape * (size - 2 * margin) + margin
     width = int(points[:, 0].max()) + margin
-    return draw_landmarks(np.full((size, width, 3), 32, np.uint8), points, scheme, numbers=True)
+    return paint_landmarks(np.full((size, width, 3), 32, np.uint8), points, scheme, numbers=True)
 
 
 def draw_network(path: str | os.PathLike, preset: str = "full") -> None:

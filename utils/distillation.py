@@ -212,10 +212,11 @@ def student_settings(args: argparse.Namespace, face: Loaded) -> tuple[Settings, 
         small = PRESETS[args.preset]
         shift = base.decode_offset * small.input_size / base.input_size  # its maps mean the teacher's places
         base = replace(small, heads=base.heads, points=base.points, sigma=base.sigma, decode_offset=shift)
-    if args.norm is None:
+    if args.norm is None and not starts_as_face:
+        args.norm = recipe(base.preset).norm
+    elif args.norm is None:
         kept = plan.trains == "heads"  # what is not trained is kept to the last bit
-        plain = starts_as_face and (kept or not holds_standardised(face))
-        args.norm = base.norm if plain else "weight" if starts_as_face else recipe(base.preset).norm
+        args.norm = base.norm if kept or not holds_standardised(face) else "weight"
     args.preset, args.input_size = base.preset, args.input_size or base.input_size
     args.learning_rate = args.learning_rate or recipe(base.preset).learning_rate / 2
     base = replace(base, norm=args.norm, input_size=args.input_size, delayed_heads=())

@@ -28,18 +28,6 @@ def save_picture(path: str | os.PathLike, picture: np.ndarray) -> None:
         part.write_bytes(packed.tobytes())  # ndarray.tofile does not notice a full disk
 
 
-def draw_landmarks(
-    picture: np.ndarray,
-    points: np.ndarray,
-    scheme: Scheme,
-    landmarks: Sequence[int] | None = None,
-    numbers: bool = False,
-    colour: tuple[int, int, int] | None = None,
-) -> np.ndarray:
-    """A copy of the picture with a scheme's points and lines: see `paint_landmarks`."""
-    return paint_landmarks(np.ascontiguousarray(picture).copy(), points, scheme, landmarks, numbers, colour)
-
-
 def paint_landmarks(
     picture: np.ndarray,
     points: np.ndarray,
@@ -133,7 +121,7 @@ def crop_with_landmarks(
     matrix = warp.matrix(size)
     picture = warp_photo(photo, matrix, size)
     for points, landmarks, colour in layers:
-        picture = draw_landmarks(picture, apply_matrix(matrix, points), scheme, landmarks, colour=colour)
+        paint_landmarks(picture, apply_matrix(matrix, points), scheme, landmarks, colour=colour)
     return picture
 
 

@@ -233,7 +233,7 @@ def main() -> None:
 
     check_writable("--out", Path(args.out))
 
-    start_keras(args.precision)
+    precision = start_keras(args.precision)
     from models.trainer import LandmarkReader
     from models.weights import check_task, load_network
     from utils.predict import LandmarkPredictor
@@ -255,6 +255,7 @@ def main() -> None:
         loaded = load_network(weights)
         settings = loaded.settings
         tasks = [args.task] if args.task else list(settings.heads)
+        predictor = LandmarkPredictor(weights, args.input_size, precision) if args.protocol == "photo" else None
         for task in tasks:
             check_task(loaded, task)
             try:
@@ -266,8 +267,7 @@ def main() -> None:
                 continue
             if not args.allow_trained:
                 refuse_trained_photos(weights, loaded.record, samples, UNSEEN)
-            if args.protocol == "photo":
-                predictor = LandmarkPredictor(weights, args.input_size, args.precision)
+            if predictor is not None:
                 answers = find_and_predict(predictor, samples, SCHEMES[task])
                 scores = score_points(samples, SCHEMES[task], settings.heads[task], *answers, protocol="photo")
             else:

@@ -113,14 +113,22 @@ def distillation(student: list[Tensor], teacher: Tensor, temperature: float | No
     )
 
 
+def attention_map(features: Tensor) -> Tensor:
+    """Where a layer looks: sum over channels of the squares of (batch, height, width, channels); one float32 channel.
+
+    F_sum^2 of Zagoruyko and Komodakis, arXiv 1612.03928, section 3.1.
+    """
+    return ops.sum(ops.square(ops.cast(features, "float32")), axis=-1, keepdims=True)
+
+
 def attention_vector(features: Tensor, size: tuple[int, int] | None = None) -> Tensor:
     """Where a layer looks: (batch, cells) float32 of length 1, from features (batch, height, width, channels).
 
-    Q = sum over channels of the squares, resized to `size` (height, width) if given, and flattened;
+    Q = `attention_map`, resized to `size` (height, width) if given, and flattened;
     q = Q / sqrt(sum Q^2 + 1e-12): each photo by itself, finite for empty features (Zagoruyko and Komodakis, arXiv
     1612.03928, section 3.1, F_sum^2).
     """
-    energy = ops.sum(ops.square(ops.cast(features, "float32")), axis=-1, keepdims=True)
+    energy = attention_map(features)
     if size is not None:
         energy = resized(energy, *size)
     flat = ops.reshape(energy, (-1, energy.shape[1] * energy.shape[2]))

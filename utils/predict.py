@@ -18,6 +18,7 @@ import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -30,7 +31,6 @@ SIDES = ("left", "right")
 # Longer side of the whole picture in the search, network pixels: a head is found from about 30 of them upwards.
 SEARCH_SIZES = (128, 256, 512, 1024)
 MAGNIFY = 2.0  # a small picture is not blown up further than this
-# Scores (mean peak of all landmarks) from which a face or an ear counts as seen; see `Thresholds`.
 EAR_SIDES_OF_FACE = 0.42  # longer side of an ear's box in longer sides of the face's, generously
 
 
@@ -121,8 +121,14 @@ class LandmarkPredictor:
         self.size = size or loaded.settings.input_size
         self.thresholds = thresholds or Thresholds()
         self.tasks = tuple(loaded.settings.heads)
+        self._network = loaded.network
         self._read = _compiled(HeadsReader(loaded.network, loaded.settings))
-        self._read_maps = _compiled(HeadsReader(loaded.network, loaded.settings, with_maps=True))
+
+    @cached_property
+    def _read_maps(self) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
+        from models.trainer import HeadsReader
+
+        return _compiled(HeadsReader(self._network, self.settings, with_maps=True))
 
     def __call__(self, picture: np.ndarray, before: Prediction | None = None) -> Prediction:
         """Landmarks of a picture (height, width, 3) uint8 RGB.
@@ -147,7 +153,7 @@ class LandmarkPredictor:
     def track(self, picture: np.ndarray, before: Prediction) -> Prediction:
         """One look where a face and ears were last; nothing where they are no longer."""
         squares = {}
-        if before.face is not None and FACE.task in self.tasks:
+        if before.face is not None:
             squares["face"] = square_round(before.face)
         if EAR.task in self.tasks:
             for side in SIDES:
@@ -183,11 +189,8 @@ class LandmarkPredictor:
         Their names are "face_heat", "ear_heat" (the highest heatmap at each cell) and "attention".
         """
         image = warp_photo(picture, square.matrix(self.size), self.size)
-        return {
-            name: maps[0]
-            for name, maps in self._read_maps(image[None]).items()
-            if maps.ndim == 3 and "points" not in name
-        }
+        answers = self._read_maps(image[None])
+        return {name: answers[name][0] for name in ("attention", *(f"{task}_heat" for task in self.tasks))}
 
     def _judge(self, seen: dict[str, Landmarks]) -> Prediction:
         """Keep what is credible: a face, and ears that lie where ears can be."""
@@ -297,8 +300,10 @@ def _compiled(reader) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
 
 
 def whole_picture(picture: np.ndarray, size: int, quarter: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """The picture shrunk (or enlarged) to `size` pixels its longer side, turned counterclockwise by quarters, on a gray
-    canvas with sides that are multiples of 32: the matrix (2, 3) from picture to canvas, and the canvas.
+    """The picture shrunk (or enlarged) to `size` pixels its longer side, and turned counterclockwise by quarters.
+
+    It lies on a black canvas with sides that are multiples of 32. Returns the matrix (2, 3) from picture to canvas, and
+    the canvas.
     """
     height, width = picture.shape[:2]
     factor = size / max(height, width)
@@ -386,7 +391,7 @@ def ear_square(face: Landmarks, side: str) -> Warp:
 
 
 def is_face(whole: np.ndarray, most: float = 0.45) -> bool:
-    """Whether points (68, 2) have roughly the shape of a face seen from anywhere: eyes above mouth above chin.
+    """Whether points (68, 2) have roughly the shape of a face, however it is turned.
 
     The affine map of the mean face that fits best may miss by `most` of their spread.
     """

@@ -97,7 +97,7 @@ def training_flags(name: str, description: str, **changed: dict | None) -> argpa
     add("--resume", action="store_true", help="continue the run in --run where it stopped, with its own settings")
     add(
         "--preset",
-        choices=("full", "lite", "tiny"),
+        choices=tuple(RECIPES),
         default="full",
         help="network size: the published one (full, default), one for laptops (lite), one for tests (tiny)",
     )

@@ -74,13 +74,10 @@ def write_sample(out: Path, plan: Plan, kind: str, number: int) -> None:
         elif kind == "ear":
             shown = max(SIDES, key=lambda side: photo.seen[f"ear_{side}"].sum())
             write_pts(files[0], photo.points[f"ear_{shown}"])
-            others = [
-                photo.points[f"ear_{side}"].round(3).tolist()
-                for side in SIDES
-                if side != shown and photo.seen[f"ear_{side}"].mean() >= LEAST_SHOWN
-            ]
-            partly = any(0 < photo.seen[f"ear_{side}"].mean() < LEAST_SHOWN for side in SIDES if side != shown)
-            write_json(files[1], {"all_ears_annotated": not partly, "other_ears": others})
+            (other,) = (f"ear_{side}" for side in SIDES if side != shown)
+            share = float(photo.seen[other].mean())
+            others = [photo.points[other].round(3).tolist()] if share >= LEAST_SHOWN else []
+            write_json(files[1], {"all_ears_annotated": bool(others) or share == 0, "other_ears": others})
         else:
             for name, path in zip(("face", "ear_left", "ear_right"), files, strict=False):
                 write_pts(path, photo.points[name])
