@@ -3,7 +3,7 @@
 Convolutional Pose Machine, the heatmap branch of OpenPose (Cao et al., CVPR 2017, arXiv 1611.08050, section 2.1)
 without part affinity fields. Departures from the paper:
 
-- the trunk is 14 convolutions, the last giving 128 channels (paper: the first 10 of VGG-19, then 256 and 128);
+- the trunk is 14 convolutions, then one to 128 channels (paper: the first 10 of VGG-19, then 256 and 128);
 - stage 1 has no 3x3 convolutions, only two 1x1;
 - a stage hands its features to the next (paper: its heatmaps), so that a second head leaves the first task's
   computation untouched. `stage_input="heatmaps"` gives the paper's way.
