@@ -44,7 +44,7 @@ def main() -> None:
     initialise(network, settings, args.init)
     reader = LandmarkReader(network, settings, EAR.task)
 
-    views = (settings.input_size, args.batch_size, args.seed, args.augment, args.mirror)
+    views = (settings.input_size, args.batch_size, args.seed, args.augment, args.mirror, args.passes, args.workers)
     chain = TrainingChain(parts["train"], EAR, *views)
     trainer = StageTrainer(network, settings, EAR, args.loss)
     compile_trainer(trainer, args, chain.steps)

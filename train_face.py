@@ -44,7 +44,7 @@ def main() -> None:
     initialise(network, settings, args.init)
     reader = LandmarkReader(network, settings, FACE.task)
 
-    views = (settings.input_size, args.batch_size, args.seed, args.augment, args.mirror)
+    views = (settings.input_size, args.batch_size, args.seed, args.augment, args.mirror, args.passes, args.workers)
     chain = TrainingChain(parts["train"], FACE, *views)
     trainer = StageTrainer(network, settings, FACE, args.loss)
     compile_trainer(trainer, args, chain.steps)

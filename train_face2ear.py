@@ -55,7 +55,7 @@ def main() -> None:
     choose_trainable(student, settings, args.strategy, weights, starts_as_face)
 
     trainer = Distiller(student, settings, weights, face, args.loss, args.temperature, args.attention_layers)
-    views = (trainer.chain_size(), args.batch_size, args.seed, args.augment, args.mirror)
+    views = (trainer.chain_size(), args.batch_size, args.seed, args.augment, args.mirror, args.passes, args.workers)
     replay = TrainingChain(replayed, FACE, *views) if "face" in weights else None
     chain = PairedChain(TrainingChain(ears["train"], EAR, *views), replay, FACE.task)
     compile_trainer(trainer, args, chain.steps)

@@ -3,13 +3,19 @@
     training:   order of the epoch -> decode -> random warp -> jitter -> batch
     evaluation: list order         -> decode -> crop warp             -> batch
 
-Both give uint8 RGB images. Points travel, heatmaps do not: the device draws them from the points.
+Both give uint8 RGB images as NumPy arrays, which Keras takes on every backend. Points travel, heatmaps do not: the
+device draws them from the points.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+import itertools
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -27,10 +33,7 @@ from data.augment import (
 from data.datasets import Sample
 from data.schemes import SCHEMES, Scheme
 from utils.errors import InputError
-
-if TYPE_CHECKING:
-    import tensorflow as tf
-
+from utils.workers import do_work, one_thread, process_pool
 
 NOWHERE = -1e5  # input pixels: the place of an ear that is known not to be in the photo
 
@@ -71,13 +74,28 @@ def evaluation_example(sample: Sample, scheme: Scheme, size: int) -> tuple[np.nd
     return warp_photo(decode_photo(sample.image), matrix, size), matrix
 
 
+Work, Result = TypeVar("Work"), TypeVar("Result")
+
+
+def in_order(pool: Executor, work: Callable[[Work], Result], jobs: Iterable[Work], ahead: int) -> Iterator[Result]:
+    """The results of `work` on each of `jobs`, in their order; at most `ahead` are at work or wait to be taken."""
+    jobs = iter(jobs)
+    waiting = deque(pool.submit(work, job) for job in itertools.islice(jobs, ahead))
+    while waiting:
+        result = waiting.popleft().result()
+        waiting.extend(pool.submit(work, job) for job in itertools.islice(jobs, 1))
+        yield result
+
+
 class TrainingChain:
     """Endless batches of random views, in an order that depends only on seed and epoch.
 
-    Every photo comes once an epoch; example k of epoch e draws its view from a generator seeded by (seed, e, photo).
-    A run that resumes at epoch e therefore sees the batches that an undisturbed run would have seen. The last batch of
-    an epoch is filled up from the same epoch's start, so that every step has the same shape. Raises `InputError` if
-    there are no photos.
+    Every photo comes once a pass; example k of pass e draws its view from a generator seeded by (seed, e, photo). A run
+    that resumes at epoch e therefore sees the batches that an undisturbed run would have seen. The last batch of a pass
+    is filled up from the same pass's start, so that every step has the same shape. An epoch has `passes` of them.
+
+    `workers` processes make the batches; 0: threads of this process, one a core, which Python's lock holds to about
+    what two cores can do. Raises `InputError` if there are no photos.
     """
 
     def __init__(
@@ -89,6 +107,8 @@ class TrainingChain:
         seed: int = 0,
         strength: float = 1.0,
         mirror: float = 0.5,
+        passes: int = 1,
+        workers: int = 0,
     ):
         if not samples:
             raise InputError(
@@ -97,54 +117,45 @@ class TrainingChain:
             )
         self.samples, self.scheme, self.size = list(samples), scheme, size
         self.batch_size, self.seed, self.strength, self.mirror = batch_size, seed, strength, mirror
-        self.steps = -(-len(self.samples) // batch_size)
-        self.problem: InputError | None = None  # why the chain stopped: TensorFlow wraps and hides exceptions
+        self.workers = workers
+        self.steps_a_pass = -(-len(self.samples) // batch_size)
+        self.steps = passes * self.steps_a_pass
+        self.problem: InputError | None = None  # why the chain stopped: Keras wraps and hides exceptions
 
-    def order(self, epoch: int) -> np.ndarray:
-        """Photo numbers (steps x batch_size) of an epoch."""
-        order = np.random.default_rng((self.seed, epoch)).permutation(len(self.samples))
-        return np.resize(order, self.steps * self.batch_size)
+    def order(self, number: int) -> np.ndarray:
+        """Photo numbers (steps x batch_size) of a pass."""
+        order = np.random.default_rng((self.seed, number)).permutation(len(self.samples))
+        return np.resize(order, self.steps_a_pass * self.batch_size)
 
-    def example(self, epoch: int, photo: int) -> tuple[np.ndarray, np.ndarray]:
-        """Image (size, size, 3) uint8 and points (landmarks, 2) float32 of one photo in one epoch."""
+    def example(self, number: int, photo: int) -> tuple[np.ndarray, np.ndarray]:
+        """Image (size, size, 3) uint8 and points (landmarks, 2) float32 of one photo in one pass."""
+        rng = np.random.default_rng((self.seed, number, photo))
+        return training_example(self.samples[photo], self.scheme, self.size, rng, self.strength, self.mirror)
+
+    def batch(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """Images (batch, size, size, 3) uint8 and points (batch, landmarks, 2) float32 of a step, counted from 0."""
+        number, place = divmod(step, self.steps_a_pass)
+        photos = self.order(number)[place * self.batch_size : (place + 1) * self.batch_size]
+        images, points = zip(*(self.example(number, photo) for photo in photos), strict=True)
+        return np.stack(images), np.stack(points)
+
+    def batches(self, first_epoch: int = 0, first_step: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Batches without end, from a step of an epoch on; `first_step` may lie beyond the epoch's end."""
+        one_thread()  # the chain runs photos in parallel; threads inside a photo would only compete
+        threads = os.cpu_count() or 1
+        pool = process_pool(self.workers, self.batch) if self.workers else ThreadPoolExecutor(threads)
+        work = do_work if self.workers else self.batch
+        first = first_epoch * self.steps + first_step
         try:
-            rng = np.random.default_rng((self.seed, epoch, photo))
-            sample = self.samples[photo]
-            image, points = training_example(sample, self.scheme, self.size, rng, self.strength, self.mirror)
+            yield from in_order(pool, work, itertools.count(first), ahead=2 * (self.workers or threads))
         except InputError as problem:
             self.problem = problem
             raise
-        return image, points
-
-    def batches(self, first_epoch: int = 0, first_step: int = 0) -> tf.data.Dataset:
-        """A tf.data dataset of images (batch, size, size, 3) uint8 and points (batch, landmarks, 2) float32.
-
-        It begins at a step of an epoch; `first_step` may lie beyond the epoch's end.
-        """
-        import tensorflow as tf
-
-        cv2.setNumThreads(0)  # the chain runs photos in parallel; threads inside a photo would only compete
-
-        def positions() -> Iterator[tuple[int, int]]:
-            epoch, skipped = first_epoch + first_step // self.steps, first_step % self.steps * self.batch_size
-            while True:
-                for photo in self.order(epoch)[skipped:]:
-                    yield epoch, photo
-                epoch, skipped = epoch + 1, 0
-
-        def load(epoch, photo):
-            image, points = tf.numpy_function(self.example, (epoch, photo), (tf.uint8, tf.float32))
-            image.set_shape((self.size, self.size, 3))
-            points.set_shape((self.scheme.count * self.scheme.instances, 2))
-            return image, points
-
-        place = tf.TensorSpec((), tf.int64)
-        return (
-            tf.data.Dataset.from_generator(positions, output_signature=(place, place))
-            .map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-            .batch(self.batch_size, drop_remainder=True)
-            .prefetch(2)
-        )
+        except BrokenProcessPool as problem:
+            self.problem = InputError("--workers: a process that made batches was killed (out of memory?); --resume")
+            raise self.problem from problem
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 class PairedChain:
@@ -176,25 +187,27 @@ class PairedChain:
         """Why a chain stopped."""
         return self.main.problem or (self.other.problem if self.other else None)
 
-    def batches(self, first_epoch: int = 0) -> tf.data.Dataset:
-        """A tf.data dataset of images (batch, size, size, 3) uint8 and points by task."""
-        import tensorflow as tf
+    def batches(self, first_epoch: int = 0) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
+        """Batches without end: images (batch, size, size, 3) uint8 and points by task."""
 
-        def unknown(task: str, like: tf.Tensor) -> tf.Tensor:
-            return tf.fill((tf.shape(like)[0], SCHEMES[task].count * SCHEMES[task].instances, 2), float("nan"))
+        def unknown(task: str, like: np.ndarray) -> np.ndarray:
+            return np.full((len(like), SCHEMES[task].count * SCHEMES[task].instances, 2), np.nan, np.float32)
 
         first, batches = self.main.scheme.task, self.main.batches(first_epoch)
         if self.other is None:
-            return batches.map(lambda images, points: (images, {first: points, self.task: unknown(self.task, points)}))
-
-        def join(one, two):
-            (images, points), (more, others) = one, two
-            return tf.concat([images, more], 0), {
-                first: tf.concat([points, unknown(first, others)], 0),
-                self.task: tf.concat([unknown(self.task, points), others], 0),
-            }
-
-        return tf.data.Dataset.zip((batches, self.other.batches(0, first_epoch * self.steps))).map(join)
+            for images, points in batches:
+                yield images, {first: points, self.task: unknown(self.task, points)}
+            return
+        for (images, points), (more, others) in zip(
+            batches, self.other.batches(0, first_epoch * self.steps), strict=True
+        ):
+            yield (
+                np.concatenate([images, more]),
+                {
+                    first: np.concatenate([points, unknown(first, others)]),
+                    self.task: np.concatenate([unknown(self.task, points), others]),
+                },
+            )
 
 
 class EvaluationChain:
@@ -206,11 +219,9 @@ class EvaluationChain:
     def batches(self) -> Iterator[tuple[list[Sample], np.ndarray, np.ndarray]]:
         """Samples, images (batch, size, size, 3) uint8 and matrices (batch, 2, 3); the last batch may be smaller.
 
-        The next batch is read while the caller works on this one.
+        The next batches are read while the caller works on this one.
         """
-        from concurrent.futures import ThreadPoolExecutor
-
-        cv2.setNumThreads(0)
+        one_thread()
         chunks = [
             self.samples[start : start + self.batch_size] for start in range(0, len(self.samples), self.batch_size)
         ]
@@ -221,9 +232,6 @@ class EvaluationChain:
             )
             return chunk, np.stack(images), np.stack(matrices)
 
-        with ThreadPoolExecutor(1) as pool:
-            waiting = pool.submit(load, chunks[0]) if chunks else None
-            for following in [*chunks[1:], None] if chunks else []:
-                ready = waiting.result()
-                waiting = pool.submit(load, following) if following else None
-                yield ready
+        threads = os.cpu_count() or 1
+        with ThreadPoolExecutor(threads) as pool:
+            yield from in_order(pool, load, chunks, ahead=threads)

@@ -76,6 +76,37 @@ def save_network(path: str | os.PathLike, network: keras.Model, settings: Settin
             archive.writestr(ENTRY, json.dumps(content, indent=1))
 
 
+def write_half(source: str | os.PathLike, path: str | os.PathLike) -> None:
+    """Write the `.keras` file `source` again as `path`, with its float32 arrays as float16: half the size.
+
+    Keras casts them to each variable's own dtype when it loads them. Raises `InputError` for files that are not ours.
+    """
+    read_description(source)
+    if Path(path).suffix != ".keras":
+        raise InputError(f"{path}: weights are written as .keras; give a name that ends so")
+    with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(source) as archive, replacing(Path(path)) as part:
+        arrays = archive.extract("model.weights.h5", folder)
+        half = Path(folder) / "half.h5"
+        with h5py.File(arrays, "r") as full, h5py.File(half, "w") as small:
+            _copy_half(full, small)
+        with zipfile.ZipFile(part, "w") as target:
+            for name in archive.namelist():
+                content = half.read_bytes() if name == "model.weights.h5" else archive.read(name)
+                target.writestr(name, content)
+
+
+def _copy_half(source: h5py.Group, target: h5py.Group) -> None:
+    """Copy a group with its attributes, float32 arrays as float16."""
+    target.attrs.update(source.attrs)
+    for name, item in source.items():
+        if isinstance(item, h5py.Group):
+            _copy_half(item, target.create_group(name))
+        else:
+            array = item[()]
+            half = array.dtype == np.float32
+            target.create_dataset(name, data=array.astype(np.float16) if half else array).attrs.update(item.attrs)
+
+
 def load_network(path: str | os.PathLike, with_features: bool = False) -> Loaded:
     """The network in a file, built anew under the current Keras dtype policy, whichever it was trained in.
 

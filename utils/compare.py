@@ -68,7 +68,7 @@ def plan_runs(base: Path, seeds: int, flags: list[str]) -> list[tuple[Path, list
     probe = [*flags, "--run", str(base / "probe"), "--out", str(base / "probe.keras")]
     args = parse_student_flags(student_flags(""), probe)
     found = find_samples(args.data, EAR, skip_bad=args.skip_bad, limit=args.limit)
-    steps = -(-len(split_samples(found.samples, args.split)["train"]) // args.batch_size)
+    steps = -(-len(split_samples(found.samples, args.split)["train"]) // args.batch_size) * args.passes
     extra = -(-face_steps(args) // max(1, steps))
     planned = []
     for seed in range(seeds):
@@ -109,11 +109,7 @@ def face_steps(args: argparse.Namespace) -> int:
     with quiet_stderr():
         from models.weights import read_description
 
-    record = read_description(args.teacher)["record"]
-    flags = record.get("flags", {})
-    if not {"epochs", "batch_size"} <= set(flags):
-        return 0
-    return flags["epochs"] * -(-len(record.get("training_photos", ())) // flags["batch_size"])
+    return read_description(args.teacher)["record"].get("steps", 0)
 
 
 def main() -> None:

@@ -57,7 +57,7 @@ def student_flags(description: str) -> argparse.ArgumentParser:
         },
         input_size={"help": "the student's input in pixels, a multiple of 8 (default: the teacher's)"},
         coarse_size={"help": "size of the photos in the coarse epochs (default: half of --input-size)"},
-        epochs={"default": 30, "help": "times that every ear photo is seen (default: %(default)s)"},
+        epochs={"default": 30, "help": "each sees every ear photo --passes times (default: %(default)s)"},
         learning_rate={"help": "Adam's peak rate (default: half of what the other scripts give the preset)"},
     )
     add = parser.add_argument_group("teaching").add_argument
@@ -351,8 +351,8 @@ def report(
 
     best = load_network(run.best, with_features=True)
     row = measure(args, face, best, faces, scores) | {
-        "ear_photos": ear_photos * (args.epochs - args.extra_epochs),
-        "extra_steps": args.extra_epochs * -(-ear_photos // args.batch_size),
+        "ear_photos": ear_photos * args.passes * (args.epochs - args.extra_epochs),
+        "extra_steps": args.extra_epochs * args.passes * -(-ear_photos // args.batch_size),
         "minutes": run.state["minutes"],
     }
     write_json(run.path / TABLE, row)

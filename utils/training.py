@@ -133,7 +133,14 @@ def training_flags(name: str, description: str, **changed: dict | None) -> argpa
         metavar="PX",
         help="network input of the coarse epochs (default: half of --input-size)",
     )
-    add("--epochs", type=positive_int, default=60, help="times that every photo is seen (default: %(default)s)")
+    add("--epochs", type=positive_int, default=60, help="each sees every photo --passes times (default: %(default)s)")
+    add(
+        "--passes",
+        type=positive_int,
+        default=1,
+        metavar="N",
+        help="let an epoch see every photo N times: scores and checkpoints less often, for fast machines (default: 1)",
+    )
     add("--batch-size", type=positive_int, default=16, help="photos a step; less needs less memory (default: 16)")
     add(
         "--learning-rate",
@@ -168,6 +175,13 @@ def training_flags(name: str, description: str, **changed: dict | None) -> argpa
         choices=PRECISIONS,
         default="auto",
         help="auto (default) measures whether bfloat16 or float16 is faster here, else float32",
+    )
+    add(
+        "--workers",
+        type=non_negative_int,
+        default=0,
+        metavar="N",
+        help="processes that read and warp photos, about one a core where a GPU waits for them (default: threads)",
     )
     add("--deterministic", action="store_true", help="same losses to the last bit on every run; slower")
     return parser
@@ -243,8 +257,12 @@ def _take_settings_of_run(args: argparse.Namespace, given: dict) -> None:
 
 
 def flags_of(args: argparse.Namespace) -> dict:
-    """The flags that make a run what it is, as JSON: all but where it runs and whether it resumes."""
-    return {name: value for name, value in vars(args).items() if name not in ("run", "resume", "landmark_indices")}
+    """The flags that make a run what it is, as JSON: all but where and how it runs, and whether it resumes."""
+    return {
+        name: value
+        for name, value in vars(args).items()
+        if name not in ("run", "resume", "workers", "landmark_indices")
+    }
 
 
 # --- the network and its optimiser ------------------------------------------------------------------------------------
@@ -417,7 +435,7 @@ def fit(
     from models.weights import save_network
     from utils.callbacks import EpochLoop
 
-    record = training_record(args, parts)
+    record = training_record(args, parts, args.epochs * chain.steps)
 
     def keep_best(epoch: int, nme: float, size: int) -> None:
         score = {"epoch": epoch, "validation_nme": None if math.isnan(nme) else nme}
@@ -478,23 +496,25 @@ def validation_nme(reader: LandmarkReader, samples: list[Sample], args: argparse
     return nme
 
 
-def training_record(args: argparse.Namespace, parts: dict[str, list[Sample]]) -> dict:
+def training_record(args: argparse.Namespace, parts: dict[str, list[Sample]], steps: int) -> dict:
     """What a weights file says of its training: the flags, and the photos that it or its teacher may not be scored on.
 
-    A resumed run has said so already, in its best network, and no longer needs the weights that it started from.
+    `steps`, of this run, are added to those of the network that it starts from. A resumed run has said so already, in
+    its best network, and no longer needs the weights that it started from.
     """
     from models.weights import read_description
 
     best = Path(args.run) / "best.keras"
     if args.resume and best.exists():
         record = read_description(best)["record"]
-        kept = ("flags", "training_photos", "teacher_training_photos")
+        kept = ("flags", "steps", "training_photos", "teacher_training_photos")
         return {name: record[name] for name in kept if name in record}
     photos = {sample.photo_id for sample in parts["train"]}
     if args.init is not None and zipfile.is_zipfile(args.init):  # what starts from a network has seen its photos too
         before = read_description(args.init)["record"]
         photos.update(before.get("training_photos", ()), before.get("teacher_training_photos", ()))
-    record = {"flags": flags_of(args), "training_photos": sorted(photos)}
+        steps += before.get("steps", 0)
+    record = {"flags": flags_of(args), "steps": steps, "training_photos": sorted(photos)}
     teacher = getattr(args, "teacher", None)
     if teacher is not None and zipfile.is_zipfile(teacher):
         theirs = read_description(teacher)["record"]

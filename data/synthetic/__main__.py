@@ -26,6 +26,9 @@ def main() -> None:
     parser.add_argument("--size", type=positive_int, default=256, help="pixels a side (default: 256)")
     parser.add_argument("--seed", type=non_negative_int, default=0, help="of the people and their photos (default: 0)")
     parser.add_argument("--draft", action="store_true", help="fewer samples, triangles and hairs: faster and coarser")
+    parser.add_argument(
+        "--jpeg", action="store_true", help="ear photos as JPEG: a sixth of the size (default: PNG, as in ibug-ears)"
+    )
     parser.add_argument("--processes", type=positive_int, help="how many work at once (default: one a core)")
     args = parser.parse_args()
     if args.size < SMALLEST:
@@ -39,7 +42,7 @@ def main() -> None:
 
     from data.synthetic.generate import Plan, generate
 
-    plan = Plan(args.faces, args.ears, args.both, args.size, args.seed, args.draft)
+    plan = Plan(args.faces, args.ears, args.both, args.size, args.seed, args.draft, args.jpeg)
     total = len(plan.samples())
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     progress = generate(Path(args.out), plan, min(args.processes or cores, total))

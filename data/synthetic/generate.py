@@ -6,12 +6,8 @@ draw, in which order, or where an interrupted run was taken up again.
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import threading
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,6 +20,7 @@ from data.synthetic.head import SIDES
 from utils.drawing import save_picture
 from utils.errors import InputError
 from utils.files import read_json, write_json
+from utils.workers import do_work, one_thread, process_pool
 
 KINDS = ("face", "ear", "both")
 MANIFEST = "synthetic.json"
@@ -32,7 +29,7 @@ TEST_EVERY = 6  # every sixth ear photo is a test photo, about as in ibug-ears
 
 @dataclass(frozen=True)
 class Plan:
-    """What to draw: photos of each kind, pixels a side, the seed, and whether in draft quality."""
+    """What to draw: photos of each kind, pixels a side, the seed, whether in draft quality, and ears as JPEG."""
 
     faces: int
     ears: int
@@ -40,6 +37,7 @@ class Plan:
     size: int
     seed: int
     draft: bool
+    jpeg: bool = False
 
     def samples(self) -> list[tuple[str, int]]:
         """Kind and number of every sample."""
@@ -47,17 +45,17 @@ class Plan:
         return [(kind, k) for kind in KINDS for k in range(counts[kind])]
 
 
-def sample_files(seed: int, kind: str, number: int) -> list[str]:
+def sample_files(plan: Plan, kind: str, number: int) -> list[str]:
     """The files of one sample below the output folder; the photo comes last, and with it the sample is whole.
 
     Kind and seed are in the name: weights know the photos that they were trained on by name and size.
     """
-    name = f"synthetic_{kind}{seed}_{number:06d}"
+    name = f"synthetic_{kind}{plan.seed}_{number:06d}"
     if kind == "face":
         return [f"AFW_landmark/{name}_pts.mat", f"AFW/{name}.jpg"]
     if kind == "ear":
         part = "test" if number % TEST_EVERY == TEST_EVERY - 1 else "train"
-        return [f"CollectionA/{part}/{name}.{ending}" for ending in ("pts", "json", "png")]
+        return [f"CollectionA/{part}/{name}.{ending}" for ending in ("pts", "json", "jpg" if plan.jpeg else "png")]
     endings = ("face.pts", *(f"ear_{side}.pts" for side in SIDES), "json", "jpg")
     return [f"Both/{name}.{ending}" for ending in endings]
 
@@ -67,7 +65,7 @@ def write_sample(out: Path, plan: Plan, kind: str, number: int) -> None:
     from data.synthetic.scene import draw_photo
 
     photo = draw_photo(np.random.default_rng((plan.seed, KINDS.index(kind), number)), kind, plan.size, plan.draft)
-    files = [out / name for name in sample_files(plan.seed, kind, number)]
+    files = [out / name for name in sample_files(plan, kind, number)]
     try:
         if kind == "face":
             write_300w_lp(files[0], photo.points["face"], photo.points["face_3d"])
@@ -102,21 +100,20 @@ def generate(out: Path, plan: Plan, processes: int) -> Iterator[int]:
     """
     _claim(out, plan)
     wanted = plan.samples()
-    missing = [one for one in wanted if not all((out / name).is_file() for name in sample_files(plan.seed, *one))]
+    missing = [one for one in wanted if not all((out / name).is_file() for name in sample_files(plan, *one))]
     done = len(wanted) - len(missing)
     yield done
     jobs = [(out, plan, *one) for one in missing]
     if processes == 1 or len(jobs) < 2:
-        _begin_process()
+        one_thread()
         for job in jobs:
             write_sample(*job)
             done += 1
             yield done
         return
-    # Spawned, not forked: OpenCV's threads do not survive a fork.
-    pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _begin_process, (True,))
+    pool = process_pool(processes, write_sample)
     try:
-        for finished in as_completed([pool.submit(write_sample, *job) for job in jobs]):
+        for finished in as_completed([pool.submit(do_work, *job) for job in jobs]):
             finished.result()
             done += 1
             yield done
@@ -126,21 +123,6 @@ def generate(out: Path, plan: Plan, processes: int) -> Iterator[int]:
         ) from problem
     finally:
         pool.shutdown(cancel_futures=True)  # waits: samples that are begun are finished
-
-
-def _begin_process(child: bool = False) -> None:
-    import cv2
-
-    cv2.setNumThreads(1)  # one process a core is faster than threads inside a photo
-    if child:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-        threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """End this process when its parent is killed, or it would wait for work for ever."""
-    multiprocessing.parent_process().join()
-    os._exit(1)
 
 
 def _claim(out: Path, plan: Plan) -> None:
@@ -163,8 +145,8 @@ def _claim(out: Path, plan: Plan) -> None:
             raise InputError(f"{out}: holds heads drawn with {told}; use the same, or another --out")
     counts = {key: max(before[key], counts[key]) for key in counts}
     whole = Plan(**counts, **settings)
-    ours = {name for one in whole.samples() for name in sample_files(plan.seed, *one)}
-    folders = sorted({str(Path(name).parent) for one in plan.samples() for name in sample_files(plan.seed, *one)})
+    ours = {name for one in whole.samples() for name in sample_files(plan, *one)}
+    folders = sorted({str(Path(name).parent) for one in plan.samples() for name in sample_files(plan, *one)})
     leftovers = []
     for folder in folders:
         for place in (out / folder, *(out / folder).parents):

@@ -71,21 +71,13 @@ class TestExample:
         np.testing.assert_array_equal(image, expected)
         np.testing.assert_array_equal(points, apply_matrix(matrix, samples[2].points))
 
-    def test_photo_that_cannot_be_decoded_becomes_the_problem_of_the_chain(self, samples, corrupt):
-        chain = chain_of([*samples, corrupt])
-        chain.example(0, 0)
-        assert chain.problem is None
-        with input_error(corrupt.image):
-            chain.example(0, 5)
-        assert str(corrupt.image) in str(chain.problem)
 
-
-class TestBatches:  # the only tests here that need TensorFlow
+class TestBatches:
     def test_resumed_batches_equal_those_of_an_undisturbed_run(self, samples):
         chain = chain_of(samples)
         assert chain.steps == 3
-        undisturbed = list(itertools.islice(chain.batches().as_numpy_iterator(), 9))
-        resumed = list(itertools.islice(chain_of(samples).batches(first_epoch=2).as_numpy_iterator(), 3))
+        undisturbed = list(itertools.islice(chain.batches(), 9))
+        resumed = list(itertools.islice(chain_of(samples).batches(first_epoch=2), 3))
         for one, other in zip(undisturbed[6:], resumed, strict=True):
             assert_same(one, other)
         place = 0
@@ -97,10 +89,26 @@ class TestBatches:  # the only tests here that need TensorFlow
                 assert_same((images[place % 2], points[place % 2]), chain.example(epoch, photo))
                 place += 1
 
-    def test_corrupt_photo_stops_the_batches_and_leaves_its_reason_in_the_chain(self, samples, corrupt):
-        chain = chain_of([*samples, corrupt])
+    def test_processes_make_the_batches_that_threads_make(self, samples):
+        one, other = (itertools.islice(chain_of(samples, workers=n).batches(first_epoch=1), 4) for n in (0, 2))
+        for threads, processes in zip(one, other, strict=True):
+            assert_same(threads, processes)
+
+    def test_an_epoch_of_two_passes_holds_two_epochs_of_one(self, samples):
+        twice = chain_of(samples, passes=2)
+        assert twice.steps == 2 * chain_of(samples).steps
+        for one, other in zip(
+            itertools.islice(chain_of(samples).batches(first_epoch=2), 6),
+            itertools.islice(twice.batches(first_epoch=1), 6),
+            strict=True,
+        ):
+            assert_same(one, other)
+
+    @pytest.mark.parametrize("workers", [0, 1])
+    def test_corrupt_photo_stops_the_batches_and_leaves_its_reason_in_the_chain(self, samples, corrupt, workers):
+        chain = chain_of([*samples, corrupt], workers=workers)
         with pytest.raises(Exception, match="corrupt"):
-            list(itertools.islice(chain.batches().as_numpy_iterator(), chain.steps))
+            list(itertools.islice(chain.batches(), chain.steps))
         assert str(corrupt.image) in str(chain.problem) and "\n" not in str(chain.problem)
 
 
@@ -150,8 +158,8 @@ def test_a_paired_chain_has_points_of_both_kinds_and_resumes_where_it_was(faces,
         assert (one.steps, other.steps) == (3, 4)
         return PairedChain(one, other, "face")
 
-    undisturbed = list(chain().batches().take(9))
-    resumed = list(chain().batches(first_epoch=2).take(3))
+    undisturbed = list(itertools.islice(chain().batches(), 9))
+    resumed = list(itertools.islice(chain().batches(first_epoch=2), 3))
     for (images, points), (again, same) in zip(undisturbed[6:], resumed, strict=True):
         assert np.array_equal(images, again)
         for task in ("ear", "face"):
@@ -159,7 +167,7 @@ def test_a_paired_chain_has_points_of_both_kinds_and_resumes_where_it_was(faces,
         known = {task: np.isfinite(points[task][:, :55]).all(axis=(1, 2)).tolist() for task in points}
         assert np.isnan(points["ear"][:, 55:]).all()  # nobody looked for second ears
         assert known == {"ear": [True, True, False, False], "face": [False, False, True, True]}
-    seen = {images[2:].numpy().tobytes() for images, _ in undisturbed[:4]}
+    seen = {images[2:].tobytes() for images, _ in undisturbed[:4]}
     assert len(seen) == 4  # an epoch of the faces, each batch another
 
 

@@ -67,10 +67,11 @@ class TestResume:
         parts = split_samples(find_samples([faces], FACE).samples)
         settings = preset_settings("tiny", {"face": (36, 45)}, stages=1)
         network = build_network(settings)
-        save_network(tmp_path / "init.keras", network, settings, {"training_photos": ["0123456789ab"]})
-        record = training_record(parse(*started[2:], "--run", tmp_path / "other"), parts)
+        save_network(tmp_path / "init.keras", network, settings, {"training_photos": ["0123456789ab"], "steps": 5})
+        record = training_record(parse(*started[2:], "--run", tmp_path / "other"), parts, steps=7)
+        assert record["steps"] == 12
         assert len(record["training_photos"]) == 1 + len(parts["train"])
         save_network(tmp_path / "run/best.keras", network, settings, record | {"epoch": 1})
         write_json(tmp_path / "run/state.json", {})
         (tmp_path / "init.keras").unlink()
-        assert training_record(parse(*started[:2], "--resume"), parts) == record
+        assert training_record(parse(*started[:2], "--resume"), parts, steps=7) == record

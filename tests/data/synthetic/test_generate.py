@@ -26,6 +26,7 @@ from data.synthetic.scene import draw_photo
 ROOT = Path(__file__).parents[3]
 COUNTS = ["--faces", 5, "--ears", 7, "--both", 4]
 SMALL = ["--draft", "--size", 64]
+PLAN = Plan(faces=5, ears=7, both=4, size=64, seed=0, draft=True)
 
 
 def command(out, *flags):
@@ -93,7 +94,7 @@ def drawn(tmp_path_factory):
 
 def test_the_files_are_where_the_datasets_expect_them(drawn):
     wanted = {name for kind, count in zip(KINDS, (5, 7, 4), strict=True) for k in range(count)
-              for name in sample_files(0, kind, k)}  # fmt: skip
+              for name in sample_files(PLAN, kind, k)}  # fmt: skip
     assert set(hashes(drawn)) == wanted
     for name in ("AFW/synthetic_face0_000004.jpg", "AFW_landmark/synthetic_face0_000004_pts.mat",
                  "CollectionA/train/synthetic_ear0_000006.png", "CollectionA/train/synthetic_ear0_000004.pts",
@@ -343,7 +344,7 @@ def test_a_full_disk_is_told_and_leaves_whole_samples_only(drawn, tmp_path, kilo
     assert left.items() <= hashes(drawn).items()
     for kind, count in zip(KINDS, (5, 7, 4), strict=True):
         for k in range(count):
-            files = sample_files(0, kind, k)
+            files = sample_files(PLAN, kind, k)
             assert sum(name in left for name in files) in (0, len(files))
     assert run(tmp_path, *COUNTS).returncode == 0
     assert hashes(tmp_path) == hashes(drawn)
@@ -367,9 +368,19 @@ def test_a_run_that_is_interrupted_ends_quietly_and_leaves_whole_samples(tmp_pat
 def test_a_plan_lists_its_samples():
     plan = Plan(faces=2, ears=0, both=1, size=64, seed=3, draft=True)
     assert plan.samples() == [("face", 0), ("face", 1), ("both", 0)]
-    names = [name for kind in KINDS for k in range(20) for name in sample_files(0, kind, k)]
+    names = [name for kind in KINDS for k in range(20) for name in sample_files(PLAN, kind, k)]
     assert len(set(names)) == len(names)
-    assert all(sample_files(0, kind, k)[-1].endswith((".jpg", ".png")) for kind in KINDS for k in range(9))
+    assert all(sample_files(PLAN, kind, k)[-1].endswith((".jpg", ".png")) for kind in KINDS for k in range(9))
+
+
+def test_ears_as_jpeg_are_as_many_and_much_smaller(drawn, tmp_path):
+    assert run(tmp_path, "--ears", 7, "--jpeg").returncode == 0
+    one, other = (find_samples([folder], EAR).samples for folder in (drawn, tmp_path))
+    assert [sample.points.tolist() for sample in one] == [sample.points.tolist() for sample in other]
+    png, jpeg = (sum(sample.image.stat().st_size for sample in samples) for samples in (one, other))
+    assert {sample.image.suffix for sample in other} == {".jpg"} and jpeg < png / 2
+    result = run(tmp_path, "--ears", 7)
+    assert result.returncode == 2 and "jpeg True" in result.stderr
 
 
 def test_ears_that_are_all_hidden_are_no_ears(drawn, tmp_path):

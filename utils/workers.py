@@ -1,0 +1,47 @@
+"""Processes that work beside the main one, and end with it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+
+
+def process_pool(count: int, work: Callable) -> ProcessPoolExecutor:
+    """`count` processes for OpenCV work, each of which gets `work` once; what is submitted is `do_work` and its input.
+
+    Ctrl-C is left to the parent, with which they end, also if it is killed.
+    """
+    # Spawned, not forked: threads of OpenCV, TensorFlow and JAX do not survive a fork.
+    return ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _begin, (work,))
+
+
+def do_work(*arguments: object) -> object:
+    """In a process of `process_pool`: the work that it was given, done on `arguments`."""
+    return _Process.work(*arguments)
+
+
+class _Process:
+    work: Callable  # of this process; what it is bound to is sent once, not with every piece of work
+
+
+def one_thread() -> None:
+    """Let OpenCV use one thread: one photo a core is faster than threads inside a photo."""
+    import cv2
+
+    cv2.setNumThreads(1)
+
+
+def _begin(work: Callable) -> None:
+    _Process.work = work
+    one_thread()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    multiprocessing.parent_process().join()
+    os._exit(1)
