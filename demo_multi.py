@@ -47,7 +47,8 @@ def parse_flags() -> argparse.Namespace:
     add(
         "--save",
         metavar="OUT",
-        help="write what is drawn: a .mp4 for one video or camera, a .png for one picture, or a folder for any number",
+        help="write what is drawn: a .mp4 (or an animated .webp) for one video or camera, a .png for one picture, or a "
+        "folder for any number",
     )
     add(
         "--json",

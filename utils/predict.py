@@ -238,24 +238,37 @@ class LandmarkPredictor:
                 return best
         return best
 
-    def _candidates(self, picture: np.ndarray, size: int, quarter: int) -> list[Prediction]:
-        """Where the heads see a face and an ear in the whole picture, shrunk to `size` and turned by quarters."""
+    def coarse(self, picture: np.ndarray) -> Prediction:
+        """What the first pass alone sees: the best face and the best ear of the whole picture, at any search size."""
+        looks = [self._whole(picture, size, 0) for size in search_sizes(picture)]
+        best = {task: max((look[task] for look in looks), key=lambda place: place.score) for task in self.tasks}
+        ear = best.get(EAR.task)
+        return Prediction(best.get(FACE.task), {} if ear is None else {side_of(ear.whole): ear})
+
+    def _whole(self, picture: np.ndarray, size: int, quarter: int) -> dict[str, Landmarks]:
+        """What each head sees in the whole picture, shrunk to `size` and turned by quarters: by task."""
         matrix, canvas = whole_picture(picture, size, quarter)
-        answers = self._read(canvas[None])
-        found = []
-        for task in self.tasks:
-            points, confidence = (answers[f"{task}_{what}"][0] for what in ("points", "confidence"))
-            kept = agreeing(points, confidence)
-            if kept.sum() < max(3, len(points) // 3):
-                continue
-            guess = np.where(kept[:, None], points, np.nan)
-            place = Landmarks(
+        answers, back = self._read(canvas[None]), invert_matrix(matrix)
+        nowhere = Warp((0.0, 0.0), 1.0)
+        return {
+            task: Landmarks(
                 SCHEMES[task],
                 self.settings.heads[task],
-                apply_matrix(invert_matrix(matrix), guess),
-                confidence,
-                Warp((0.0, 0.0), 1.0),
+                apply_matrix(back, answers[f"{task}_points"][0]),
+                answers[f"{task}_confidence"][0],
+                nowhere,
             )
+            for task in self.tasks
+        }
+
+    def _candidates(self, picture: np.ndarray, size: int, quarter: int) -> list[Prediction]:
+        """Where the heads see a face and an ear in the whole picture: those of their points that lie together."""
+        found = []
+        for task, place in self._whole(picture, size, quarter).items():
+            kept = agreeing(place.points, place.confidence)
+            if kept.sum() < max(3, len(kept) // 3):
+                continue
+            place = replace(place, points=np.where(kept[:, None], place.points, np.nan))
             found.append(Prediction(place) if task == FACE.task else Prediction(None, {side_of(place.whole): place}))
         return found
 

@@ -31,8 +31,8 @@ SPARE = 4 << 20
 
 
 def plan_saves(save: str | None, sources: Sequence[Source]) -> dict[Source, Path]:
-    """The file that each source is saved to: `save` is a .mp4 for one video, a picture's name for one picture, or a
-    folder, which gets NAME.png and NAME.mp4. Nothing is written yet.
+    """The file that each source is saved to: `save` is a .mp4 (or an animated .webp) for one video, a picture's name
+    for one picture, or a folder, which gets NAME.png and NAME.mp4. Nothing is written yet.
 
     Raises `InputError` for a file that cannot hold what is to be saved, or that is itself a source.
     """
@@ -48,7 +48,7 @@ def plan_saves(save: str | None, sources: Sequence[Source]) -> dict[Source, Path
             raise InputError(f"--save {save}: {sources[0].name} is a picture; name a .png or a folder")
         targets = {sources[0]: path}
     elif path.suffix.lower() in PHOTO_SUFFIXES:
-        if sources[0].kind != "picture":
+        if sources[0].kind != "picture" and path.suffix.lower() != ".webp":
             raise InputError(f"--save {save}: {sources[0].name} is a video; name a .mp4 or a folder")
         targets = {sources[0]: path}
     else:
@@ -75,7 +75,9 @@ def _in_folder(folder: Path, sources: Sequence[Source]) -> dict[Source, Path]:
 
 
 @contextlib.contextmanager
-def open_target(path: Path | None, source: Source, rate: float | None) -> Iterator[PictureFile | VideoFile | None]:
+def open_target(
+    path: Path | None, source: Source, rate: float | None
+) -> Iterator[PictureFile | AnimationFile | VideoFile | None]:
     """The file that a source is saved to, by `plan_saves`; None for None. `rate` in frames a second.
 
     Whatever ends the block, Ctrl-C too, the file is finished with what it has by then.
@@ -83,7 +85,10 @@ def open_target(path: Path | None, source: Source, rate: float | None) -> Iterat
     if path is None:
         yield None
         return
-    target = PictureFile(path) if source.kind == "picture" else VideoFile(path, source, rate)
+    if source.kind == "picture":
+        target = PictureFile(path)
+    else:
+        target = AnimationFile(path, rate) if path.suffix.lower() == ".webp" else VideoFile(path, source, rate)
     try:
         yield target
     finally:
@@ -119,6 +124,37 @@ class PictureFile:
 
     def finish(self) -> None:
         """Nothing is left to do."""
+
+
+class AnimationFile:
+    """An animated WebP, which web pages show as a picture: at most `WIDEST` pixels wide, the first `MOST_FRAMES`.
+
+    OpenCV wants all of its frames at once.
+    """
+
+    WIDEST, MOST_FRAMES = 640, 600
+
+    def __init__(self, path: Path, rate: float):
+        self.path, self.rate, self._frames = path, rate, []
+
+    def write(self, picture: np.ndarray, time: float) -> None:
+        """Append a picture (height, width, 3) uint8 RGB."""
+        if len(self._frames) == self.MOST_FRAMES:
+            return
+        factor = min(1.0, self.WIDEST / picture.shape[1])
+        small = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+        self._frames.append(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
+
+    def finish(self) -> None:
+        """Write it. Raises `InputError` if that fails."""
+        if not self._frames:
+            return
+        animation = cv2.Animation()
+        animation.frames = self._frames
+        animation.durations = [round(1000 / self.rate)] * len(self._frames)
+        with replacing(self.path) as part:
+            if not cv2.imwriteanimation(str(part), animation, [cv2.IMWRITE_WEBP_QUALITY, 80]):
+                raise InputError(f"{self.path}: cannot be written; make room on the disk or name another place")
 
 
 class VideoFile:

@@ -1,0 +1,106 @@
+"""A film of a built-in head that turns and walks through the frame: `python -m data.synthetic.film OUT.mp4`.
+
+Beside it OUT.json holds the true points of every frame: 68 of the face and 55 of each ear, in pixels, with visibility.
+"""
+
+from __future__ import annotations
+
+import math
+import multiprocessing
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from data.synthetic import backdrop
+from data.synthetic.head import SIDES, head_model
+from data.synthetic.render import Camera, Scene, render, rotation, visible
+from data.synthetic.scene import compose, draw_light, draw_look, draw_pieces
+from utils.errors import CommandLine, InputError, non_negative_int, positive_int, run_main
+from utils.files import check_writable, replacing, write_json
+from utils.workers import one_thread
+
+RATE = 25.0  # frames a second
+MOST_YAW, MOST_PITCH, MOST_ROLL = 75, 10, 12  # degrees
+HEAD_SHARE = 0.6  # of the frame's height
+
+
+def draw_frame(at: float, width: int, height: int, seed: int) -> tuple[np.ndarray, dict]:
+    """The frame at a share `at` (0 to 1) of the film: (height, width, 3) uint8 RGB, and its true points."""
+    model, rng = head_model(), np.random.default_rng(seed)
+    person = model.draw_person(rng)
+    look = draw_look(rng, person)
+    pieces = draw_pieces(rng, model, person, look, False, False)
+    light = draw_light(rng)
+    behind = backdrop.background(height, width, np.random.default_rng((seed, 1)))
+    swing = 2 * math.pi * at
+    pose = (MOST_YAW * math.sin(swing), MOST_PITCH * math.sin(2 * swing), MOST_ROLL * math.sin(3 * swing))
+    size = max(width, height)  # the renderer draws squares; of a wide frame, the middle is kept
+    places = {"face_3d": model.face.on(person.vertices)} | {
+        f"ear_{side}": model.ears[side].on(person.vertices) for side in SIDES
+    }
+    scale = HEAD_SHARE * height / (1.55 * np.ptp(places["face_3d"][:, 1]))
+    centre = ((0.5 - 0.25 * math.cos(swing)) * size * width / size, 0.48 * size + 0.03 * size * math.sin(2 * swing))
+    camera = Camera(rotation(*pose), places["face_3d"].mean(axis=0).astype(np.float32), centre, float(scale), 12.0)
+    places["face"] = model.jaw_on_outline(person.vertices, camera.pixels)
+    rendering = render(model, Scene(person.vertices, person.eyes, look, light, camera, pieces), size, size)
+    left, top = (size - width) // 2, (size - height) // 2
+    cut = np.s_[top : top + height, left : left + width]
+    truth = {
+        name: {
+            "points": (camera.pixels(places[name]) - (left, top)).round(2).tolist(),
+            "visible": visible(rendering, places[name]).astype(int).tolist(),
+        }
+        for name in ("face", *(f"ear_{side}" for side in SIDES))
+    }
+    rendering.colour, rendering.cover = rendering.colour[cut], rendering.cover[cut]
+    linear = compose(rendering, behind)
+    picture = backdrop.expose(linear, rendering.cover, np.random.default_rng((seed, 2)))
+    return (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8), truth
+
+
+def frames(count: int, width: int, height: int, seed: int) -> Iterator[tuple[np.ndarray, dict]]:
+    """`count` frames from the film's start to where it begins again, drawn by all cores."""
+    draw = partial(draw_frame, width=width, height=height, seed=seed)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(os.cpu_count(), context, one_thread) as pool:
+        yield from pool.map(draw, np.arange(count) / count, chunksize=4)
+
+
+def main() -> None:
+    """The command line."""
+    parser = CommandLine(prog="python -m data.synthetic.film", description="Film a built-in head that turns.")
+    parser.add_argument("out", metavar="OUT.mp4", help="the video; true points go into OUT.json")
+    parser.add_argument("--frames", type=positive_int, default=100, help="at 25 a second (default: 100)")
+    parser.add_argument("--width", type=positive_int, default=1280, help="pixels (default: 1280)")
+    parser.add_argument("--height", type=positive_int, default=720, help="pixels (default: 720)")
+    parser.add_argument("--seed", type=non_negative_int, default=0, help="of the person and the place (default: 0)")
+    args = parser.parse_args()
+    out = Path(args.out)
+    if out.suffix.lower() != ".mp4":
+        raise InputError(f"{out}: is written as .mp4; give a name that ends so")
+    if args.width % 2 or args.height % 2 or min(args.width, args.height) < 64:
+        raise InputError(f"--width {args.width} --height {args.height}: MP4 wants even numbers, and these at least 64")
+    check_writable("OUT", out.parent)
+
+    from tqdm import tqdm
+
+    truths = []
+    with replacing(out) as part:
+        code = cv2.VideoWriter.fourcc(*"mp4v")
+        writer = cv2.VideoWriter(str(part), cv2.CAP_FFMPEG, code, RATE, (args.width, args.height))
+        drawn = frames(args.frames, args.width, args.height, args.seed)
+        for picture, truth in tqdm(drawn, total=args.frames, unit="frame", disable=None):
+            writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+            truths.append(truth)
+        writer.release()
+    write_json(out.with_suffix(".json"), {"rate": RATE, "frames": truths})
+    print(f"{out}: {args.frames} frames of {args.width} x {args.height}; true points in {out.with_suffix('.json')}")
+
+
+if __name__ == "__main__":
+    run_main(main)
