@@ -1,4 +1,5 @@
 # make quickstart   see it work, on any machine: draws heads, trains briefly, writes only under runs/quickstart/
+# make demo         the shipped weights on a drawn picture, or on yours: make demo PICTURE=photo.jpg
 # make test         install what the tests need and run them
 # make lint         what the tests check about style, and format
 
@@ -7,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 QUICK := runs/quickstart
 
-.PHONY: quickstart test lint pictures clean
+.PHONY: quickstart demo test lint pictures clean
 .DELETE_ON_ERROR:
 
 quickstart: $(VENV)/.runtime
@@ -27,6 +28,13 @@ quickstart: $(VENV)/.runtime
 	@echo "Done. Look at $(QUICK)/check/*.png (data), $(QUICK)/face/random.png and $(QUICK)/ear/random.png (predictions),"
 	@echo "$(QUICK)/face2ear/forgetting.json and attention.png (what the student kept), $(QUICK)/face/curves.png (learning)."
 	@echo "$(QUICK)/demo/*.png (the demo). Weights: $(QUICK)/weights/. More: $(BIN)/python demo_multi.py --help"
+
+demo: $(VENV)/.runtime
+	rm -rf runs/demo
+	$(if $(PICTURE),,$(BIN)/python -m data.synthetic --out runs/demo/heads --both 1 --size 640 --seed 22)
+	$(BIN)/python demo_multi.py $(if $(PICTURE),"$(PICTURE)",runs/demo/heads/Both/*.jpg) --no-window \
+	    --save runs/demo/drawn --json runs/demo/points.jsonl
+	@echo "Done. Look at runs/demo/drawn/*.png; the points are in runs/demo/points.jsonl."
 
 test: $(VENV)/.tests
 	$(BIN)/ruff format --check .

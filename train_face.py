@@ -9,7 +9,7 @@ network is kept, scored once on the test photos at the end, and written to --out
 the split, curves, pictures of predictions and the state to resume from.
 """
 
-from data.datasets import find_samples, split_samples
+from data.datasets import find_nobody, find_samples, split_samples
 from data.pipeline import TrainingChain
 from data.schemes import FACE
 from utils.errors import run_main
@@ -30,10 +30,18 @@ from utils.training import (
 
 def main() -> None:
     """Flags -> photos -> chain -> network -> fit -> scores and weights."""
-    args = parse_flags(training_flags(FACE.task, __doc__), FACE)
+    parser = training_flags(FACE.task, __doc__)
+    parser.add_argument(
+        "--nobody",
+        action="append",
+        metavar="DIR",
+        help="mix in views of these photos, which show no face: so that the network says so (built-in ears will do)",
+    )
+    args = parse_flags(parser, FACE)
 
     found = find_samples(args.data, FACE, args.points, args.skip_bad, args.limit, progress=True)
     parts = split_samples(found.samples, args.split)
+    nobody = find_nobody(args.nobody or [])
 
     args.precision = start_keras(args.precision, args.seed, args.deterministic)
     from models.cpm import build_network  # after the flags: TensorFlow takes seconds to import
@@ -45,7 +53,7 @@ def main() -> None:
     reader = LandmarkReader(network, settings, FACE.task)
 
     views = (settings.input_size, args.batch_size, args.seed, args.augment, args.mirror, args.passes, args.workers)
-    chain = TrainingChain(parts["train"], FACE, *views)
+    chain = TrainingChain(parts["train"], FACE, *views, nobody=nobody)
     trainer = StageTrainer(network, settings, FACE, args.loss)
     compile_trainer(trainer, args, chain.steps)
     announce(args, found, parts, chain, network, settings)

@@ -22,6 +22,8 @@ ANY_SCALE_SHARE = 0.2
 ANY_ANGLE_SHARE = 0.1
 # Views without a face teach that there may be none: a network that has only seen faces finds them in ears and curtains.
 AWAY_SHARE = 0.08
+# Views that show a part, large: or a network that has only seen whole ears finds small ones inside an ear.
+CLOSE_SHARE = 0.06
 
 
 @dataclass(frozen=True)
@@ -164,6 +166,20 @@ def draw_warp(
     )
 
 
+def draw_close_warp(scheme: Scheme, points: np.ndarray, rng: np.random.Generator, mirror: float = 0.5) -> Warp:
+    """A random square that shows a part only: its side is 0.35 of the longer side of the points' box and more, up to
+    the tightest of `draw_warp`, its centre anywhere in the box.
+    """
+    base = crop_warp(scheme, points)
+    longer = base.side / scheme.crop_side
+    return Warp(
+        centre=tuple((np.asarray(base.centre) + rng.uniform(-0.5, 0.5, 2) * longer).tolist()),
+        side=math.exp(rng.uniform(math.log(0.35), math.log(scheme.train_sides[0]))) * longer,
+        angle=rng.normal(0, 20),
+        mirror=bool(rng.random() < mirror),
+    )
+
+
 def draw_away_warp(
     scheme: Scheme,
     points: np.ndarray,
@@ -190,6 +206,17 @@ def draw_away_warp(
         if not (np.abs(seen) <= 0.5).all(axis=-1).any():
             return warp
     return None
+
+
+def draw_photo_warp(shape: tuple[int, ...], rng: np.random.Generator) -> Warp:
+    """A random square of a photo of this `shape` (height, width, ...), 0.35 to 1.1 times its shorter side."""
+    side = math.exp(rng.uniform(math.log(0.35), math.log(1.1))) * min(shape[:2])
+    return Warp(
+        centre=tuple((rng.uniform(0.15, 0.85, 2) * (shape[1], shape[0])).tolist()),
+        side=side,
+        angle=rng.normal(0, 20),
+        mirror=bool(rng.random() < 0.5),
+    )
 
 
 def jitter_photo(photo: np.ndarray, rng: np.random.Generator, strength: float) -> np.ndarray:

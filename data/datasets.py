@@ -139,6 +139,33 @@ def find_samples(
     return found
 
 
+def find_nobody(folders: Iterable[str | os.PathLike]) -> list[Path]:
+    """Photos below `folders` that show no face, in a fixed order.
+
+    Those whose `NAME.json` says so (`"face_in_view": false`, as built-in ear photos have it), and those that nobody
+    annotated, with neither `NAME.json` nor `NAME.pts`. Raises `InputError` if a folder is missing or holds none.
+    """
+    found = []
+    for folder in map(Path, folders):
+        if not folder.is_dir():
+            raise InputError(f"--nobody {folder}: no such folder")
+        before = len(found)
+        for photo in _files(folder, recursive=True):
+            if photo.suffix.lower() not in PHOTO_SUFFIXES:
+                continue
+            notes = photo.with_suffix(".json")
+            if notes.is_file():
+                told = read_json(notes, f"{photo}: its notes cannot be read")
+                empty = isinstance(told, dict) and told.get("face_in_view") is False
+            else:
+                empty = not photo.with_suffix(".pts").exists()
+            if empty:
+                found.append(photo)
+        if len(found) == before:
+            raise InputError(f"--nobody {folder}: no photo in it that shows no face, by what is known of them")
+    return found
+
+
 def spread(items: Sequence, limit: int | None) -> list:
     """At most `limit` of the items (None: all), chosen evenly over the list."""
     count = len(items) if limit is None else min(limit, len(items))

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 from typing import TypeVar
 
 import cv2
@@ -22,10 +23,13 @@ import numpy as np
 
 from data.augment import (
     AWAY_SHARE,
+    CLOSE_SHARE,
     apply_matrix,
     crop_warp,
     decode_photo,
     draw_away_warp,
+    draw_close_warp,
+    draw_photo_warp,
     draw_warp,
     jitter_photo,
     warp_photo,
@@ -35,6 +39,7 @@ from data.schemes import SCHEMES, Scheme
 from utils.errors import InputError
 from utils.workers import do_work, one_thread, process_pool
 
+NOBODY_SHARE = 0.12  # of the views
 NOWHERE = -1e5  # input pixels: the place of an ear that is known not to be in the photo
 
 
@@ -43,14 +48,16 @@ def training_example(
 ) -> tuple[np.ndarray, np.ndarray]:
     """One random view of a photo: image (size, size, 3) uint8 and points (landmarks, 2) float32, input pixels.
 
-    Of ears, the points of a second one follow: NaN where nobody looked for it, `NOWHERE` where there is none. Where the
-    whole photo is annotated, a few views look away: all of their points lie outside.
+    Of ears, the points of a second one follow: NaN where nobody looked for it, `NOWHERE` where there is none. A few
+    views show a part only, and where the whole photo is annotated, a few look away: then points lie outside.
     """
     photo = decode_photo(sample.image)
     all_known = scheme.annotated_sides is None or sample.others is not None
     away = all_known and rng.random() < AWAY_SHARE * min(strength, 1.0)
     everyone = sample.points if sample.others is None else np.concatenate([sample.points, *sample.others])
     warp = draw_away_warp(scheme, sample.points, everyone, photo.shape, rng) if away else None
+    if warp is None and rng.random() < CLOSE_SHARE * min(strength, 1.0):
+        warp = draw_close_warp(scheme, sample.points, rng, mirror)
     warp = warp or draw_warp(scheme, sample.points, rng, strength, mirror)
     border, fill = cv2.BORDER_CONSTANT, (0, 0, 0)
     if strength:
@@ -66,6 +73,15 @@ def training_example(
     if sample.others is not None and len(sample.others):
         second = apply_matrix(matrix, sample.others[0])
     return image, np.concatenate([points, second])
+
+
+def nobody_example(
+    image: Path, scheme: Scheme, size: int, rng: np.random.Generator, strength: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """One random view of a photo that shows nobody: as `training_example`, with all points `NOWHERE`."""
+    photo = decode_photo(image)
+    view = warp_photo(photo, draw_photo_warp(photo.shape, rng).matrix(size), size, cv2.BORDER_REFLECT_101)
+    return jitter_photo(view, rng, strength), np.full((scheme.count * scheme.instances, 2), NOWHERE, np.float32)
 
 
 def evaluation_example(sample: Sample, scheme: Scheme, size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -95,7 +111,8 @@ class TrainingChain:
     is filled up from the same pass's start, so that every step has the same shape. An epoch has `passes` of them.
 
     `workers` processes make the batches; 0: threads of this process, one a core, which Python's lock holds to about
-    what two cores can do. Raises `InputError` if there are no photos.
+    what two cores can do. Where there are photos of `nobody`, `NOBODY_SHARE` of the views are of those. Raises
+    `InputError` if there are no photos.
     """
 
     def __init__(
@@ -109,6 +126,7 @@ class TrainingChain:
         mirror: float = 0.5,
         passes: int = 1,
         workers: int = 0,
+        nobody: Sequence[Path] = (),
     ):
         if not samples:
             raise InputError(
@@ -117,7 +135,7 @@ class TrainingChain:
             )
         self.samples, self.scheme, self.size = list(samples), scheme, size
         self.batch_size, self.seed, self.strength, self.mirror = batch_size, seed, strength, mirror
-        self.workers = workers
+        self.workers, self.nobody = workers, list(nobody)
         self.steps_a_pass = -(-len(self.samples) // batch_size)
         self.steps = passes * self.steps_a_pass
         self.problem: InputError | None = None  # why the chain stopped: Keras wraps and hides exceptions
@@ -130,6 +148,9 @@ class TrainingChain:
     def example(self, number: int, photo: int) -> tuple[np.ndarray, np.ndarray]:
         """Image (size, size, 3) uint8 and points (landmarks, 2) float32 of one photo in one pass."""
         rng = np.random.default_rng((self.seed, number, photo))
+        if self.nobody and rng.random() < NOBODY_SHARE:
+            other = self.nobody[rng.integers(len(self.nobody))]
+            return nobody_example(other, self.scheme, self.size, rng, self.strength)
         return training_example(self.samples[photo], self.scheme, self.size, rng, self.strength, self.mirror)
 
     def batch(self, step: int) -> tuple[np.ndarray, np.ndarray]:

@@ -225,18 +225,21 @@ class LandmarkPredictor:
         Looked at whole, at `sizes` (default: `search_sizes`), upright first, then turned by `quarters`.
         """
         sizes = sizes or search_sizes(picture)
-        best = Prediction()
+        with_face = ear_alone = Prediction()
         for quarter in quarters:
             for size in sizes if quarter == 0 else sizes[:2]:
                 for candidate in self._candidates(picture, size, quarter):
                     now = self.settle(picture, candidate)
-                    if _merit(now) > _merit(best):
-                        best = now
-                    if now.face is not None and now.face.score >= self.thresholds.sure:
+                    if now.face is None:
+                        ear_alone = max(ear_alone, now, key=_merit)
+                        continue
+                    if now.face.score >= self.thresholds.sure:
                         return now
+                    with_face = max(with_face, now, key=_merit)
+            best = _believable(with_face, ear_alone)
             if best:
                 return best
-        return best
+        return Prediction()
 
     def coarse(self, picture: np.ndarray) -> Prediction:
         """What the first pass alone sees: the best face and the best ear of the whole picture, at any search size."""
@@ -280,10 +283,25 @@ def search_sizes(picture: np.ndarray) -> tuple[int, ...]:
 
 
 def _merit(prediction: Prediction) -> float:
-    """A face counts for more than any ear."""
-    if prediction.face is not None:
-        return 1 + prediction.face.score
-    return max((ear.score for ear in prediction.ears.values()), default=0.0)
+    """The score of the face, or where there is none of the best ear."""
+    seen = [prediction.face] if prediction.face is not None else prediction.ears.values()
+    return max((landmarks.score for landmarks in seen), default=0.0)
+
+
+def _believable(with_face: Prediction, ear_alone: Prediction) -> Prediction:
+    """The face, unless an ear of a higher score cannot be that head's own: then the ear.
+
+    It cannot if it lies where the eyes, nose and mouth would be, or is too large or too small for the face.
+    """
+    if with_face.face is None or not ear_alone:
+        return with_face or ear_alone
+    inner = with_face.face.whole[FACE.groups[0].last + 1 :]
+    low, high = np.nanmin(inner, axis=0), np.nanmax(inner, axis=0)
+    (ear,) = ear_alone.ears.values()
+    middle = ear.points.mean(axis=0)
+    amid = bool((middle > low).all() and (middle < high).all())
+    own = is_ear(ear, with_face.face) and not amid
+    return with_face if own else max(with_face, ear_alone, key=_merit)
 
 
 def _compiled(reader) -> Callable[[np.ndarray], dict[str, np.ndarray]]:

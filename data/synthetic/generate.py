@@ -16,6 +16,7 @@ import numpy as np
 
 from data.datasets import LEAST_SHOWN
 from data.formats import write_300w_lp, write_pts
+from data.schemes import FACE
 from data.synthetic.head import SIDES
 from utils.drawing import save_picture
 from utils.errors import InputError
@@ -75,7 +76,9 @@ def write_sample(out: Path, plan: Plan, kind: str, number: int) -> None:
             (other,) = (f"ear_{side}" for side in SIDES if side != shown)
             share = float(photo.seen[other].mean())
             others = [photo.points[other].round(3).tolist()] if share >= LEAST_SHOWN else []
-            write_json(files[1], {"all_ears_annotated": bool(others) or share == 0, "other_ears": others})
+            notes = {"all_ears_annotated": bool(others) or share == 0, "other_ears": others}
+            # The jaw ends before the ears: of a face in view, something else is to be seen.
+            write_json(files[1], notes | {"face_in_view": bool(photo.seen["face"][FACE.groups[0].last + 1 :].any())})
         else:
             for name, path in zip(("face", "ear_left", "ear_right"), files, strict=False):
                 write_pts(path, photo.points[name])

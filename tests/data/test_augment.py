@@ -13,6 +13,7 @@ from data.augment import (
     crop_warp,
     decode_photo,
     draw_away_warp,
+    draw_close_warp,
     draw_warp,
     invert_matrix,
     jitter_photo,
@@ -440,11 +441,17 @@ class TestTrainingExample:
             return "other"
         return ("red", "green", "blue")[level.argmax()]
 
+    def whole_views(self, sample, scheme):
+        """40 hardly changed views, without those few that look away or show a part."""
+        views = (training_example(sample, scheme, 96, np.random.default_rng(seed), 0.02) for seed in range(60))
+        whole = [view for view in views if np.nanmin(view[1]) >= 0 and np.nanmax(view[1]) <= 95]
+        assert len(whole) > 50
+        return whole[:40]
+
     def test_mirrored_face_has_its_left_eye_corner_still_as_landmark_36(self, tmp_path):
         sample = self.marked_sample(tmp_path, FACE, {36: self.RED, 45: self.BLUE})
         seen = []
-        for seed in range(40):
-            image, points = training_example(sample, FACE, 96, np.random.default_rng(seed), 0.02)
+        for image, points in self.whole_views(sample, FACE):
             assert points[36, 0] < points[45, 0]  # left in the picture, mirrored or not
             seen.append((self.colour_at(image, points[36]), self.colour_at(image, points[45])))
         mirrored = seen.count(("blue", "red"))
@@ -455,8 +462,7 @@ class TestTrainingExample:
         sample = self.marked_sample(tmp_path, EAR, {0: self.RED, 19: self.BLUE})
         forward = sample.points[19, 0] - sample.points[0, 0]
         mirrored = 0
-        for seed in range(40):
-            image, points = training_example(sample, EAR, 96, np.random.default_rng(seed), 0.02)
+        for image, points in self.whole_views(sample, EAR):
             assert self.colour_at(image, points[0]) == "red" and self.colour_at(image, points[19]) == "blue"
             mirrored += (points[19, 0] - points[0, 0]) * forward < 0
         assert 8 < mirrored < 32
@@ -482,3 +488,15 @@ def test_the_share_of_mirrored_warps_is_as_told_and_changes_nothing_else(mirror,
     usual = [draw_warp(FACE, points, np.random.default_rng(seed), 1.0) for seed in range(40)]
     assert {warp.mirror for warp in usual} == {False, True}
     assert [(w.centre, w.side, w.angle) for w in warps] == [(w.centre, w.side, w.angle) for w in usual]
+
+
+@pytest.mark.parametrize("scheme", [FACE, EAR], ids=["face", "ear"])
+def test_close_views_show_a_part_of_what_is_annotated_and_larger_than_the_others(scheme):
+    points = reference_shape(scheme) * 90 + (40, 60)
+    longer = float(np.ptp(points, axis=0).max())
+    warps = [draw_close_warp(scheme, points, np.random.default_rng(seed)) for seed in range(200)]
+    sides = np.array([warp.side for warp in warps]) / longer
+    assert sides.min() >= 0.35 and sides.max() <= scheme.train_sides[0] and np.ptp(sides) > 0.5
+    shown = [(np.abs(apply_matrix(warp.matrix(1), points)) <= 0.5).all(axis=1).mean() for warp in warps]
+    assert np.mean(np.array(shown) > 0) > 0.9 and np.mean(np.array(shown) == 1) < 0.2
+    assert not any(draw_close_warp(scheme, points, np.random.default_rng(k), mirror=0).mirror for k in range(20))

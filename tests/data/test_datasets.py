@@ -16,6 +16,7 @@ from data.datasets import (
     Found,
     NoSuchPhotosError,
     Sample,
+    find_nobody,
     find_samples,
     part_of,
     split_samples,
@@ -577,3 +578,29 @@ class TestOtherEars:
         notes = self.notes(tmp_path, all_ears_annotated=True, other_ears=ears)
         with input_error(notes):
             self.others(tmp_path)
+
+
+def test_photos_of_nobody_are_those_whose_notes_say_so_and_those_without_points(tmp_path, ears):
+    write_faces(tmp_path / "faces", 2)
+    for path in (tmp_path / "faces").rglob("*.jpg"):
+        shutil.copy(path, tmp_path / path.name)
+    first, second = sorted(tmp_path.glob("*.jpg"))
+    noted = {name: tmp_path / "more" / f"{name}.jpg" for name in ("side", "front", "old", "labelled")}
+    (tmp_path / "more").mkdir()
+    for name, notes in (
+        ("side", {"face_in_view": False}),
+        ("front", {"face_in_view": True}),
+        ("old", {}),
+        ("labelled", None),
+    ):
+        shutil.copy(first, noted[name])
+        if notes is not None:
+            noted[name].with_suffix(".json").write_text(json.dumps(notes))
+    noted["labelled"].with_suffix(".pts").write_text("")
+    assert find_nobody([tmp_path / "more"]) == [noted["side"]]
+    assert second in find_nobody([tmp_path])
+    with input_error("--nobody", tmp_path / "none"):
+        find_nobody([tmp_path / "none"])
+    noted["side"].unlink()
+    with input_error("--nobody", tmp_path / "more", "no photo"):
+        find_nobody([tmp_path / "more"])

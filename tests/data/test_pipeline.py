@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from data.augment import apply_matrix, crop_warp, decode_photo, warp_photo
 from data.datasets import Sample, find_samples
-from data.pipeline import EvaluationChain, PairedChain, TrainingChain, evaluation_example
+from data.pipeline import NOBODY_SHARE, NOWHERE, EvaluationChain, PairedChain, TrainingChain, evaluation_example
 from data.schemes import EAR, FACE, reference_shape
 from tests.conftest import input_error
 
@@ -103,6 +103,13 @@ class TestBatches:
             strict=True,
         ):
             assert_same(one, other)
+
+    def test_photos_of_nobody_give_views_with_all_points_far_outside(self, samples):
+        chain = chain_of(samples, nobody=[samples[0].image], batch_size=1)
+        points = np.concatenate([points for _, points in itertools.islice(chain.batches(), 200)])
+        nowhere = (points == NOWHERE).all(axis=(1, 2))
+        assert not np.isclose(points[~nowhere], NOWHERE).any()
+        assert nowhere.mean() == pytest.approx(NOBODY_SHARE, abs=0.07)
 
     @pytest.mark.parametrize("workers", [0, 1])
     def test_corrupt_photo_stops_the_batches_and_leaves_its_reason_in_the_chain(self, samples, corrupt, workers):

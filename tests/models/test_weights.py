@@ -20,7 +20,9 @@ from models.weights import (
     save_network,
     start_from,
     start_from_imagenet,
+    write_half,
 )
+from tests.conftest import input_error
 from utils.errors import InputError
 
 OLD = Path(__file__).parent / "keras2_h5"
@@ -62,6 +64,32 @@ def test_plain_keras_reads_our_file_as_float32_wherever_it_was_trained(tmp_path)
     plain = keras.saving.load_model(tmp_path / "face.keras")
     assert plain(photos())["stage2_face"].shape == (2, 8, 8, 68)
     assert plain.get_layer("stage2_conv1").compute_dtype == "float32"
+
+
+def test_a_halved_file_is_half_as_large_and_read_as_float32(tmp_path):
+    network, settings = fresh(preset="lite")
+    save_network(tmp_path / "face.keras", network, settings, {"epoch": 3})
+    write_half(tmp_path / "face.keras", tmp_path / "half.keras")
+    sizes = [(tmp_path / name).stat().st_size for name in ("half.keras", "face.keras")]
+    assert sizes[0] < 0.53 * sizes[1]
+    half, whole = load_network(tmp_path / "half.keras"), load_network(tmp_path / "face.keras")
+    assert half.record == {"epoch": 3} and half.settings == whole.settings
+    plain = keras.saving.load_model(tmp_path / "half.keras")
+    for ours, theirs, exact in zip(half.network.weights, plain.weights, whole.network.weights, strict=True):
+        assert ours.dtype == theirs.dtype == "float32"
+        np.testing.assert_array_equal(ours, theirs)
+        np.testing.assert_allclose(ours, exact, rtol=2**-11, atol=2**-25)  # half of float16's last digit
+
+
+def test_a_file_that_cannot_be_halved_is_named_and_leaves_nothing(tmp_path):
+    (tmp_path / "other.keras").write_bytes(b"no weights")
+    with input_error(tmp_path / "other.keras", "corrupt"):
+        write_half(tmp_path / "other.keras", tmp_path / "half.keras")
+    network, settings = fresh()
+    save_network(tmp_path / "face.keras", network, settings, {})
+    with input_error(tmp_path / "half.h5", ".keras"):
+        write_half(tmp_path / "face.keras", tmp_path / "half.h5")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["face.keras", "other.keras"]
 
 
 def test_the_machine_that_loads_chooses_the_precision(tmp_path):

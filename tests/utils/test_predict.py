@@ -10,6 +10,7 @@ from utils.predict import (
     LandmarkPredictor,
     Landmarks,
     Prediction,
+    _believable,
     agreeing,
     ear_square,
     is_ear,
@@ -110,6 +111,18 @@ class TestPlausible:
         left = turned(reference_shape(EAR), degrees)
         assert side_of(left) == "left"
         assert side_of(left * (-1, 1)) == "right"
+
+    def test_an_ear_amid_a_face_or_too_large_for_it_is_believed_if_it_scores_higher(self):
+        face = Prediction(seen(FACE, FRONT, 0.5))
+        beside, amid, large = (
+            Prediction(None, {"left": seen(EAR, reference_shape(EAR) * size + place, 0.7)})
+            for size, place in ((35, (300, 170)), (35, FRONT[30] - 15), (90, (300, 170)))
+        )
+        assert _believable(face, beside) is face
+        assert _believable(face, amid) is amid and _believable(face, large) is large
+        sure = Prediction(seen(FACE, FRONT, 0.72))
+        assert _believable(sure, amid) is sure
+        assert _believable(face, Prediction()) is face and _believable(Prediction(), amid) is amid
 
     def test_nothing_in_view_is_false(self):
         assert not Prediction()

@@ -90,6 +90,18 @@ def test_a_file_keeps_frames_rate_and_size(tmp_path):
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["out.mp4"]
 
 
+def test_a_webp_of_a_video_moves_and_is_small(tmp_path):
+    assert plan_saves("out.webp", [CLIP]) == {CLIP: Path("out.webp")}
+    with open_target(tmp_path / "out.webp", CLIP, 12.5) as file:
+        for k in range(3):
+            file.write(gray(80 * k, 720, 1280), k / 12.5)
+    done, animation = cv2.imreadanimation(str(tmp_path / "out.webp"))
+    assert done and list(animation.durations) == [80, 80, 80]
+    assert [frame.shape[:2] for frame in animation.frames] == [(360, 640)] * 3
+    assert [frame[..., :3].mean() for frame in animation.frames] == pytest.approx([0, 80, 160], abs=4)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.webp"]
+
+
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (47, 63)])
 def test_odd_sizes_grow_by_a_pixel(tmp_path, height, width):
     with open_target(tmp_path / "out.mp4", CLIP, 25) as file:
