@@ -16,6 +16,7 @@ from data.pipeline import PairedChain, TrainingChain
 from data.schemes import EAR, FACE
 from utils.distillation import (
     find_faces,
+    load_teacher,
     parse_student_flags,
     report,
     student_flags,
@@ -38,10 +39,9 @@ def main() -> None:
     args.precision = start_keras(args.precision, args.seed, args.deterministic)
     from models.cpm import build_network  # after the flags: TensorFlow takes seconds to import
     from models.distiller import STRATEGIES, Distiller, choose_trainable
-    from models.weights import check_task, continue_from, load_network
+    from models.weights import continue_from
 
-    face = load_network(args.teacher, with_features=True)
-    check_task(face, FACE.task)
+    face = load_teacher(args)
     faces, replayed, problems = find_faces(args, face)
     found.problems += problems
 

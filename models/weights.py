@@ -79,9 +79,17 @@ def save_network(path: str | os.PathLike, network: keras.Model, settings: Settin
 def write_half(source: str | os.PathLike, path: str | os.PathLike) -> None:
     """Write the `.keras` file `source` again as `path`, with its float32 arrays as float16: half the size.
 
-    Keras casts them to each variable's own dtype when it loads them. Raises `InputError` for files that are not ours.
+    Keras casts them to each variable's own dtype when it loads them. Of the folders that the flags in its record name,
+    the last part stays: where they lay on one machine is nobody else's business. Raises `InputError` for files that are
+    not ours.
     """
-    read_description(source)
+    description = read_description(source)
+    flags = description["record"].get("flags", {})
+    for name, value in flags.items():
+        if isinstance(value, list):
+            flags[name] = [_last_part(each) for each in value]
+        else:
+            flags[name] = _last_part(value)
     if Path(path).suffix != ".keras":
         raise InputError(f"{path}: weights are written as .keras; give a name that ends so")
     with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(source) as archive, replacing(Path(path)) as part:
@@ -92,7 +100,11 @@ def write_half(source: str | os.PathLike, path: str | os.PathLike) -> None:
         with zipfile.ZipFile(part, "w") as target:
             for name in archive.namelist():
                 content = half.read_bytes() if name == "model.weights.h5" else archive.read(name)
-                target.writestr(name, content)
+                target.writestr(name, json.dumps(description, indent=1) if name == ENTRY else content)
+
+
+def _last_part(value: object) -> object:
+    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
 
 
 def _copy_half(source: h5py.Group, target: h5py.Group) -> None:

@@ -83,6 +83,23 @@ def test_a_run_leaves_all_that_the_readme_promises(trained, photos):
     assert not [path for path in folder.rglob("*part*") if path.name.startswith(".")]
 
 
+def test_photos_of_nobody_and_processes_that_make_batches_are_part_of_a_run_that_resumes(photos, tmp_path):
+    nobody = tmp_path / "nobody"
+    nobody.mkdir()
+    cv2.imwrite(str(nobody / "noise.png"), np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8))
+    flags = ["--run", tmp_path / "run", "--out", tmp_path / "face.keras"]
+    begin = [*SMALL, "--data", photos, "--epochs", 2, "--passes", 2, "--workers", 2, "--nobody", nobody, *flags]
+    done = run("train_face.py", *begin)
+    assert done.returncode == 0, done.stderr
+    settings = json.loads((tmp_path / "run/settings.json").read_text())["flags"]
+    assert settings["nobody"] == [str(nobody)] and settings["passes"] == 2 and "workers" not in settings
+    again = run("train_face.py", "--run", tmp_path / "run", "--resume")
+    assert again.returncode == 0 and "has all of its 2 epochs" in again.stdout
+    missing = run("train_face.py", *begin[: len(SMALL) + 2], "--nobody", tmp_path / "none", "--run", tmp_path / "other")
+    assert missing.returncode == 2 and "--nobody" in missing.stderr and missing.stderr.count("\n") == 1
+    assert not (tmp_path / "other").exists()
+
+
 def test_the_scripts_own_words_are_not_drowned(trained):
     _, _, done = trained
     assert len(done.stdout.splitlines()) < 20

@@ -58,6 +58,8 @@ def plot_strategies(path: Path, rows: list[dict]) -> None:
                       fmt="o")  # fmt: skip
         axes.annotate(row["strategy"], (row["ear"], row["forgetting"]), xytext=(6, 4), textcoords="offset points")
     axes.axhline(0, color="gray", linewidth=0.8)
+    axes.set_yscale("symlog", linthresh=1)  # some forget a little and some everything
+    axes.margins(0.15)
     axes.set(xlabel="ear NME (%): lower is better", ylabel="face NME after - before (points): lower is better")
     axes.grid(alpha=0.3)
     write_figure(path, figure)

@@ -18,7 +18,7 @@ from data.datasets import FACE_FOLDERS, PARTS, Sample, find_samples, split_sampl
 from data.pipeline import EvaluationChain, PairedChain
 from data.schemes import EAR, FACE
 from utils.drawing import contact_sheet, overlay, save_picture, write_label
-from utils.errors import InputError, non_negative_float, non_negative_int, positive_float
+from utils.errors import InputError, network_size, non_negative_float, non_negative_int, positive_float
 from utils.evaluate import Scores, refuse_trained_photos, score_samples
 from utils.files import read_json, write_json
 from utils.training import RunFolder, parse_flags, recipe, training_flags, validation_nme
@@ -66,6 +66,12 @@ def student_flags(description: str) -> argparse.ArgumentParser:
         default="weights/face.keras",
         metavar="FILE",
         help="face weights, old ones too (default: %(default)s)",
+    )
+    add(
+        "--teacher-size",
+        type=network_size,
+        metavar="PX",
+        help="the teacher's input in pixels (default: as it was trained); the student's saves time",
     )
     add(
         "--strategy",
@@ -153,6 +159,15 @@ def face_folders(args: argparse.Namespace) -> list[str]:
     return args.faces or [
         folder for folder in args.data if any((Path(folder) / name).is_dir() for name in FACE_FOLDERS)
     ]
+
+
+def load_teacher(args: argparse.Namespace) -> Loaded:
+    """The face network of `--teacher`, at `--teacher-size`. Raises `InputError` if it is none."""
+    from models.weights import check_task, load_network
+
+    face = load_network(args.teacher, with_features=True)
+    check_task(face, FACE.task)
+    return replace(face, settings=replace(face.settings, input_size=args.teacher_size or face.settings.input_size))
 
 
 def find_faces(args: argparse.Namespace, face: Loaded) -> tuple[dict[str, list[Sample]], list[Sample], list[str]]:

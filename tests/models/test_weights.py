@@ -68,12 +68,14 @@ def test_plain_keras_reads_our_file_as_float32_wherever_it_was_trained(tmp_path)
 
 def test_a_halved_file_is_half_as_large_and_read_as_float32(tmp_path):
     network, settings = fresh(preset="lite")
-    save_network(tmp_path / "face.keras", network, settings, {"epoch": 3})
+    record = {"epoch": 3, "flags": {"data": ["/home/me/faces", "heads"], "out": "/tmp/w/face.keras", "seed": 0}}
+    save_network(tmp_path / "face.keras", network, settings, record)
     write_half(tmp_path / "face.keras", tmp_path / "half.keras")
     sizes = [(tmp_path / name).stat().st_size for name in ("half.keras", "face.keras")]
     assert sizes[0] < 0.53 * sizes[1]
     half, whole = load_network(tmp_path / "half.keras"), load_network(tmp_path / "face.keras")
-    assert half.record == {"epoch": 3} and half.settings == whole.settings
+    assert half.record == {"epoch": 3, "flags": {"data": ["faces", "heads"], "out": "face.keras", "seed": 0}}
+    assert whole.record == record and half.settings == whole.settings
     plain = keras.saving.load_model(tmp_path / "half.keras")
     for ours, theirs, exact in zip(half.network.weights, plain.weights, whole.network.weights, strict=True):
         assert ours.dtype == theirs.dtype == "float32"
