@@ -30,11 +30,11 @@ quickstart: $(VENV)/.runtime
 	@echo "$(QUICK)/demo/*.png (the demo). Weights: $(QUICK)/weights/. More: $(BIN)/python demo_multi.py --help"
 
 demo: $(VENV)/.runtime
-	rm -rf runs/demo
-	$(if $(PICTURE),,$(BIN)/python -m data.synthetic --out runs/demo/heads --both 1 --size 640 --seed 22)
-	$(BIN)/python demo_multi.py $(if $(PICTURE),"$(PICTURE)",runs/demo/heads/Both/*.jpg) --no-window \
-	    --save runs/demo/drawn --json runs/demo/points.jsonl
-	@echo "Done. Look at runs/demo/drawn/*.png; the points are in runs/demo/points.jsonl."
+	rm -rf runs/make-demo
+	$(if $(PICTURE),,$(BIN)/python -m data.synthetic --out runs/make-demo/heads --both 1 --size 640 --seed 22)
+	$(BIN)/python demo_multi.py $(if $(PICTURE),"$(PICTURE)",runs/make-demo/heads/Both/*.jpg) --no-window \
+	    --weights weights/face2ear-lite.keras --save runs/make-demo/drawn --json runs/make-demo/points.jsonl
+	@echo "Done. Look at runs/make-demo/drawn/*.png; the points are in runs/make-demo/points.jsonl."
 
 test: $(VENV)/.tests
 	$(BIN)/ruff format --check .

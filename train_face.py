@@ -42,6 +42,7 @@ def main() -> None:
     found = find_samples(args.data, FACE, args.points, args.skip_bad, args.limit, progress=True)
     parts = split_samples(found.samples, args.split)
     nobody = find_nobody(args.nobody or [])
+    seen = parts | {"train": parts["train"] + nobody}
 
     args.precision = start_keras(args.precision, args.seed, args.deterministic)
     from models.cpm import build_network  # after the flags: TensorFlow takes seconds to import
@@ -53,7 +54,7 @@ def main() -> None:
     reader = LandmarkReader(network, settings, FACE.task)
 
     views = (settings.input_size, args.batch_size, args.seed, args.augment, args.mirror, args.passes, args.workers)
-    chain = TrainingChain(parts["train"], FACE, *views, nobody=nobody)
+    chain = TrainingChain(parts["train"], FACE, *views, nobody=[photo.image for photo in nobody])
     trainer = StageTrainer(network, settings, FACE, args.loss)
     compile_trainer(trainer, args, chain.steps)
     announce(args, found, parts, chain, network, settings)
@@ -62,8 +63,8 @@ def main() -> None:
         return {"val_nme": validation_nme(reader, parts["validation"], args, size)}
 
     run = RunFolder(args.run)
-    run.start(args, parts, found.problems)
-    fit(trainer, chain, run, args, parts, validate)
+    run.start(args, seen, found.problems)
+    fit(trainer, chain, run, args, seen, validate)
     finish(run, args, {FACE.task: parts["test"]})
 
 

@@ -16,7 +16,6 @@ from data.pipeline import PairedChain, TrainingChain
 from data.schemes import EAR, FACE
 from utils.distillation import (
     find_faces,
-    load_teacher,
     parse_student_flags,
     report,
     student_flags,
@@ -39,9 +38,10 @@ def main() -> None:
     args.precision = start_keras(args.precision, args.seed, args.deterministic)
     from models.cpm import build_network  # after the flags: TensorFlow takes seconds to import
     from models.distiller import STRATEGIES, Distiller, choose_trainable
-    from models.weights import continue_from
+    from models.weights import check_task, continue_from, load_network
 
-    face = load_teacher(args)
+    face = load_network(args.teacher, with_features=True)
+    check_task(face, FACE.task)
     faces, replayed, problems = find_faces(args, face)
     found.problems += problems
 
@@ -54,8 +54,11 @@ def main() -> None:
     weights = term_weights(args, STRATEGIES[args.strategy])
     choose_trainable(student, settings, args.strategy, weights, starts_as_face)
 
-    trainer = Distiller(student, settings, weights, face, args.loss, args.temperature, args.attention_layers)
-    views = (trainer.chain_size(), args.batch_size, args.seed, args.augment, args.mirror, args.passes, args.workers)
+    trainer = Distiller(
+        student, settings, weights, face, args.loss, args.temperature, args.attention_layers, args.teacher_size
+    )
+    workers = -(-args.workers // 2) if "face" in weights else args.workers  # each of two chains has its own
+    views = (trainer.chain_size(), args.batch_size, args.seed, args.augment, args.mirror, args.passes, workers)
     replay = TrainingChain(replayed, FACE, *views) if "face" in weights else None
     chain = PairedChain(TrainingChain(ears["train"], EAR, *views), replay, FACE.task)
     compile_trainer(trainer, args, chain.steps)

@@ -139,11 +139,12 @@ def find_samples(
     return found
 
 
-def find_nobody(folders: Iterable[str | os.PathLike]) -> list[Path]:
-    """Photos below `folders` that show no face, in a fixed order.
+def find_nobody(folders: Iterable[str | os.PathLike]) -> list[Sample]:
+    """Photos below `folders` that show no face, in a fixed order, as training samples whose points are all NaN.
 
     Those whose `NAME.json` says so (`"face_in_view": false`, as built-in ear photos have it), and those that nobody
-    annotated, with neither `NAME.json` nor `NAME.pts`. Raises `InputError` if a folder is missing or holds none.
+    annotated: with neither `NAME.json` nor points beside them, in no folder of a face dataset. Test parts are left out.
+    Raises `InputError` if a folder is missing or holds none, or a photo is empty or truncated.
     """
     found = []
     for folder in map(Path, folders):
@@ -151,16 +152,19 @@ def find_nobody(folders: Iterable[str | os.PathLike]) -> list[Path]:
             raise InputError(f"--nobody {folder}: no such folder")
         before = len(found)
         for photo in _files(folder, recursive=True):
-            if photo.suffix.lower() not in PHOTO_SUFFIXES:
+            within = photo.relative_to(folder.parent).parts[:-1]
+            if photo.suffix.lower() not in PHOTO_SUFFIXES or {*FACE_FOLDERS, "Both", "test"} & set(within):
                 continue
             notes = photo.with_suffix(".json")
             if notes.is_file():
                 told = read_json(notes, f"{photo}: its notes cannot be read")
                 empty = isinstance(told, dict) and told.get("face_in_view") is False
             else:
-                empty = not photo.with_suffix(".pts").exists()
+                empty = not any(photo.with_suffix(ending).exists() for ending in (".pts", ".mat"))
             if empty:
-                found.append(photo)
+                check_photo_is_whole(photo)
+                name = photo.relative_to(folder).as_posix()
+                found.append(Sample(name, photo, np.full((FACE.count, 2), np.nan, np.float32), photo.stem, "train"))
         if len(found) == before:
             raise InputError(f"--nobody {folder}: no photo in it that shows no face, by what is known of them")
     return found

@@ -11,12 +11,10 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -37,7 +35,7 @@ from data.augment import (
 from data.datasets import Sample
 from data.schemes import SCHEMES, Scheme
 from utils.errors import InputError
-from utils.workers import do_work, one_thread, process_pool
+from utils.workers import do_work, in_order, one_thread, process_pool
 
 NOBODY_SHARE = 0.12  # of the views
 NOWHERE = -1e5  # input pixels: the place of an ear that is known not to be in the photo
@@ -88,19 +86,6 @@ def evaluation_example(sample: Sample, scheme: Scheme, size: int) -> tuple[np.nd
     """The photo under the `crop` protocol: image (size, size, 3) uint8 and the warp's matrix (2, 3)."""
     matrix = crop_warp(scheme, sample.points).matrix(size)
     return warp_photo(decode_photo(sample.image), matrix, size), matrix
-
-
-Work, Result = TypeVar("Work"), TypeVar("Result")
-
-
-def in_order(pool: Executor, work: Callable[[Work], Result], jobs: Iterable[Work], ahead: int) -> Iterator[Result]:
-    """The results of `work` on each of `jobs`, in their order; at most `ahead` are at work or wait to be taken."""
-    jobs = iter(jobs)
-    waiting = deque(pool.submit(work, job) for job in itertools.islice(jobs, ahead))
-    while waiting:
-        result = waiting.popleft().result()
-        waiting.extend(pool.submit(work, job) for job in itertools.islice(jobs, 1))
-        yield result
 
 
 class TrainingChain:
@@ -208,27 +193,28 @@ class PairedChain:
         """Why a chain stopped."""
         return self.main.problem or (self.other.problem if self.other else None)
 
-    def batches(self, first_epoch: int = 0) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
-        """Batches without end: images (batch, size, size, 3) uint8 and points by task."""
+    def batch(self, step: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Images (batch, size, size, 3) uint8 and points by task of a step, counted from 0."""
+        return self._joined(self.main.batch(step), self.other.batch(step) if self.other else None)
 
+    def batches(self, first_epoch: int = 0) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
+        """Batches without end, from the start of an epoch on."""
+        others = self.other.batches(0, first_epoch * self.steps) if self.other else itertools.repeat(None)
+        for one, two in zip(self.main.batches(first_epoch), others, strict=False):
+            yield self._joined(one, two)
+
+    def _joined(self, one: tuple, two: tuple | None) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         def unknown(task: str, like: np.ndarray) -> np.ndarray:
             return np.full((len(like), SCHEMES[task].count * SCHEMES[task].instances, 2), np.nan, np.float32)
 
-        first, batches = self.main.scheme.task, self.main.batches(first_epoch)
-        if self.other is None:
-            for images, points in batches:
-                yield images, {first: points, self.task: unknown(self.task, points)}
-            return
-        for (images, points), (more, others) in zip(
-            batches, self.other.batches(0, first_epoch * self.steps), strict=True
-        ):
-            yield (
-                np.concatenate([images, more]),
-                {
-                    first: np.concatenate([points, unknown(first, others)]),
-                    self.task: np.concatenate([unknown(self.task, points), others]),
-                },
-            )
+        first, (images, points) = self.main.scheme.task, one
+        if two is None:
+            return images, {first: points, self.task: unknown(self.task, points)}
+        more, others = two
+        return np.concatenate([images, more]), {
+            first: np.concatenate([points, unknown(first, others)]),
+            self.task: np.concatenate([unknown(self.task, points), others]),
+        }
 
 
 class EvaluationChain:

@@ -89,9 +89,9 @@ class Distiller(keras.Model):
     its name, unweighted.
 
     `network` and the network of `face`, the teacher, are built `with_features`. Each sees the photo at its own
-    input size: images come at the larger one, and the other network gets them shrunk. `attention_layers` are roles:
-    "feature_map", "stage1_features" ...; the student's stage i is paired with the teacher's stage
-    round(i x teacher stages / student stages).
+    input size (the teacher at `teacher_size`, if given): images come at the larger one, and the other network gets them
+    shrunk. `attention_layers` are roles: "feature_map", "stage1_features" ...; the student's stage i is paired with the
+    teacher's stage round(i x teacher stages / student stages).
     """
 
     def __init__(
@@ -103,6 +103,7 @@ class Distiller(keras.Model):
         stage_loss: str = "combined",
         temperature: float | None = None,
         attention_layers: tuple[str, ...] | None = None,
+        teacher_size: int | None = None,
     ):
         super().__init__(name="distiller")
         unknown = set(weights) - set(TERMS)
@@ -113,6 +114,7 @@ class Distiller(keras.Model):
         self.stage_loss = STAGE_LOSSES[stage_loss]
         self.temperature = temperature
         self.needs_teacher = bool({"distillation", "attention", "boundary"} & set(self.term_weights))
+        self.teacher_size = teacher_size or (face.settings.input_size if face else 0)
         self.face = face  # a `Loaded`, which Keras does not track: checkpoints hold the student alone
         if self.needs_teacher:
             if face is None:
@@ -135,7 +137,7 @@ class Distiller(keras.Model):
 
     def chain_size(self) -> int:
         """Pixels a side that the input chain should give: the larger of student's and teacher's."""
-        theirs = self.face.settings.input_size if self.needs_teacher else 0
+        theirs = self.teacher_size if self.needs_teacher else 0
         return max(self.settings.input_size, theirs)
 
     def input_size(self, chain_size: int) -> int:
@@ -148,7 +150,7 @@ class Distiller(keras.Model):
 
     def teach(self, images: Tensor) -> dict[str, Tensor]:
         """The teacher's outputs at its own input size, without a gradient."""
-        size = _share(images.shape[1], self.face.settings.input_size, self.chain_size())
+        size = _share(images.shape[1], self.teacher_size, self.chain_size())
         outputs = self.face.network(_shrunk(images, size), training=False)
         return {name: ops.stop_gradient(output) for name, output in outputs.items()}
 

@@ -115,8 +115,12 @@ def _copy_half(source: h5py.Group, target: h5py.Group) -> None:
             _copy_half(item, target.create_group(name))
         else:
             array = item[()]
-            half = array.dtype == np.float32
-            target.create_dataset(name, data=array.astype(np.float16) if half else array).attrs.update(item.attrs)
+            if array.dtype == np.float32:
+                with np.errstate(over="ignore"):
+                    array = array.astype(np.float16)
+                if not np.isfinite(array).all():
+                    raise InputError(f"{item.name}: holds numbers that float16 cannot; keep the file as it is")
+            target.create_dataset(name, data=array).attrs.update(item.attrs)
 
 
 def load_network(path: str | os.PathLike, with_features: bool = False) -> Loaded:

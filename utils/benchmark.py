@@ -7,6 +7,7 @@ names real ones. Memory is the growth of the process over the last steps.
 
 from __future__ import annotations
 
+import os
 import resource
 import tempfile
 import time
@@ -19,7 +20,7 @@ import numpy as np
 from data.datasets import Sample, find_samples
 from data.pipeline import TrainingChain
 from data.schemes import FACE, reference_shape
-from utils.errors import CommandLine, network_size, positive_int, run_main
+from utils.errors import CommandLine, network_size, non_negative_int, positive_int, run_main
 from utils.startup import PRECISIONS, convolution_speed, start_keras
 from utils.training import RECIPES, make_optimizer, recipe
 
@@ -37,6 +38,9 @@ def main() -> None:
         help="normalisation (default: the preset's in training)",
     )
     parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="auto (default): the fastest here")
+    parser.add_argument(
+        "--workers", type=non_negative_int, default=0, help="processes that make the batches (default: threads)"
+    )
     parser.add_argument("--data", help="dataset folder with faces (default: drawn JPEGs of 256 px)")
     parser.add_argument("--points", choices=("2d", "3d"), default="2d", help="which points of .mat files (default: 2d)")
     args = parser.parse_args()
@@ -68,12 +72,18 @@ def _measure(args, samples: list[Sample]) -> None:
     settings = preset_settings(args.preset, heads=heads, input_size=args.input_size, norm=norm)
     trainer = StageTrainer(build_network(settings), settings, FACE)
     trainer.compile(optimizer=make_optimizer(1e-4, 100, 100))
-    chain = TrainingChain(samples, FACE, settings.input_size, args.batch_size)
+    chain = TrainingChain(samples, FACE, settings.input_size, args.batch_size, workers=args.workers)
     flop = 3 * count_flop(settings)  # forward, gradient of the inputs, gradient of the kernels
 
     print(f"{args.preset}, {settings.input_size} px, batch {args.batch_size}, norm {norm}, {precision}")
-    _report("chain alone", _speed(lambda batch: None, iter(chain.batches()), args))
-    batch = next(iter(chain.batches()))
+    batches = chain.batches()
+    for _ in range(
+        2 * (args.workers or os.cpu_count() or 1)
+    ):  # the chain works ahead: what waits already takes no time
+        next(batches)
+    _report("chain alone", _speed(lambda batch: None, batches, args))
+    batches.close()
+    batch = chain.batch(0)
     trainer.train_on_batch(*batch)
     alone = _speed(lambda batch: trainer.train_on_batch(*batch), iter(lambda: batch, None), args)
     _report("step alone", alone)

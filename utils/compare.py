@@ -71,7 +71,10 @@ def plan_runs(base: Path, seeds: int, flags: list[str]) -> list[tuple[Path, list
     args = parse_student_flags(student_flags(""), probe)
     found = find_samples(args.data, EAR, skip_bad=args.skip_bad, limit=args.limit)
     steps = -(-len(split_samples(found.samples, args.split)["train"]) // args.batch_size) * args.passes
-    extra = -(-face_steps(args) // max(1, steps))
+    known = face_steps(args)
+    if not known:
+        print(f"note: {args.teacher} does not say how many steps it took: nothing is added to what starts from scratch")
+    extra = -(-known // max(1, steps))
     planned = []
     for seed in range(seeds):
         for strategy in STRATEGY_NAMES:

@@ -161,15 +161,6 @@ def face_folders(args: argparse.Namespace) -> list[str]:
     ]
 
 
-def load_teacher(args: argparse.Namespace) -> Loaded:
-    """The face network of `--teacher`, at `--teacher-size`. Raises `InputError` if it is none."""
-    from models.weights import check_task, load_network
-
-    face = load_network(args.teacher, with_features=True)
-    check_task(face, FACE.task)
-    return replace(face, settings=replace(face.settings, input_size=args.teacher_size or face.settings.input_size))
-
-
 def find_faces(args: argparse.Namespace, face: Loaded) -> tuple[dict[str, list[Sample]], list[Sample], list[str]]:
     """Face photos by part, those of them or of `--replay` to train on, and what was left out.
 
@@ -271,7 +262,7 @@ def validate_both(
     def tell_gradients() -> None:
         told.append(True)
         if keras.backend.backend() == "tensorflow":
-            images, points = next(iter(chain.batches()))
+            images, points = chain.batch(0)
             few = slice(0, chain.batch_size, max(1, chain.batch_size // 8))  # of both kinds, where there are two
             lengths = gradient_norms(trainer, images[few], {task: each[few] for task, each in points.items()})
             print(
@@ -359,7 +350,7 @@ def report(
 ) -> None:
     """Print and save the table that matters, and draw attention maps of teacher and student.
 
-    `ear_photos`: how many an epoch has. The teacher is scored at the student's input size, so that the difference is
+    `ear_photos`: how many a pass has. The teacher is scored at the student's input size, so that the difference is
     forgetting and not resolution; `face_before_own_size` in the JSON is its score at its own.
     """
     from models.weights import load_network

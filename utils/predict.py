@@ -296,8 +296,10 @@ def _believable(with_face: Prediction, ear_alone: Prediction) -> Prediction:
     if with_face.face is None or not ear_alone:
         return with_face or ear_alone
     inner = with_face.face.whole[FACE.groups[0].last + 1 :]
+    if not np.isfinite(inner).any():  # a network that knows the jaw alone
+        return with_face
     low, high = np.nanmin(inner, axis=0), np.nanmax(inner, axis=0)
-    (ear,) = ear_alone.ears.values()
+    ear = max(ear_alone.ears.values(), key=lambda one: one.score)
     middle = ear.points.mean(axis=0)
     amid = bool((middle > low).all() and (middle < high).all())
     own = is_ear(ear, with_face.face) and not amid

@@ -10,9 +10,10 @@ An answer counts as found if its centre lies within half of the true box's diago
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -20,16 +21,20 @@ from tqdm import tqdm
 
 from data.augment import apply_matrix
 from data.schemes import EAR, FACE, Scheme
+from data.synthetic.film import HEAD_OF_FACE
 from utils.errors import CommandLine, non_negative_int, positive_int, run_main
 from utils.files import check_writable, replacing, write_json
 from utils.startup import PRECISIONS
 
+if TYPE_CHECKING:
+    from data.synthetic.scene import Photo
+    from utils.predict import LandmarkPredictor
+
 FRAME = (720, 1280)  # height, width
 HEIGHTS = (40, 55, 75, 105, 145, 200, 275, 375, 520, 700)  # of the head, pixels of the frame
 ANGLES = (-60, -45, -30, -15, 0, 15, 30, 60)  # degrees, positive clockwise
-HEAD_OF_FACE = 1.55  # height of a head in heights of its 68 points' box
 MOST_YAW = 45  # degrees; beyond, the outer eye corners fall together and the face NME means little
-LEAST_SHOWN = 0.5  # share of an ear's points that must be seen for it to count
+EAR_IN_VIEW = 0.5  # share of an ear's points that must be seen for it to count
 PASSES = ("coarse", "fine")
 
 
@@ -42,7 +47,7 @@ class Placed:
     ears: list[np.ndarray]
 
 
-def heads(count: int, seed: int, size: int) -> Iterator:
+def heads(count: int, seed: int, size: int) -> Iterator[Photo]:
     """Photos of built-in heads, no more than 45 degrees from the front."""
     from data.synthetic.scene import draw_photo
 
@@ -54,7 +59,7 @@ def heads(count: int, seed: int, size: int) -> Iterator:
             yield photo
 
 
-def place_head(photo, height: float, angle: float) -> Placed:
+def place_head(photo: Photo, height: float, angle: float) -> Placed:
     """A photo scaled so that its head is `height` pixels high, turned clockwise by `angle` degrees, mid-frame."""
     face = photo.points["face"]
     scale = height / (HEAD_OF_FACE * np.ptp(face[:, 1]))
@@ -73,7 +78,7 @@ def place_head(photo, height: float, angle: float) -> Placed:
     ears = [
         apply_matrix(whole, photo.points[f"ear_{side}"])
         for side in ("left", "right")
-        if photo.seen[f"ear_{side}"].mean() >= LEAST_SHOWN
+        if photo.seen[f"ear_{side}"].mean() >= EAR_IN_VIEW
     ]
     return Placed(picture, apply_matrix(whole, face), ears)
 
@@ -90,7 +95,7 @@ def error(scheme: Scheme, truth: np.ndarray, answers: list[np.ndarray]) -> float
     return float(np.asarray(nme(truth[None], answer[None], normaliser_length(truth[None], scheme)))[0])
 
 
-def measure(predictor, photos: Iterator, total: int) -> list[dict]:
+def measure(predictor: LandmarkPredictor, photos: Iterable[Photo], total: int) -> list[dict]:
     """A row for each head, height, angle and task: NME of both passes as fractions, NaN where nothing was found."""
     rows = []
     with tqdm(total=total * len(HEIGHTS) * len(ANGLES), unit="frame", disable=None, dynamic_ncols=True) as bar:
@@ -152,7 +157,7 @@ def main() -> None:
     out = Path(args.out)
     with replacing(out / "table.md") as part:
         part.write_text(text, encoding="utf-8")
-    write_json(out / "rows.json", [{k: None if v != v else v for k, v in row.items()} for row in rows])
+    write_json(out / "rows.json", rows)
     print(f"table.md and rows.json in {out}")
 
 

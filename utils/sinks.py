@@ -127,31 +127,38 @@ class PictureFile:
 
 
 class AnimationFile:
-    """An animated WebP, which web pages show as a picture: at most `WIDEST` pixels wide, the first `MOST_FRAMES`.
-
-    OpenCV wants all of its frames at once.
+    """An animated WebP, which web pages show as a picture: its longer side at most `LONGEST` pixels, its first
+    `MOST_FRAMES` frames, since OpenCV wants all of them at once. Each is shown until the time of the next.
     """
 
-    WIDEST, MOST_FRAMES = 640, 600
+    LONGEST, MOST_FRAMES = 640, 600
 
     def __init__(self, path: Path, rate: float):
-        self.path, self.rate, self._frames = path, rate, []
+        self.path, self.rate = path, rate
+        self._frames, self._times = [], []
 
     def write(self, picture: np.ndarray, time: float) -> None:
-        """Append a picture (height, width, 3) uint8 RGB."""
+        """Append a picture (height, width, 3) uint8 RGB of the time `time` (seconds)."""
         if len(self._frames) == self.MOST_FRAMES:
+            if len(self._times) == self.MOST_FRAMES:
+                print(f"{self.path}: is full, it holds the first {self.MOST_FRAMES} frames")
+                self._times.append(time)
             return
-        factor = min(1.0, self.WIDEST / picture.shape[1])
-        small = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+        if not self._frames:
+            factor = min(1.0, self.LONGEST / max(picture.shape[:2]))
+            self._size = tuple(max(1, round(side * factor)) for side in picture.shape[1::-1])
+        small = cv2.resize(picture, self._size, interpolation=cv2.INTER_AREA)
         self._frames.append(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
+        self._times.append(time)
 
     def finish(self) -> None:
         """Write it. Raises `InputError` if that fails."""
         if not self._frames:
             return
+        times = self._times if len(self._times) > len(self._frames) else [*self._times, self._times[-1] + 1 / self.rate]
         animation = cv2.Animation()
         animation.frames = self._frames
-        animation.durations = [round(1000 / self.rate)] * len(self._frames)
+        animation.durations = [max(1, round(1000 * length)) for length in np.diff(times)]
         with replacing(self.path) as part:
             if not cv2.imwriteanimation(str(part), animation, [cv2.IMWRITE_WEBP_QUALITY, 80]):
                 raise InputError(f"{self.path}: cannot be written; make room on the disk or name another place")

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor
+from typing import TypeVar
+
+Work, Result = TypeVar("Work"), TypeVar("Result")
+
+
+def in_order(pool: Executor, work: Callable[[Work], Result], jobs: Iterable[Work], ahead: int) -> Iterator[Result]:
+    """The results of `work` on each of `jobs`, in their order; at most `ahead` are at work or wait to be taken."""
+    jobs = iter(jobs)
+    waiting = deque(pool.submit(work, job) for job in itertools.islice(jobs, ahead))
+    while waiting:
+        result = waiting.popleft().result()
+        waiting.extend(pool.submit(work, job) for job in itertools.islice(jobs, 1))
+        yield result
 
 
 def process_pool(count: int, work: Callable) -> ProcessPoolExecutor:

@@ -13,8 +13,8 @@ mkdir -p "$OUT"
 stage() { # stage NAME SCRIPT FLAGS: train OUT/NAME.keras
     name=$1; script=$2; shift 2
     [ -e "$OUT/$name.keras" ] && return
-    if [ -e "$OUT/run-$name" ]; then python "$script" --run "$OUT/run-$name" --resume
-    else python "$script" "$@" --run "$OUT/run-$name" --out "$OUT/$name.keras"; fi
+    if [ -e "$OUT/run-$name" ]; then python "$script" --run "$OUT/run-$name" --resume --workers "$WORKERS"
+    else python "$script" "$@" --workers "$WORKERS" --run "$OUT/run-$name" --out "$OUT/$name.keras"; fi
 }
 
 # Data: 25 minutes.
@@ -26,13 +26,13 @@ python -m data.synthetic --out "$OUT/e2" --ears 1200 --size 224 --jpeg --seed 20
 
 # 1. Faces, real and built-in, at 256 px: 3.1 minutes.
 stage face1 train_face.py --data "$FACES" --data "$OUT/heads" --nobody "$OUT/e2" --preset lite --batch-size 32 \
-    --passes 4 --epochs 10 --workers "$WORKERS"
+    --passes 4 --epochs 10
 # 2. Mostly real ones, not mirrored (their points lie a little to the right): 2.8 minutes. The face network that ships.
 stage face2 train_face.py --data "$FACES" --data "$OUT/few" --nobody "$OUT/e2" --preset lite --batch-size 32 \
-    --passes 5 --epochs 9 --mirror 0 --learning-rate 4e-4 --init "$OUT/face1.keras" --workers "$WORKERS"
+    --passes 5 --epochs 9 --mirror 0 --learning-rate 4e-4 --init "$OUT/face1.keras"
 # 3. Ears, on photos of ears alone: 2.7 minutes.
 stage student1 train_face2ear.py --data "$OUT/e0" --data "$OUT/e1" --data "$OUT/e2" --faces "$FACES" \
-    --teacher "$OUT/face2.keras" --batch-size 32 --passes 3 --epochs 8 --workers "$WORKERS"
+    --teacher "$OUT/face2.keras" --batch-size 32 --passes 3 --epochs 8
 # 4. Real faces beside the ears, or the student forgets faces from the front: 28 minutes on the 2 cores.
 stage student2 train_face2ear.py --data "$OUT/e0" --faces "$FACES" --replay "$FACES" --teacher "$OUT/face2.keras" \
     --teacher-size 160 --input-size 160 --init "$OUT/student1.keras" --norm weight --mirror 0 \

@@ -6,10 +6,8 @@ Beside it OUT.json holds the true points of every frame: 68 of the face and 55 o
 from __future__ import annotations
 
 import math
-import multiprocessing
 import os
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -22,11 +20,12 @@ from data.synthetic.render import Camera, Scene, render, rotation, visible
 from data.synthetic.scene import compose, draw_light, draw_look, draw_pieces
 from utils.errors import CommandLine, InputError, non_negative_int, positive_int, run_main
 from utils.files import check_writable, replacing, write_json
-from utils.workers import one_thread
+from utils.workers import do_work, in_order, process_pool
 
 RATE = 25.0  # frames a second
 MOST_YAW, MOST_PITCH, MOST_ROLL = 75, 10, 12  # degrees
 HEAD_SHARE = 0.6  # of the frame's height
+HEAD_OF_FACE = 1.55  # height of a head in heights of its 68 points' box
 
 
 def draw_frame(at: float, width: int, height: int, seed: int) -> tuple[np.ndarray, dict]:
@@ -43,8 +42,8 @@ def draw_frame(at: float, width: int, height: int, seed: int) -> tuple[np.ndarra
     places = {"face_3d": model.face.on(person.vertices)} | {
         f"ear_{side}": model.ears[side].on(person.vertices) for side in SIDES
     }
-    scale = HEAD_SHARE * height / (1.55 * np.ptp(places["face_3d"][:, 1]))
-    centre = ((0.5 - 0.25 * math.cos(swing)) * size * width / size, 0.48 * size + 0.03 * size * math.sin(2 * swing))
+    scale = HEAD_SHARE * height / (HEAD_OF_FACE * np.ptp(places["face_3d"][:, 1]))
+    centre = (0.5 * size - 0.25 * math.cos(swing) * width, 0.48 * size + 0.03 * size * math.sin(2 * swing))
     camera = Camera(rotation(*pose), places["face_3d"].mean(axis=0).astype(np.float32), centre, float(scale), 12.0)
     places["face"] = model.jaw_on_outline(person.vertices, camera.pixels)
     rendering = render(model, Scene(person.vertices, person.eyes, look, light, camera, pieces), size, size)
@@ -66,9 +65,9 @@ def draw_frame(at: float, width: int, height: int, seed: int) -> tuple[np.ndarra
 def frames(count: int, width: int, height: int, seed: int) -> Iterator[tuple[np.ndarray, dict]]:
     """`count` frames from the film's start to where it begins again, drawn by all cores."""
     draw = partial(draw_frame, width=width, height=height, seed=seed)
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(os.cpu_count(), context, one_thread) as pool:
-        yield from pool.map(draw, np.arange(count) / count, chunksize=4)
+    cores = os.cpu_count() or 1
+    with process_pool(min(cores, count), draw) as pool:
+        yield from in_order(pool, do_work, np.arange(count) / count, ahead=2 * cores)
 
 
 def main() -> None:
@@ -98,6 +97,11 @@ def main() -> None:
             writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
             truths.append(truth)
         writer.release()
+        check = cv2.VideoCapture(str(part))
+        held = int(check.get(cv2.CAP_PROP_FRAME_COUNT)) if check.isOpened() else 0
+        check.release()
+        if held < args.frames:  # OpenCV does not say so when a write fails
+            raise InputError(f"{out}: cannot be written whole; make room on the disk or name another place")
     write_json(out.with_suffix(".json"), {"rate": RATE, "frames": truths})
     print(f"{out}: {args.frames} frames of {args.width} x {args.height}; true points in {out.with_suffix('.json')}")
 

@@ -137,6 +137,7 @@ def _claim(out: Path, plan: Plan) -> None:
     if manifest.is_file():
         known = read_json(manifest, f"{out}: its {MANIFEST} cannot be read; delete it and the heads beside it")
         try:
+            known = {"jpeg": False} | known  # drawn before there was a choice
             before = {key: int(known[key]) for key in counts}
             other = {key: known[key] for key in settings if known[key] != settings[key]}
         except (KeyError, TypeError, ValueError, OverflowError) as problem:

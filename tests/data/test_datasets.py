@@ -597,8 +597,10 @@ def test_photos_of_nobody_are_those_whose_notes_say_so_and_those_without_points(
         if notes is not None:
             noted[name].with_suffix(".json").write_text(json.dumps(notes))
     noted["labelled"].with_suffix(".pts").write_text("")
-    assert find_nobody([tmp_path / "more"]) == [noted["side"]]
-    assert second in find_nobody([tmp_path])
+    assert [photo.image for photo in find_nobody([tmp_path / "more"])] == [noted["side"]]
+    everywhere = [photo.image for photo in find_nobody([tmp_path])]
+    assert second in everywhere and not [path for path in everywhere if "AFW" in path.parts]  # those have points
+    assert all(np.isnan(photo.points).all() and photo.part == "train" for photo in find_nobody([tmp_path]))
     with input_error("--nobody", tmp_path / "none"):
         find_nobody([tmp_path / "none"])
     noted["side"].unlink()

@@ -1,5 +1,7 @@
 """What a student learns and keeps: strategies, pairing, freezing and forgetting."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -183,6 +185,17 @@ def test_a_student_of_another_size_and_depth_learns_from_a_larger_teacher(tmp_pa
     assert all(np.isfinite(value) for value in logs.values())
     with input_error("--boundary-weight"):
         Distiller(network, settings, {"ear": 1.0, "boundary": 1.0}, face)
+
+
+def test_a_teacher_can_look_at_a_smaller_picture_than_it_was_trained_on(tmp_path):
+    face = face_network(tmp_path)
+    settings = with_ears("distill", face.settings, EAR_HEAD)
+    settings = replace(settings, input_size=32)
+    student = build_network(settings, with_features=True)
+    trainer = Distiller(student, settings, {"ear": 1.0, "distillation": 1.0}, face, teacher_size=32)
+    assert trainer.chain_size() == 32 and face.settings.input_size == 64
+    images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
+    assert trainer.teach(images)["stage2_face"].shape[1:3] == (4, 4)
 
 
 def test_points_are_scaled_with_the_images_that_the_student_sees(tmp_path):

@@ -120,6 +120,8 @@ class TestPlausible:
         )
         assert _believable(face, beside) is face
         assert _believable(face, amid) is amid and _believable(face, large) is large
+        both = Prediction(None, amid.ears | {"right": seen(EAR, reference_shape(EAR) * 35 + (300, 170), 0.6)})
+        assert _believable(face, both) is both  # the better of the two counts
         sure = Prediction(seen(FACE, FRONT, 0.72))
         assert _believable(sure, amid) is sure
         assert _believable(face, Prediction()) is face and _believable(Prediction(), amid) is amid

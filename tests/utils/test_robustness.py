@@ -1,10 +1,16 @@
+import json
 import math
+import subprocess
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from data.schemes import EAR, FACE, reference_shape
+from tests.charts import draw_chart, place, save_chart_network
+from utils.predict import LandmarkPredictor
 from utils.robustness import ANGLES, FRAME, HEAD_OF_FACE, HEIGHTS, error, place_head, table
 
 
@@ -74,3 +80,24 @@ def test_table_counts_what_was_found_and_averages_that_alone():
     assert lines[3] == "| 55 | 0 / 0 | - / - | 100 / 0 | 20.00 / - |"
     assert lines[4] == "| all | 50 / 100 | 10.00 / 6.00 | 100 / 0 | 20.00 / - |"
     assert [line.split(" | ")[0] for line in table(rows, "angle").splitlines()[2:]] == ["| 0", "| 15", "| all"]
+
+
+def test_the_command_scores_both_passes_of_the_search(tmp_path):
+    """With the network that reads colour charts: it finds no drawn head, and the tables say so."""
+    weights = save_chart_network(tmp_path / "chart.keras")
+    done = subprocess.run(
+        [sys.executable, "-m", "utils.robustness", weights, "--heads", "1", "--out", tmp_path / "out"],
+        cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=500,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    rows = json.loads((tmp_path / "out/rows.json").read_text())
+    assert len({(row["height"], row["angle"]) for row in rows}) == 80
+    assert (tmp_path / "out/table.md").read_text().strip() in done.stdout
+
+
+def test_the_first_pass_reads_a_chart_roughly_and_the_second_exactly(tmp_path):
+    predictor = LandmarkPredictor(save_chart_network(tmp_path / "chart.keras"), precision="float32")
+    picture, truth = draw_chart(400, 600, place((300, 190), 150))
+    passes = {"coarse": predictor.coarse(picture), "fine": predictor(picture)}
+    errors = {name: error(FACE, truth["face"], [seen.face.whole]) for name, seen in passes.items()}
+    assert errors["fine"] < 0.5 * errors["coarse"] and errors["fine"] < 0.02

@@ -94,12 +94,21 @@ def test_a_webp_of_a_video_moves_and_is_small(tmp_path):
     assert plan_saves("out.webp", [CLIP]) == {CLIP: Path("out.webp")}
     with open_target(tmp_path / "out.webp", CLIP, 12.5) as file:
         for k in range(3):
-            file.write(gray(80 * k, 720, 1280), k / 12.5)
+            file.write(gray(80 * k, 720, 1280) if k < 2 else gray(160, 480, 640), k / 12.5)
     done, animation = cv2.imreadanimation(str(tmp_path / "out.webp"))
     assert done and list(animation.durations) == [80, 80, 80]
     assert [frame.shape[:2] for frame in animation.frames] == [(360, 640)] * 3
     assert [frame[..., :3].mean() for frame in animation.frames] == pytest.approx([0, 80, 160], abs=4)
     assert [path.name for path in tmp_path.iterdir()] == ["out.webp"]
+
+
+def test_a_webp_of_a_camera_lasts_as_long_as_what_it_shows_and_says_when_it_is_full(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sinks.AnimationFile, "MOST_FRAMES", 3)
+    with open_target(tmp_path / "out.webp", CAMERA, 30) as file:
+        for time in (0, 0.5, 0.6, 1.6, 2.0):
+            file.write(gray(50 + int(100 * time)), time)
+    assert list(cv2.imreadanimation(str(tmp_path / "out.webp"))[1].durations) == [500, 100, 1000]
+    assert capsys.readouterr().out.count("is full") == 1
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (47, 63)])

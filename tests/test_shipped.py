@@ -1,0 +1,83 @@
+"""The weights that ship, as a user meets them."""
+
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import cv2
+import keras
+import numpy as np
+import pytest
+
+from data.synthetic.scene import draw_photo
+from utils.metrics import box_size
+
+ROOT = Path(__file__).parent.parent
+SHIPPED = sorted((ROOT / "weights").glob("*-lite.keras"))
+
+
+def run(*arguments):
+    command = [sys.executable, *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=500)
+
+
+def test_there_are_weights_and_they_are_small():
+    assert "face2ear-lite.keras" in {path.name for path in SHIPPED}
+    sizes = [path.stat().st_size for path in SHIPPED]
+    assert max(sizes) <= 16e6 and sum(sizes) <= 48e6
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
+def test_plain_keras_reads_them_and_their_record_names_no_machine(path):
+    network = keras.saving.load_model(path)
+    assert network.optimizer is None and {weight.dtype for weight in network.weights} == {"float32"}
+    with zipfile.ZipFile(path) as archive:
+        content = json.loads(archive.read("landmarks.json"))
+    assert content["record"]["training_photos"] and content["settings"]["preset"] == "lite"
+    texts = [text for value in content["record"]["flags"].values() for text in np.ravel(value).tolist()]
+    assert not [text for text in texts if isinstance(text, str) and text.startswith("/")]
+
+
+def test_the_demo_takes_them_by_itself_and_finds_a_face_and_both_ears(tmp_path):
+    if (ROOT / "weights/face2ear.keras").exists():
+        pytest.skip("your own weights/face2ear.keras goes before the shipped file")
+    rng = np.random.default_rng(3)
+    while True:  # a drawn head from the front, with nothing over its ears
+        photo = draw_photo(rng, "both", 400)
+        if abs(photo.pose[0]) < 25 and min(photo.seen[name].mean() for name in ("face", "ear_left", "ear_right")) > 0.6:
+            break
+    cv2.imwrite(str(tmp_path / "head.png"), photo.picture[..., ::-1])
+    done = run("demo_multi.py", tmp_path / "head.png", "--no-window", "--json", tmp_path / "points.jsonl")
+    assert done.returncode == 0, done.stderr
+    assert "face2ear-lite.keras" in done.stdout
+    found = json.loads((tmp_path / "points.jsonl").read_text())
+    assert found["face"] is not None and set(found["ears"]) == {"left", "right"}
+    for name, answer in (("face", found["face"]), *((f"ear_{side}", ear) for side, ear in found["ears"].items())):
+        truth = photo.points[name]
+        error = np.linalg.norm(truth - answer["points"], axis=1).mean() / float(np.asarray(box_size(truth[None]))[0])
+        assert error < 0.1, name
+
+
+def test_on_a_film_of_a_head_that_turns_the_points_follow(tmp_path):
+    made = run("-m", "data.synthetic.film", tmp_path / "film.mp4", "--frames", 48, "--width", 640, "--height", 360,
+               "--seed", 11)  # fmt: skip
+    assert made.returncode == 0, made.stderr
+    flags = ("--no-window", "--no-smooth", "--save", tmp_path / "drawn.mp4", "--json", tmp_path / "points.jsonl")
+    done = run("demo_multi.py", tmp_path / "film.mp4", *flags, "--weights", ROOT / "weights/face2ear-lite.keras")
+    assert done.returncode == 0, done.stderr
+    truths = json.loads((tmp_path / "film.json").read_text())["frames"]
+    answers = [json.loads(line) for line in (tmp_path / "points.jsonl").read_text().splitlines()]
+    assert len(answers) == len(truths) == 48
+    lost = longest = 0
+    errors = []
+    for truth, answer in zip(truths, answers, strict=True):
+        lost = 0 if answer["face"] else lost + 1
+        longest = max(longest, lost)
+        if answer["face"]:
+            points = np.array(truth["face"]["points"])
+            apart = np.linalg.norm(points - answer["face"]["points"], axis=1).mean()
+            errors.append(apart / float(np.asarray(box_size(points[None]))[0]))  # eye corners meet in profile
+    assert longest <= 3
+    assert np.mean(errors) < 0.05
