@@ -201,8 +201,9 @@ class LandmarkPredictor:
         ears = {side: ear for side, ear in ears.items() if is_ear(ear, face)}
         if len(ears) == 2 and _same_place(*ears.values()):  # in a profile both squares may show the one ear
             del ears[min(ears, key=lambda side: ears[side].score)]
-        if face is None:
-            ears = {side_of(ear.whole): ear for ear in sorted(ears.values(), key=lambda ear: ear.score)}
+        if face is None and ears:  # nothing says where the other one would be
+            best = max(ears.values(), key=lambda ear: ear.score)
+            ears = {side_of(best.whole): best}
         return Prediction(face, ears)
 
     def settle(self, picture: np.ndarray, start: Prediction, passes: int = 3) -> Prediction:
@@ -299,7 +300,7 @@ def _believable(with_face: Prediction, ear_alone: Prediction) -> Prediction:
     if not np.isfinite(inner).any():  # a network that knows the jaw alone
         return with_face
     low, high = np.nanmin(inner, axis=0), np.nanmax(inner, axis=0)
-    ear = max(ear_alone.ears.values(), key=lambda one: one.score)
+    (ear,) = ear_alone.ears.values()
     middle = ear.points.mean(axis=0)
     amid = bool((middle > low).all() and (middle < high).all())
     own = is_ear(ear, with_face.face) and not amid

@@ -120,11 +120,15 @@ class TestPlausible:
         )
         assert _believable(face, beside) is face
         assert _believable(face, amid) is amid and _believable(face, large) is large
-        both = Prediction(None, amid.ears | {"right": seen(EAR, reference_shape(EAR) * 35 + (300, 170), 0.6)})
-        assert _believable(face, both) is both  # the better of the two counts
         sure = Prediction(seen(FACE, FRONT, 0.72))
         assert _believable(sure, amid) is sure
         assert _believable(face, Prediction()) is face and _believable(Prediction(), amid) is amid
+
+    def test_without_a_face_the_best_ear_alone_is_believed(self, predictor):
+        one, other = (seen(EAR, reference_shape(EAR) * 35 + (x, 170), score) for x, score in ((300, 0.7), (80, 0.5)))
+        found = predictor._judge({"left": one, "right": other})
+        assert found.face is None and list(found.ears.values()) == [one]
+        assert set(predictor._judge({"face": seen(FACE, FRONT), "left": one, "right": other}).ears) == {"left", "right"}
 
     def test_nothing_in_view_is_false(self):
         assert not Prediction()
