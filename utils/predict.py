@@ -38,12 +38,13 @@ EAR_SIDES_OF_FACE = 0.42  # longer side of an ear's box in longer sides of the f
 class Thresholds:
     """Scores (mean height of the peaks) from which on something counts as seen.
 
-    - `face`, `ear`: of a crop that holds one; `sure`: a face of this score ends the search.
+    - `face`, `ear`: of a crop that holds one; `sure`: a face of this score ends the search. Of 88 ears that the shipped
+      student saw in 60 built-in heads, those within a tenth of the true box's diagonal scored 0.72 and more.
     - `landmark`: a single landmark below it is not drawn.
     """
 
     face: float = 0.25
-    ear: float = 0.3
+    ear: float = 0.55
     sure: float = 0.75
     landmark: float = 0.1
 
@@ -425,22 +426,31 @@ def ear_square(face: Landmarks, side: str) -> Warp:
 
 
 def is_face(whole: np.ndarray, most: float = 0.45) -> bool:
-    """Whether points (68, 2) have roughly the shape of a face, however it is turned.
+    """Whether points (68, 2) have roughly the shape of a face, however it is turned."""
+    return _misfit(FACE, whole) < most
 
-    The affine map of the mean face that fits best may miss by `most` of their spread.
-    """
+
+def _misfit(scheme: Scheme, whole: np.ndarray) -> float:
+    """By how much of their spread the affine map of the scheme's mean shape that fits best misses the points."""
     known = np.isfinite(whole).all(axis=1)
     if known.sum() < 8:
-        return True
-    mean = np.column_stack([reference_shape(FACE)[known], np.ones(known.sum())])
+        return 0.0  # too few to tell
+    mean = np.column_stack([reference_shape(scheme)[known], np.ones(known.sum())])
     points = whole[known]
     fitted, *_ = np.linalg.lstsq(mean, points, rcond=None)
     spread = np.sqrt(np.square(points - points.mean(axis=0)).sum())
-    return bool(np.sqrt(np.square(points - mean @ fitted).sum()) < most * spread)
+    return float(np.sqrt(np.square(points - mean @ fitted).sum()) / max(spread, 1e-6))
 
 
-def is_ear(ear: Landmarks, face: Landmarks | None) -> bool:
-    """Whether an ear fills its crop as ears do and, if there is a face, is 0.12 to 0.75 of its length."""
+def is_ear(ear: Landmarks, face: Landmarks | None, most: float = 0.35) -> bool:
+    """Whether an ear has roughly the shape of one, fills its crop as ears do and, if there is a face, is 0.12 to 0.75
+    of its length.
+
+    Of 88 answers of the shipped student on built-in heads, the right ones missed the shape by 0.27 of their spread at
+    most, and most of the wrong ones by more than 0.4.
+    """
+    if _misfit(EAR, ear.whole) >= most:
+        return False
     extent = np.ptp(ear.points, axis=0).max()
     if not 0.15 * ear.crop.side < extent < 0.95 * ear.crop.side:
         return False

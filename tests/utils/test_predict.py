@@ -105,6 +105,8 @@ class TestPlausible:
         assert is_ear(seen(EAR, ear * 35 + (300, 170)), face)
         assert not is_ear(seen(EAR, ear * 5 + (300, 170)), face)
         assert not is_ear(seen(EAR, ear * 90 + (300, 170)), face)
+        tangled = np.random.default_rng(0).permutation(ear) * 35 + (300, 170)
+        assert not is_ear(seen(EAR, tangled), face) and not is_ear(seen(EAR, tangled), None)
 
     @given(st.floats(-60, 60))
     def test_the_turn_of_the_helix_tells_the_side(self, degrees):
@@ -125,7 +127,7 @@ class TestPlausible:
         assert _believable(face, Prediction()) is face and _believable(Prediction(), amid) is amid
 
     def test_without_a_face_the_best_ear_alone_is_believed(self, predictor):
-        one, other = (seen(EAR, reference_shape(EAR) * 35 + (x, 170), score) for x, score in ((300, 0.7), (80, 0.5)))
+        one, other = (seen(EAR, reference_shape(EAR) * 35 + (x, 170), score) for x, score in ((300, 0.7), (80, 0.6)))
         found = predictor._judge({"left": one, "right": other})
         assert found.face is None and list(found.ears.values()) == [one]
         assert set(predictor._judge({"face": seen(FACE, FRONT), "left": one, "right": other}).ears) == {"left", "right"}
