@@ -235,10 +235,10 @@ def _take_settings_of_run(args: argparse.Namespace, given: dict) -> None:
     run = Path(args.run)
     settings = read_json(run / "settings.json", f"--resume: {run} is no run folder")
     flags = settings.get("flags") if isinstance(settings, dict) else None
+    if isinstance(flags, dict) and flags.get("trains", args.trains) != args.trains:
+        raise InputError(f"--resume: {run} is a run of train_{flags['trains']}.py, not of train_{args.trains}.py")
     if not isinstance(flags, dict) or not set(flags) <= set(vars(args)):
         raise InputError(f"--resume: {run}/settings.json is not that of a run; start anew in another run folder")
-    if flags.get("trains", args.trains) != args.trains:
-        raise InputError(f"--resume: {run} is a run of train_{flags['trains']}.py, not of train_{args.trains}.py")
     if given.get("precision") == "auto":
         del given["precision"]  # the run keeps what it measured then
     for name, value in flags.items():
