@@ -68,7 +68,7 @@ def test_plain_keras_reads_our_file_as_float32_wherever_it_was_trained(tmp_path)
 
 def test_a_halved_file_is_half_as_large_and_read_as_float32(tmp_path):
     network, settings = fresh(preset="lite")
-    record = {"epoch": 3, "flags": {"data": ["/home/me/faces", "heads"], "out": "/tmp/w/face.keras", "seed": 0}}
+    record = {"epoch": 3, "flags": {"data": ["/somewhere/faces", "heads"], "out": "/elsewhere/face.keras", "seed": 0}}
     save_network(tmp_path / "face.keras", network, settings, record)
     write_half(tmp_path / "face.keras", tmp_path / "half.keras")
     sizes = [(tmp_path / name).stat().st_size for name in ("half.keras", "face.keras")]
