@@ -30,6 +30,8 @@ def process_pool(count: int, work: Callable) -> ProcessPoolExecutor:
 
     Ctrl-C is left to the parent, with which they end, also if it is killed.
     """
+    # NumPy reads it when it is imported: matrix products on all cores in each of these processes take twice as long.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # Spawned, not forked: threads of OpenCV, TensorFlow and JAX do not survive a fork.
     return ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _begin, (work,))
 

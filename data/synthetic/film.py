@@ -52,7 +52,7 @@ def draw_frame(at: float, width: int, height: int, seed: int) -> tuple[np.ndarra
     truth = {
         name: {
             "points": (camera.pixels(places[name]) - (left, top)).round(2).tolist(),
-            "visible": visible(rendering, places[name]).astype(int).tolist(),
+            "visible": visible(rendering.view, places[name]).astype(int).tolist(),
         }
         for name in ("face", *(f"ear_{side}" for side in SIDES))
     }

@@ -17,6 +17,7 @@ from data.synthetic.head import HeadModel
 
 GAMMA = 2.2
 TILE = 512  # texels of the noise tiles, a power of two
+CACHED = 1 << 15  # samples worked on at once: their arrays stay in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -109,40 +110,47 @@ def rasterise(
     if not len(live):
         return
     low, extent = low[live].astype(np.int32), (high - low)[live].astype(np.int32) + 1
-    a, b, c, area = a[live] - low, b[live] - low, c[live] - low, area[live]
-    depth = near[triangles[live]]
-    # Weights and nearness are linear on the screen: value = x * cx + y * cy + c0 from the box's corner.
-    second = np.stack([c[:, 1] - a[:, 1], a[:, 0] - c[:, 0]], axis=1) / area[:, None]
-    third = np.stack([a[:, 1] - b[:, 1], b[:, 0] - a[:, 0]], axis=1) / area[:, None]
+    a, b, c, area = a[live] - low, b[live] - low, c[live] - low, area[live, None]
+    # Weights are linear on the screen: value = x * cx + y * cy + c0 from the box's corner.
+    second = np.stack([c[:, 1] - a[:, 1], a[:, 0] - c[:, 0]], axis=1) / area
+    third = np.stack([a[:, 1] - b[:, 1], b[:, 0] - a[:, 0]], axis=1) / area
     s0, t0 = (-(edge[:, 0] * a[:, 0] + edge[:, 1] * a[:, 1]) for edge in (second, third))
+    plane = np.stack([second[:, 0], second[:, 1], s0, third[:, 0], third[:, 1], t0]).astype(np.float32)
+    depth = near[triangles[live]].T
+    corner = low[:, 1] * width + low[:, 0]
     count = extent[:, 0] * extent[:, 1]
-    row = np.repeat(np.arange(len(live), dtype=np.int32), count)
-    step = np.arange(len(row), dtype=np.int32) - np.repeat(np.cumsum(count) - count, count).astype(np.int32)
-    wide = extent[row, 0]
-    down = step // wide
-    along = step - down * wide
-    x, y = along.astype(np.float32), down.astype(np.float32)
-    plane = np.stack([second[:, 0], second[:, 1], s0, third[:, 0], third[:, 1], t0], axis=1).astype(np.float32)[row]
-    w1 = plane[:, 0] * x + plane[:, 1] * y + plane[:, 2]
-    w2 = plane[:, 3] * x + plane[:, 4] * y + plane[:, 5]
-    inside = np.flatnonzero((np.minimum(w1, w2) >= -1e-5) & (w1 + w2 <= 1 + 1e-5))
-    row, w1, w2 = row[inside], w1[inside], w2[inside]
-    pixel = (low[:, 1] * width + low[:, 0])[row] + down[inside] * width + along[inside]
-    z = depth[row]
-    z1, z2 = w1 * z[:, 1], w2 * z[:, 2]
-    z0 = (1 - w1 - w2) * z[:, 0]
-    nearness = z0 + z1 + z2
-    flat = buffer.near.reshape(-1)
-    ahead = np.flatnonzero(nearness > flat[pixel])
-    row, pixel, nearness = row[ahead], pixel[ahead], nearness[ahead]
-    weights = np.stack([z0[ahead], z1[ahead], z2[ahead]], axis=1) / nearness[:, None]
-    if keep is not None:
-        kept = np.flatnonzero(keep(live[row], weights))
-        row, pixel, nearness, weights = row[kept], pixel[kept], nearness[kept], weights[kept]
-    np.maximum.at(flat, pixel, nearness)
-    won = np.flatnonzero(nearness >= flat[pixel])
-    buffer.triangle.reshape(-1)[pixel[won]] = first + live[row[won]]
-    buffer.weights.reshape(-1, 3)[pixel[won]] = weights[won]
+    ends = np.cumsum(count)
+    cuts = np.unique(np.searchsorted(ends, np.arange(CACHED, ends[-1], CACHED)))
+    nearest, shown, shares = buffer.near.reshape(-1), buffer.triangle.reshape(-1), buffer.weights.reshape(-1, 3)
+    for start, end in zip([0, *cuts], [*cuts, len(live)], strict=True):
+        if start == end:
+            continue
+        few = slice(start, end)
+        row = np.repeat(np.arange(start, end, dtype=np.int32), count[few])
+        first_step = ends[few] - count[few]
+        step = np.arange(len(row), dtype=np.int32) - np.repeat(first_step - first_step[0], count[few]).astype(np.int32)
+        wide = extent[row, 0]
+        down = step // wide
+        along = step - down * wide
+        x, y = along.astype(np.float32), down.astype(np.float32)
+        w1 = plane[0, row] * x + plane[1, row] * y + plane[2, row]
+        w2 = plane[3, row] * x + plane[4, row] * y + plane[5, row]
+        inside = np.flatnonzero((np.minimum(w1, w2) >= -1e-5) & (w1 + w2 <= 1 + 1e-5))
+        row, w1, w2 = row[inside], w1[inside], w2[inside]
+        pixel = corner[row] + down[inside] * width + along[inside]
+        z1, z2 = w1 * depth[1, row], w2 * depth[2, row]
+        z0 = (1 - w1 - w2) * depth[0, row]
+        nearness = z0 + z1 + z2
+        ahead = np.flatnonzero(nearness > nearest[pixel])
+        row, pixel, nearness = row[ahead], pixel[ahead], nearness[ahead]
+        weights = np.stack([z0[ahead], z1[ahead], z2[ahead]], axis=1) / nearness[:, None]
+        if keep is not None:
+            kept = np.flatnonzero(keep(live[row], weights))
+            row, pixel, nearness, weights = row[kept], pixel[kept], nearness[kept], weights[kept]
+        np.maximum.at(nearest, pixel, nearness)
+        won = np.flatnonzero(nearness >= nearest[pixel])
+        shown[pixel[won]] = first + live[row[won]]
+        shares[pixel[won]] = weights[won]
 
 
 @dataclass
@@ -268,19 +276,43 @@ LOCK, SOLID = 100, 101  # part numbers beside the asset's own
 
 
 @dataclass
+class View:
+    """What the samples of a picture see, before any light: enough to tell what is hidden.
+
+    - `size`: pixels a side of the picture; `buffer` and `camera` are those of the sample grid.
+    - `skin` (F, 3): the head's vertices with the hair's lift, `normals` (F, 3) theirs.
+    - `triangles` (t, 3), `parts` (t,), `gloss` (t,): what the buffer's triangle numbers mean; their corners are rows of
+      the head's vertices and, after them, those of the `solid` pieces.
+    """
+
+    size: int
+    buffer: Buffer
+    camera: Camera
+    skin: np.ndarray
+    normals: np.ndarray
+    solid: list[Piece]
+    triangles: np.ndarray
+    parts: np.ndarray
+    gloss: np.ndarray
+
+
+@dataclass
 class Rendering:
-    """`colour` (h, w, 3) linear, multiplied by `cover` (h, w); `buffer` on the finer grid; `camera` of that grid."""
+    """`colour` (h, w, 3) linear, multiplied by `cover` (h, w); `view`: what the samples see."""
 
     colour: np.ndarray
     cover: np.ndarray
-    buffer: Buffer
-    camera: Camera
-    skin: np.ndarray  # (F, 3): the head's vertices with the hair's lift
+    view: View
 
 
 def render(model: HeadModel, scene: Scene, size: int, samples: int) -> Rendering:
     """Draw the scene as (size, size) pixels, from a grid of `samples` x `samples` that may be finer or coarser."""
-    look, light = scene.look, scene.light
+    return paint(model, scene, trace(model, scene, size, samples))
+
+
+def trace(model: HeadModel, scene: Scene, size: int, samples: int) -> View:
+    """Find what each of `samples` x `samples` samples of a (size, size) picture sees."""
+    look = scene.look
     camera = scene.camera.finer(samples / size)
     masks = model.masks
     scalp = np.clip((masks["hairline"] - look.hairline) / 0.06 + 0.5, 0, 1) * masks["hair_lift"]
@@ -288,20 +320,6 @@ def render(model: HeadModel, scene: Scene, size: int, samples: int) -> Rendering
     head = scene.vertices + normals * (scalp * look.lift)[:, None]
     if look.lift > 0:
         normals = model.normals(head)
-    solid = [piece for piece in scene.pieces if piece.alpha >= 1]
-    lit = _lighting(scene, normals, head, model.openness * model.cavities(scene.vertices, normals), solid)
-
-    table = np.zeros((len(head) + sum(len(piece.vertices) for piece in solid), WIDTH), np.float32)
-    own = table[: len(head)]
-    own[:, NORMAL], own[:, LIT], own[:, PLACE] = normals @ camera.turn.T, lit[: len(head)], model.rest
-    for column, name in ((OPEN, "occlusion"), (LIPS, "lips"), (EAR, "ear"), (HAIRLINE, "hairline")):
-        own[:, column] = masks[name]
-    own[:, BEARD] = masks["beard"]
-    for (centre, radius, gaze), mine in zip(scene.eyes, model.fine_eyes, strict=True):
-        side = np.cross([0.0, 1.0, 0.0], gaze)
-        side /= np.linalg.norm(side)
-        ray = (scene.vertices[mine] - centre) / radius
-        own[mine, PLACE] = ray @ np.stack([side, np.cross(gaze, side), gaze], axis=1)
 
     buffer = Buffer.empty(samples, samples)
     pixels, near = camera.project(head)
@@ -310,12 +328,8 @@ def render(model: HeadModel, scene: Scene, size: int, samples: int) -> Rendering
         kept = np.flatnonzero(model.part != model.part_id["lash_upper"])
     rasterise(buffer, pixels, near, model.triangles[kept])
     triangles, parts, gloss, start = [model.triangles[kept]], [model.part[kept]], [np.zeros(len(kept))], len(head)
+    solid = [piece for piece in scene.pieces if piece.alpha >= 1]
     for piece in solid:
-        rows = slice(start, start + len(piece.vertices))
-        table[rows, NORMAL], table[rows, LIT] = piece.normals @ camera.turn.T, lit[rows]
-        table[rows, PLACE], table[rows, OPEN] = piece.colours, 1.0
-        if piece.strand is not None:
-            table[rows, 10:13] = piece.strand
         pixels, near = camera.project(piece.vertices)
         keep = None if piece.strand is None else _frayed(piece)
         rasterise(buffer, pixels, near, piece.triangles, sum(map(len, triangles)), True, keep)
@@ -323,18 +337,45 @@ def render(model: HeadModel, scene: Scene, size: int, samples: int) -> Rendering
         parts.append(np.full(len(piece.triangles), SOLID if piece.strand is None else LOCK, np.uint8))
         gloss.append(np.full(len(piece.triangles), piece.gloss))
         start += len(piece.vertices)
+    corners, part, shine = (np.concatenate(each) for each in (triangles, parts, gloss))
+    return View(size, buffer, camera, head, normals, solid, corners, part, shine.astype(np.float32))
 
-    colour = _shade(
-        model, scene, buffer, table, np.concatenate(triangles), np.concatenate(parts), np.concatenate(gloss)
-    )
+
+def paint(model: HeadModel, scene: Scene, view: View) -> Rendering:
+    """Light and colour what a view sees."""
+    masks, head, solid, buffer = model.masks, view.skin, view.solid, view.buffer
+    turn = view.camera.turn
+    lit = _lighting(scene, view.normals, head, model.openness * model.cavities(scene.vertices, view.normals), solid)
+    table = np.zeros((len(head) + sum(len(piece.vertices) for piece in solid), WIDTH), np.float32)
+    own = table[: len(head)]
+    own[:, NORMAL], own[:, LIT], own[:, PLACE] = view.normals @ turn.T, lit[: len(head)], model.rest
+    for column, name in ((OPEN, "occlusion"), (LIPS, "lips"), (EAR, "ear"), (HAIRLINE, "hairline")):
+        own[:, column] = masks[name]
+    own[:, BEARD] = masks["beard"]
+    for (centre, radius, gaze), mine in zip(scene.eyes, model.fine_eyes, strict=True):
+        side = np.cross([0.0, 1.0, 0.0], gaze)
+        side /= np.linalg.norm(side)
+        ray = (scene.vertices[mine] - centre) / radius
+        own[mine, PLACE] = ray @ np.stack([side, np.cross(gaze, side), gaze], axis=1)
+    start = len(head)
+    for piece in solid:
+        rows = slice(start, start + len(piece.vertices))
+        table[rows, NORMAL], table[rows, LIT] = piece.normals @ turn.T, lit[rows]
+        table[rows, PLACE], table[rows, OPEN] = piece.colours, 1.0
+        if piece.strand is not None:
+            table[rows, 10:13] = piece.strand
+        start += len(piece.vertices)
+
+    colour = _shade(model, scene, view, table)
     cover = (buffer.triangle >= 0).astype(np.float32)
     for piece in scene.pieces:
         if piece.alpha < 1:
-            _glaze(colour, cover, buffer, camera, piece, light)
+            _glaze(colour, cover, buffer, view.camera, piece, scene.light)
+    size, samples = view.size, len(cover)
     if samples != size:
         way = cv2.INTER_AREA if samples > size else cv2.INTER_LINEAR
         colour, cover = (cv2.resize(picture, (size, size), interpolation=way) for picture in (colour, cover))
-    return Rendering(colour, cover, buffer, camera, head)
+    return Rendering(colour, cover, view)
 
 
 def _frayed(piece: Piece) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
@@ -396,22 +437,29 @@ def _shadow(places: np.ndarray, toward: np.ndarray, direction: np.ndarray, head:
     return np.clip((ahead - bias) / 0.15, 0, 1)
 
 
-def _shade(model: HeadModel, scene: Scene, buffer: Buffer, table, triangles, parts, gloss) -> np.ndarray:
+def _shade(model: HeadModel, scene: Scene, view: View, table: np.ndarray) -> np.ndarray:
     """Linear colours (h, w, 3) of the pixels that see something; black elsewhere."""
+    numbers, shares = view.buffer.triangle.reshape(-1), view.buffer.weights.reshape(-1, 3)
+    picture = np.zeros((len(numbers), 3), np.float32)
+    seen = np.flatnonzero(numbers >= 0)
+    for start in range(0, len(seen), CACHED):
+        few = seen[start : start + CACHED]
+        triangle, weights = numbers[few], shares[few]
+        corner = view.triangles[triangle]
+        value = table[corner[:, 0]] * weights[:, :1]
+        value += table[corner[:, 1]] * weights[:, 1:2]
+        value += table[corner[:, 2]] * weights[:, 2:]
+        picture[few] = _colours(model, scene, value, view.parts[triangle], view.gloss[triangle])
+    return picture.reshape(*view.buffer.near.shape, 3)
+
+
+def _colours(model: HeadModel, scene: Scene, value: np.ndarray, part: np.ndarray, shine: np.ndarray) -> np.ndarray:
+    """Linear colours (n, 3) of places with these attributes (n, WIDTH), parts (n,) and gloss (n,)."""
     look = scene.look
-    height, width = buffer.near.shape
-    flat = np.flatnonzero(buffer.triangle.reshape(-1) >= 0)
-    triangle, weights = buffer.triangle.reshape(-1)[flat], buffer.weights.reshape(-1, 3)[flat]
-    corner = triangles[triangle]
-    value = table[corner[:, 0]] * weights[:, :1]
-    value += table[corner[:, 1]] * weights[:, 1:2]
-    value += table[corner[:, 2]] * weights[:, 2:]
-    part = parts[triangle]
     normal = value[:, NORMAL]
     normal /= np.sqrt(np.einsum("ij,ij->i", normal, normal))[:, None] + 1e-9
 
-    albedo = np.empty((len(flat), 3), np.float32)
-    shine = gloss[triangle].astype(np.float32)
+    albedo = np.empty((len(part), 3), np.float32)
     ids = model.part_id
     flesh = np.flatnonzero(np.isin(part, [ids[name] for name in ("skin", "ear", "lips", "eyelid")]))
     albedo[flesh], shine[flesh] = _skin(look, value[flesh])
@@ -445,9 +493,7 @@ def _shade(model: HeadModel, scene: Scene, buffer: Buffer, table, triangles, par
     brightness = (lit[:, 0] + lit[:, 1] + lit[:, 2]) / 3
     linear = np.clip(albedo, 0, 1) ** GAMMA * lit
     linear += ((glow + rim) * np.minimum(brightness, 1.2))[:, None] * scene.light.colour.astype(np.float32) * 0.5
-    picture = np.zeros((height * width, 3), np.float32)
-    picture[flat] = linear
-    return picture.reshape(height, width, 3)
+    return linear
 
 
 def _blend(base: np.ndarray, amount: np.ndarray, colour) -> np.ndarray:
@@ -570,12 +616,12 @@ def _glaze(colour: np.ndarray, cover: np.ndarray, buffer: Buffer, camera: Camera
     cover[mask] = np.maximum(cover[mask], piece.alpha)
 
 
-def visible(rendering: Rendering, places: np.ndarray, tolerance: float = 0.035) -> np.ndarray:
+def visible(view: View, places: np.ndarray, tolerance: float = 0.035) -> np.ndarray:
     """Which places (n, 3) nothing hides: bool (n,), from the z-buffer; those outside the picture are hidden.
 
     A place counts as seen if nothing lies more than `tolerance` decimetres in front of it.
     """
-    camera, buffer = rendering.camera, rendering.buffer
+    camera, buffer = view.camera, view.buffer
     pixels, near = camera.project(places)
     height, width = buffer.near.shape
     column, line = np.round(pixels).astype(int).T

@@ -10,7 +10,7 @@ import numpy as np
 
 from data.synthetic import backdrop, hair, wear
 from data.synthetic.head import SIDES, HeadModel, Person, head_model
-from data.synthetic.render import Camera, Light, Look, Piece, Rendering, Scene, render, rotation, visible
+from data.synthetic.render import Camera, Light, Look, Piece, Rendering, Scene, paint, render, rotation, trace, visible
 from utils.drawing import contact_sheet
 
 FINER = 1.5  # samples a pixel, each way: enough to soften edges, at half the time of 2
@@ -206,15 +206,20 @@ def draw_photo(rng: np.random.Generator, kind: str, size: int, draft: bool = Fal
     """
     while True:
         photo = _draw_photo(rng, kind, size, draft)
-        if kind == "ear":
-            shown = max(photo.seen[f"ear_{side}"].mean() for side in SIDES)
-        else:  # points of a turned head hide each other: those that look at the camera are 30 of 68 at least
-            shown = photo.seen["face"].mean() * 1.5
-        if shown > 0.5:
+        if photo is not None and _shows_enough(kind, photo.seen):
             return photo
 
 
-def _draw_photo(rng: np.random.Generator, kind: str, size: int, draft: bool) -> Photo:
+def _shows_enough(kind: str, seen: dict[str, np.ndarray]) -> bool:
+    """Whether somebody would annotate what a photo shows of its subject."""
+    if kind == "ear":
+        return max(seen[f"ear_{side}"].mean() for side in SIDES) > 0.5
+    # Points of a turned head hide each other: those that look at the camera are 30 of 68 at least.
+    return seen["face"].mean() * 1.5 > 0.5
+
+
+def _draw_photo(rng: np.random.Generator, kind: str, size: int, draft: bool) -> Photo | None:
+    """A photo, or None where hair hides too much of the subject, which is known before anything is painted."""
     model = head_model(fine=not draft)
     person = model.draw_person(rng)
     look = draw_look(rng, person)
@@ -228,9 +233,12 @@ def _draw_photo(rng: np.random.Generator, kind: str, size: int, draft: bool) -> 
     camera = _draw_camera(rng, kind, size, turn, places["face_3d"], ears)
     places["face"] = model.jaw_on_outline(person.vertices, camera.pixels)
     scene = Scene(person.vertices, person.eyes, look, draw_light(rng), camera, pieces)
-    rendering = render(model, scene, size, round(size * (COARSER if draft else FINER)))
+    view = trace(model, scene, size, round(size * (COARSER if draft else FINER)))
+    seen = {name: visible(view, place) for name, place in places.items()}
+    if not _shows_enough(kind, seen):
+        return None
     points = {name: camera.pixels(place) for name, place in places.items()}
-    seen = {name: visible(rendering, place) for name, place in places.items()}
+    rendering = paint(model, scene, view)
     behind = backdrop.background(size, size, rng)
     if kind == "face" and rng.random() < 0.08:
         behind = _draw_bystander(rng, model, behind, size, camera, places["face_3d"])

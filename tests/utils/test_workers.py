@@ -53,6 +53,11 @@ def test_results_come_in_order_and_no_more_than_asked_for_are_begun():
     assert list(in_order(pool, work, [], ahead=4)) == []
 
 
+def test_a_process_multiplies_matrices_on_one_thread():
+    with process_pool(1, os.getenv) as pool:
+        assert pool.submit(do_work, "OPENBLAS_NUM_THREADS").result() == "1"
+
+
 def test_processes_end_with_their_pool_and_one_that_is_killed_is_told():
     pool = process_pool(2, pid_of)
     pids = set(in_order(pool, do_work, range(12), ahead=4))

@@ -3,7 +3,7 @@ import pytest
 
 from data.synthetic import wear
 from data.synthetic.head import head_model
-from data.synthetic.render import Buffer, Camera, Light, Scene, _shadow, rasterise, render, rotation, visible
+from data.synthetic.render import Buffer, Camera, Light, Scene, _shadow, rasterise, render, rotation, trace, visible
 from data.synthetic.scene import draw_look
 
 SQUARE = np.eye(3)
@@ -220,12 +220,12 @@ def test_the_skin_that_is_drawn_at_a_visible_landmark_is_the_skin_that_it_names(
     eye = scene.camera.target + scene.camera.turn.T @ (0, 0, scene.camera.distance)
     sight = (eye - places) / np.linalg.norm(eye - places, axis=1)[:, None]
     frontal = (marks.on(model.normals(scene.vertices)) * sight).sum(axis=1) > 0.5  # at a silhouette a pixel decides
-    seen = np.flatnonzero(visible(rendering, places) & frontal)
+    seen = np.flatnonzero(visible(rendering.view, places) & frontal)
     assert len(seen) >= 6
     column, line = np.round((scene.camera.pixels(places[seen]) + 0.5) * finer - 0.5).astype(int).T
     hidden = () if scene.look.lashes else [model.part_id["lash_upper"]]
-    drawn = model.triangles[~np.isin(model.part, hidden)][rendering.buffer.triangle[line, column]]
-    met = (rendering.skin[drawn] * rendering.buffer.weights[line, column][..., None]).sum(axis=1)
+    drawn = model.triangles[~np.isin(model.part, hidden)][rendering.view.buffer.triangle[line, column]]
+    met = (rendering.view.skin[drawn] * rendering.view.buffer.weights[line, column][..., None]).sum(axis=1)
     pixel = 1 / (scene.camera.scale * finer)  # decimetres
     apart = np.linalg.norm(met - places[seen], axis=1)
     assert np.median(apart) < pixel
@@ -236,13 +236,13 @@ def test_the_skin_that_is_drawn_at_a_visible_landmark_is_the_skin_that_it_names(
 def test_a_thing_worn_hides_what_lies_behind_it_and_a_lens_does_not(finer):
     model, scene, places = bare_scene(0, (0, 0, 0), "face", 64)
     chin = places[8]
-    before = visible(render(model, scene, 64, round(64 * finer)), places)
+    before = visible(trace(model, scene, 64, round(64 * finer)), places)
     assert before[8]
     for alpha, open_ in ((1.0, False), (0.5, True)):
         ball = wear.ball(chin + np.array([0, 0, 0.4]), 0.15, (1, 0, 0))
         ball.alpha = alpha
         scene.pieces = [ball]
-        now = visible(render(model, scene, 64, round(64 * finer)), places)
+        now = visible(trace(model, scene, 64, round(64 * finer)), places)
         assert now[8] == open_
         np.testing.assert_array_equal(now[27:48], before[27:48])
 
@@ -251,7 +251,7 @@ def test_a_place_outside_the_picture_is_not_visible():
     model, scene, places = bare_scene(0, (0, 0, 0), "face", 64, share=3.0)
     points = scene.camera.pixels(places)
     inside = ((points >= -0.5) & (points < 63.5)).all(axis=1)
-    seen = visible(render(model, scene, 64, 64), places)
+    seen = visible(trace(model, scene, 64, 64), places)
     assert inside.any()
     assert not inside.all()
     assert not seen[~inside].any()

@@ -139,3 +139,14 @@ def test_a_thing_in_front_changes_the_picture_where_it_says_so_and_there_only():
         np.testing.assert_array_equal(covered[cover == 0], picture[cover == 0])
         shares.append((cover > 0.5).mean())
     assert 0.005 < np.mean(shares) < 0.5
+
+
+def test_a_photo_whose_ear_is_hidden_is_not_painted(monkeypatch):
+    """Painting takes half of the time of a photo, and a fifth of the ear photos are not kept."""
+    traced, painted = [], []
+    trace, paint = scene.trace, scene.paint
+    monkeypatch.setattr(scene, "trace", lambda *them: (traced.append(1), trace(*them))[1])
+    monkeypatch.setattr(scene, "paint", lambda *them: (painted.append(1), paint(*them))[1])
+    photo = draw_photo(np.random.default_rng((7, 30)), "ear", 48, draft=True)
+    assert max(photo.seen[f"ear_{side}"].mean() for side in SIDES) > 0.5
+    assert len(traced) > 1 and len(painted) == 1

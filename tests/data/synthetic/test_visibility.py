@@ -69,7 +69,7 @@ def compare(seed, dressed, landmarks=60, size=192, samples=288):
     pixels = camera.pixels(places)
     inside = ((pixels > -0.5) & (pixels < size - 0.5)).all(axis=1)
     places = rng.permutation(places[inside])[:landmarks]
-    return visible(rendering, places), in_the_open(model, scene, rendering.skin, places)
+    return visible(rendering.view, places), in_the_open(model, scene, rendering.view.skin, places)
 
 
 @pytest.mark.parametrize("dressed", [False, True], ids=["bare", "dressed"])
