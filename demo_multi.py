@@ -175,7 +175,8 @@ def main() -> int:
 
     if args.threads:
         limit_threads(args.threads)
-    predictor = LandmarkPredictor(weights, args.size, args.precision, Thresholds(landmark=args.threshold))
+    steps = Steps()
+    predictor = LandmarkPredictor(weights, args.size, args.precision, Thresholds(landmark=args.threshold), steps)
     import keras  # after the flags: TensorFlow takes seconds to import
 
     precision = keras.config.dtype_policy().compute_dtype
@@ -184,7 +185,7 @@ def main() -> int:
     )
 
     mirror = args.window and sources[0].is_camera if args.mirror is None else args.mirror
-    status, view, steps = 0, View(args.threshold, args.overlay, mirror=mirror), Steps()
+    status, view = 0, View(args.threshold, args.overlay, mirror=mirror)
     try:
         with Window(view) if args.window else nullcontext() as window, lines:
             for source in sources:

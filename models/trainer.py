@@ -130,14 +130,26 @@ class HeadsReader(keras.Model):
 
     def call(self, images: Tensor, training: bool | None = None) -> dict[str, Tensor]:
         """Points, confidences and maps of a batch."""
-        outputs, answer = self.network(images, training=False), {}
-        for task in self.settings.heads:
-            heatmaps = outputs[head_name(self.settings.stages, task)]
-            points, confidence = decode_heatmaps(heatmaps, offset=self.settings.decode_offset)
-            answer |= {f"{task}_points": points, f"{task}_confidence": confidence}
-            if self.with_maps:
-                answer[f"{task}_heat"] = ops.max(heatmaps, axis=-1)
+        outputs = self.network(images, training=False)
+        heatmaps = self._last(outputs)
+        answer = self.decode(heatmaps)
         if self.with_maps:
+            answer |= {f"{task}_heat": ops.max(maps, axis=-1) for task, maps in heatmaps.items()}
             energy = attention_map(outputs["feature_map"])[..., 0]
             answer["attention"] = energy / (ops.max(energy, axis=(1, 2), keepdims=True) + 1e-12)
         return answer
+
+    def heatmaps(self, images: Tensor) -> dict[str, Tensor]:
+        """The first half of a call: the last stage's heatmaps (batch, height / 8, width / 8, landmarks) by task."""
+        return self._last(self.network(images, training=False))
+
+    def decode(self, heatmaps: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The second half: points and confidences out of such heatmaps."""
+        answer = {}
+        for task, maps in heatmaps.items():
+            points, confidence = decode_heatmaps(maps, offset=self.settings.decode_offset)
+            answer |= {f"{task}_points": points, f"{task}_confidence": confidence}
+        return answer
+
+    def _last(self, outputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {task: outputs[head_name(self.settings.stages, task)] for task in self.settings.heads}

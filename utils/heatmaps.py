@@ -81,25 +81,24 @@ def decode_heatmaps(heatmaps: Tensor, stride: float = STRIDE, offset: float = 0.
     heatmaps = ops.cast(ops.convert_to_tensor(heatmaps), "float32")
     shape = ops.shape(heatmaps)
     height, width, landmarks = shape[1], shape[2], shape[3]
-    flat = ops.reshape(heatmaps, (-1, height * width, landmarks))
-    peak = ops.argmax(flat, axis=1)
+    cells = height * width
+    peak = ops.cast(ops.argmax(ops.reshape(heatmaps, (-1, cells, landmarks)), axis=1), "int32")
     row, column = peak // width, peak % width
 
-    def level(cell):
-        value = ops.take_along_axis(flat, ops.expand_dims(cell, 1), axis=1)
-        return ops.squeeze(value, axis=1)
+    steps = (-1, 1, -width, width)
+    around = ops.stack([peak, *(ops.clip(peak + step, 0, cells - 1) for step in steps)])
+    first = ops.arange(shape[0])[:, None] * cells  # of each picture, in the flat list of all cells
+    place = (first + around) * landmarks + ops.arange(landmarks)
+    levels = ops.take(ops.reshape(heatmaps, (-1,)), place)
+    confidence = levels[0]
+    centre, left, right, up, down = ops.unstack(ops.log(ops.maximum(levels, FLOOR)), num=5)
 
-    confidence = level(peak)
-    centre = ops.log(ops.maximum(confidence, FLOOR))
-
-    def shift(position, last, step):
-        before = ops.log(ops.maximum(level(ops.maximum(peak - step, 0)), FLOOR))
-        after = ops.log(ops.maximum(level(ops.minimum(peak + step, height * width - 1)), FLOOR))
+    def shift(position, last, before, after):
         bend = before - 2 * centre + after
         inside = ops.logical_and(position > 0, position < last)
         usable = ops.logical_and(inside, bend < -1e-3)
         return ops.where(usable, 0.5 * (before - after) / ops.where(usable, bend, -1.0), 0.0)
 
-    x = ops.cast(column, "float32") + shift(column, width - 1, 1)
-    y = ops.cast(row, "float32") + shift(row, height - 1, width)
+    x = ops.cast(column, "float32") + shift(column, width - 1, left, right)
+    y = ops.cast(row, "float32") + shift(row, height - 1, up, down)
     return to_pixels(ops.stack([x, y], axis=-1), stride) + offset, confidence

@@ -19,6 +19,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -26,6 +27,10 @@ import numpy as np
 from data.augment import Warp, apply_matrix, invert_matrix, warp_photo
 from data.schemes import EAR, FACE, SCHEMES, Scheme, reference_shape
 from utils.startup import start_keras
+from utils.steps import Steps
+
+if TYPE_CHECKING:
+    from utils.tensors import Tensor
 
 SIDES = ("left", "right")
 # Longer side of the whole picture in the search, network pixels: a head is found from about 30 of them upwards.
@@ -102,8 +107,8 @@ class LandmarkPredictor:
     """Face and ear landmarks of pictures, with the weights of a file.
 
     `size`: pixels a side of the crops that the network sees (default: as it was trained); `precision` as in the
-    scripts. Weights without a face head find ears, those without an ear head faces. Raises `InputError` for weights
-    that cannot be used.
+    scripts; `steps` measures how long its steps "crop", "network" and "decode" take. Weights without a face head find
+    ears, those without an ear head faces. Raises `InputError` for weights that cannot be used.
     """
 
     def __init__(
@@ -112,6 +117,7 @@ class LandmarkPredictor:
         size: int | None = None,
         precision: str = "auto",
         thresholds: Thresholds | None = None,
+        steps: Steps | None = None,
     ):
         start_keras(precision)
         from models.trainer import HeadsReader
@@ -123,13 +129,21 @@ class LandmarkPredictor:
         self.thresholds = thresholds or Thresholds()
         self.tasks = tuple(loaded.settings.heads)
         self._network = loaded.network
-        self._read = _compiled(HeadsReader(loaded.network, loaded.settings))
+        self._steps = steps or Steps()
+        reader = HeadsReader(loaded.network, loaded.settings)
+        self._heatmaps, self._decode = _frozen(reader.heatmaps), _compiled(reader.decode, self.settings.heads)
+
+    def _read(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        with self._steps("network"):
+            heatmaps = self._heatmaps(images)
+        with self._steps("decode"):
+            return _to_numpy(self._decode(heatmaps))
 
     @cached_property
-    def _read_maps(self) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
+    def _read_maps(self) -> Callable[[np.ndarray], dict[str, Tensor]]:
         from models.trainer import HeadsReader
 
-        return _compiled(HeadsReader(self._network, self.settings, with_maps=True))
+        return _frozen(HeadsReader(self._network, self.settings, with_maps=True))
 
     def __call__(self, picture: np.ndarray, before: Prediction | None = None) -> Prediction:
         """Landmarks of a picture (height, width, 3) uint8 RGB.
@@ -169,7 +183,8 @@ class LandmarkPredictor:
         if not squares:
             return {}
         matrices = {name: square.matrix(self.size) for name, square in squares.items()}
-        images = np.stack([warp_photo(picture, matrix, self.size) for matrix in matrices.values()])
+        with self._steps("crop"):
+            images = np.stack([warp_photo(picture, matrix, self.size) for matrix in matrices.values()])
         answers = self._read(images)
         seen = {}
         for k, (name, matrix) in enumerate(matrices.items()):
@@ -190,7 +205,7 @@ class LandmarkPredictor:
         Their names are "face_heat", "ear_heat" (the highest heatmap at each cell) and "attention".
         """
         image = warp_photo(picture, square.matrix(self.size), self.size)
-        answers = self._read_maps(image[None])
+        answers = _to_numpy(self._read_maps(image[None]))
         return {name: answers[name][0] for name in ("attention", *(f"{task}_heat" for task in self.tasks))}
 
     def _judge(self, seen: dict[str, Landmarks]) -> Prediction:
@@ -252,7 +267,8 @@ class LandmarkPredictor:
 
     def _whole(self, picture: np.ndarray, size: int, quarter: int) -> dict[str, Landmarks]:
         """What each head sees in the whole picture, shrunk to `size` and turned by quarters: by task."""
-        matrix, canvas = whole_picture(picture, size, quarter)
+        with self._steps("crop"):
+            matrix, canvas = whole_picture(picture, size, quarter)
         answers, back = self._read(canvas[None]), invert_matrix(matrix)
         nowhere = Warp((0.0, 0.0), 1.0)
         return {
@@ -308,7 +324,7 @@ def _believable(with_face: Prediction, ear_alone: Prediction) -> Prediction:
     return with_face if own else max(with_face, ear_alone, key=_merit)
 
 
-def _compiled(reader) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
+def _frozen(function: Callable[[np.ndarray], dict[str, Tensor]]) -> Callable[[np.ndarray], dict[str, Tensor]]:
     """A function of a batch of images, its weights frozen into constants where TensorFlow can do so.
 
     Shapes are compiled when they first come. Constants let TensorFlow lay the kernels out once for all calls.
@@ -316,19 +332,35 @@ def _compiled(reader) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
     import keras
 
     if keras.backend.backend() != "tensorflow":
-        return lambda images: {name: keras.ops.convert_to_numpy(value) for name, value in reader(images).items()}
+        return function
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     images = tf.TensorSpec((None, None, None, 3), tf.uint8)
-    traced = tf.function(lambda images: reader(images)).get_concrete_function(images)
+    traced = tf.function(lambda images: function(images)).get_concrete_function(images)
     frozen = convert_variables_to_constants_v2(traced)
-    order = [name for name, _ in sorted(traced.structured_outputs.items())]
+    order = sorted(traced.structured_outputs)
+    return lambda images: dict(zip(order, frozen(tf.constant(images)), strict=True))
 
-    def read(images: np.ndarray) -> dict[str, np.ndarray]:
-        return {name: value.numpy() for name, value in zip(order, frozen(tf.constant(images)), strict=True)}
 
-    return read
+def _compiled(decode: Callable[[dict[str, Tensor]], dict[str, Tensor]], heads: dict[str, tuple[int, ...]]) -> Callable:
+    """`decode` of heatmaps of any size, by task; compiled at once where TensorFlow is the backend."""
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        return decode
+    import tensorflow as tf
+
+    maps = {task: tf.TensorSpec((None, None, None, len(landmarks)), tf.float32) for task, landmarks in heads.items()}
+    compiled = tf.function(decode, input_signature=[maps])
+    compiled.get_concrete_function()
+    return compiled
+
+
+def _to_numpy(answers: dict[str, Tensor]) -> dict[str, np.ndarray]:
+    import keras
+
+    return {name: keras.ops.convert_to_numpy(value) for name, value in answers.items()}
 
 
 # --- geometry ---------------------------------------------------------------------------------------------------------

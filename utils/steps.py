@@ -15,7 +15,7 @@ class Steps:
     """Measures named steps of a loop, shown while it runs and summed up at its end.
 
     `with steps("draw"): ...` measures a step, `for x in steps.each("read", stream)` what a stream takes, and
-    `steps.frame_done()` ends a frame.
+    `steps.frame_done()` ends a frame. The time of a step inside another is not the other's.
     """
 
     def __init__(self):
@@ -23,17 +23,23 @@ class Steps:
         self.totals: dict[str, float] = {}
         self._now: dict[str, float] = {}
         self._recent: dict[str, float] = {}
+        self._inside = [0.0]  # seconds of the steps inside each step that is being measured
         self._frame = 0.0
-        self._last = time.perf_counter()
+        self._last: float | None = None  # end of the frame before; of the first, its begin
 
     @contextmanager
     def __call__(self, step: str) -> Iterator[None]:
         """Measure what is done inside."""
         start = time.perf_counter()
+        if self._last is None:
+            self._last = start
+        self._inside.append(0.0)
         try:
             yield
         finally:
-            self._now[step] = self._now.get(step, 0.0) + time.perf_counter() - start
+            took = time.perf_counter() - start
+            self._now[step] = self._now.get(step, 0.0) + took - self._inside.pop()
+            self._inside[-1] += took
 
     def each(self, step: str, stream: Iterable[Item]) -> Iterator[Item]:
         """The items of a stream; waiting for them is measured as `step`."""
@@ -48,6 +54,8 @@ class Steps:
     def frame_done(self) -> None:
         """Close a frame: what was measured since the last one is its time."""
         now = time.perf_counter()
+        if self._last is None:
+            self._last = now
         share = MEMORY if self.frames else 0.0
         self._frame = share * self._frame + (1 - share) * (now - self._last)
         self._recent = {

@@ -26,3 +26,18 @@ def test_steps_are_measured_and_their_shares_sum_to_all():
 
 def test_no_frames_is_no_division_by_zero():
     assert Steps().summary == "no frames" and Steps().line == ""
+
+
+def test_a_step_inside_another_is_counted_once():
+    steps = Steps()
+    with steps("find"):
+        time.sleep(0.01)
+        with steps("network"):
+            time.sleep(0.03)
+            with steps("decode"):
+                time.sleep(0.02)
+    steps.frame_done()
+    assert 0.01 <= steps.totals["find"] < 0.025
+    assert 0.03 <= steps.totals["network"] < 0.045
+    assert 0.02 <= steps.totals["decode"] < 0.035
+    assert sum(steps.totals.values()) <= steps.seconds
