@@ -82,17 +82,19 @@ def decode_photo(path: str | os.PathLike) -> np.ndarray:
 def warp_photo(
     photo: np.ndarray,
     matrix: np.ndarray,
-    size: int,
+    size: int | tuple[int, int],
     border: int = cv2.BORDER_CONSTANT,
     fill: tuple[int, int, int] = (0, 0, 0),
 ) -> np.ndarray:
     """The photo (height, width, 3) through `matrix` (2, 3): (size, size, 3) uint8, without aliasing.
 
-    Bilinear sampling skips pixels where the map shrinks more than 2 times, so the photo is first shrunk by a whole
-    number with area averaging, and an axis that a squeeze shrinks further is sampled more densely and averaged.
+    `size` may be a width and a height. Bilinear sampling skips pixels where the map shrinks more than 2 times, so the
+    photo is first shrunk by a whole number with area averaging, and an axis that a squeeze shrinks further is sampled
+    more densely and averaged.
     Outside the photo the picture is `fill`, or what the OpenCV `border` mode makes of its edge.
     """
-    corners = apply_matrix(invert_matrix(matrix), np.array([[0, 0], [size, 0], [0, size], [size, size]]) - 0.5)
+    wide, high = (size, size) if isinstance(size, int) else size
+    corners = apply_matrix(invert_matrix(matrix), np.array([[0, 0], [wide, 0], [0, high], [wide, high]]) - 0.5)
     shrink = max(1, int(1 / np.linalg.norm(matrix[:, :2], 2)))
     height, width = photo.shape[:2]
     # Only the part that can be seen, with room for the interpolation, on the grid of the shrink.
@@ -101,7 +103,7 @@ def warp_photo(
         min(length, int(high)) for length, high in zip((width, height), corners.max(0) + 2 * shrink + 1, strict=True)
     )
     if right <= left or bottom <= top:
-        return np.full((size, size, 3), fill, dtype=np.uint8)
+        return np.full((high, wide, 3), fill, dtype=np.uint8)
     photo = photo[top:bottom, left:right]
     matrix = matrix @ np.array([[1, 0, left], [0, 1, top], [0, 0, 1]], dtype=np.float64)
     if shrink > 1:
@@ -114,9 +116,9 @@ def warp_photo(
         [[n * row[0], n * row[1], n * row[2] + (n - 1) / 2] for n, row in zip(dense, matrix, strict=True)]
     )
     warped = cv2.warpAffine(
-        photo, matrix, (size * dense[0], size * dense[1]), flags=cv2.INTER_LINEAR, borderMode=border, borderValue=fill
+        photo, matrix, (wide * dense[0], high * dense[1]), flags=cv2.INTER_LINEAR, borderMode=border, borderValue=fill
     )
-    return cv2.resize(warped, (size, size), interpolation=cv2.INTER_AREA) if max(dense) > 1 else warped
+    return cv2.resize(warped, (wide, high), interpolation=cv2.INTER_AREA) if max(dense) > 1 else warped
 
 
 def crop_warp(scheme: Scheme, points: np.ndarray) -> Warp:
@@ -196,12 +198,7 @@ def draw_away_warp(
     base = crop_warp(scheme, points)
     for _ in range(tries):
         side = math.exp(rng.uniform(math.log(0.25), math.log(1.5))) * base.side / scheme.crop_side
-        warp = Warp(
-            centre=tuple((rng.uniform(0, 1, 2) * (shape[1], shape[0])).tolist()),
-            side=side,
-            angle=rng.normal(0, 20),
-            mirror=bool(rng.random() < 0.5),
-        )
+        warp = _draw_square(shape, side, 0.0, rng)
         seen = apply_matrix(warp.matrix(1), everyone)  # a view of one pixel: from -0.5 to 0.5
         if not (np.abs(seen) <= 0.5).all(axis=-1).any():
             return warp
@@ -210,9 +207,13 @@ def draw_away_warp(
 
 def draw_photo_warp(shape: tuple[int, ...], rng: np.random.Generator) -> Warp:
     """A random square of a photo of this `shape` (height, width, ...), 0.35 to 1.1 times its shorter side."""
-    side = math.exp(rng.uniform(math.log(0.35), math.log(1.1))) * min(shape[:2])
+    return _draw_square(shape, math.exp(rng.uniform(math.log(0.35), math.log(1.1))) * min(shape[:2]), 0.15, rng)
+
+
+def _draw_square(shape: tuple[int, ...], side: float, margin: float, rng: np.random.Generator) -> Warp:
+    """A square of this side anywhere in a photo; its centre keeps `margin` of the photo's length from the edges."""
     return Warp(
-        centre=tuple((rng.uniform(0.15, 0.85, 2) * (shape[1], shape[0])).tolist()),
+        centre=tuple((rng.uniform(margin, 1 - margin, 2) * (shape[1], shape[0])).tolist()),
         side=side,
         angle=rng.normal(0, 20),
         mirror=bool(rng.random() < 0.5),

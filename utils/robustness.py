@@ -15,11 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 from tqdm import tqdm
 
-from data.augment import apply_matrix
+from data.augment import apply_matrix, warp_photo
 from data.schemes import EAR, FACE, Scheme
 from data.synthetic.film import HEAD_OF_FACE
 from utils.errors import CommandLine, non_negative_int, positive_int, run_main
@@ -66,21 +65,15 @@ def place_head(photo: Photo, height: float, angle: float) -> Placed:
     turn = math.radians(angle)
     linear = scale * np.array([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]])
     middle = (face.min(axis=0) + face.max(axis=0)) / 2
-    whole = matrix = np.column_stack([linear, np.array(FRAME[::-1]) / 2 - linear @ middle])
-    photo_pixels = photo.picture
-    if scale < 0.5:  # bilinear sampling alone would skip pixels
-        share = 2 * scale
-        photo_pixels = cv2.resize(photo_pixels, None, fx=share, fy=share, interpolation=cv2.INTER_AREA)
-        share = photo_pixels.shape[0] / photo.picture.shape[0]
-        matrix = np.column_stack([matrix[:, :2] / share, matrix @ (0.5 / share - 0.5, 0.5 / share - 0.5, 1)])
+    matrix = np.column_stack([linear, np.array(FRAME[::-1]) / 2 - linear @ middle])
     fill = tuple(float(level) for level in photo.picture.mean(axis=(0, 1)))
-    picture = cv2.warpAffine(photo_pixels, matrix, FRAME[::-1], flags=cv2.INTER_LINEAR, borderValue=fill)
+    picture = warp_photo(photo.picture, matrix, FRAME[::-1], fill=fill)
     ears = [
-        apply_matrix(whole, photo.points[f"ear_{side}"])
+        apply_matrix(matrix, photo.points[f"ear_{side}"])
         for side in ("left", "right")
         if photo.seen[f"ear_{side}"].mean() >= EAR_IN_VIEW
     ]
-    return Placed(picture, apply_matrix(whole, face), ears)
+    return Placed(picture, apply_matrix(matrix, face), ears)
 
 
 def error(scheme: Scheme, truth: np.ndarray, answers: list[np.ndarray]) -> float:

@@ -198,14 +198,9 @@ class VideoFile:
         """Close the video, add the sound and rename. Raises `InputError` if it is not whole."""
         if not self.frames:
             return
-        self._writer.release()
         frames, self.frames = self.frames, 0
         with self._files:  # renames
-            check = cv2.VideoCapture(str(self._part))
-            held = int(check.get(cv2.CAP_PROP_FRAME_COUNT)) if check.isOpened() else 0
-            check.release()
-            if held < frames:  # OpenCV does not say so when a write fails
-                raise InputError(f"{self.path}: cannot be written whole; make room on the disk or name another place")
+            close_video(self._writer, self._part, frames, self.path)
             if self.source.kind == "video":
                 add_sound(self._part, self.source.path, frames / self.rate)
 
@@ -214,10 +209,25 @@ class VideoFile:
         self._packed = np.empty_like(picture)
         self._part = self._files.enter_context(replacing(self.path))
         size = tuple(side + side % 2 for side in self._shape[::-1])
-        code = cv2.VideoWriter.fourcc(*"mp4v")
-        self._writer = cv2.VideoWriter(str(self._part), cv2.CAP_FFMPEG, code, self.rate, size)
-        if not self._writer.isOpened():
-            raise InputError(f"{self.path}: a video of {size[0]} x {size[1]} pixels cannot be written here")
+        self._writer = begin_video(self._part, self.rate, size, self.path)
+
+
+def begin_video(part: Path, rate: float, size: tuple[int, int], name: Path) -> cv2.VideoWriter:
+    """A writer of an MP4 of `size` (width, height) at `part`. Raises `InputError` with `name` in it."""
+    writer = cv2.VideoWriter(str(part), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"mp4v"), rate, size)
+    if not writer.isOpened():
+        raise InputError(f"{name}: a video of {size[0]} x {size[1]} pixels cannot be written here")
+    return writer
+
+
+def close_video(writer: cv2.VideoWriter, part: Path, frames: int, name: Path) -> None:
+    """Close it. Raises `InputError`, which says `name`, unless `part` holds so many frames."""
+    writer.release()
+    check = cv2.VideoCapture(str(part))
+    held = int(check.get(cv2.CAP_PROP_FRAME_COUNT)) if check.isOpened() else 0
+    check.release()
+    if held < frames:  # OpenCV does not say so when a write fails
+        raise InputError(f"{name}: cannot be written whole; make room on the disk or name another place")
 
 
 def add_sound(video: Path, source: Path, seconds: float) -> None:

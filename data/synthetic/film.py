@@ -8,15 +8,15 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from data.synthetic import backdrop
-from data.synthetic.head import SIDES, head_model
-from data.synthetic.render import Camera, Scene, render, rotation, visible
+from data.synthetic.head import SIDES, Person, head_model
+from data.synthetic.render import Camera, Light, Look, Piece, Scene, render, rotation, visible
 from data.synthetic.scene import compose, draw_light, draw_look, draw_pieces
 from utils.errors import CommandLine, InputError, non_negative_int, positive_int, run_main
 from utils.files import check_writable, replacing, write_json
@@ -28,14 +28,20 @@ HEAD_SHARE = 0.6  # of the frame's height
 HEAD_OF_FACE = 1.55  # height of a head in heights of its 68 points' box
 
 
-def draw_frame(at: float, width: int, height: int, seed: int) -> tuple[np.ndarray, dict]:
-    """The frame at a share `at` (0 to 1) of the film: (height, width, 3) uint8 RGB, and its true points."""
+@lru_cache(maxsize=1)
+def _subject(width: int, height: int, seed: int) -> tuple[Person, Look, list[Piece], Light, np.ndarray]:
+    """Who is filmed, in which light and before what: the same in every frame."""
     model, rng = head_model(), np.random.default_rng(seed)
     person = model.draw_person(rng)
     look = draw_look(rng, person)
     pieces = draw_pieces(rng, model, person, look, False, False)
-    light = draw_light(rng)
-    behind = backdrop.background(height, width, np.random.default_rng((seed, 1)))
+    return person, look, pieces, draw_light(rng), backdrop.background(height, width, np.random.default_rng((seed, 1)))
+
+
+def draw_frame(at: float, width: int, height: int, seed: int) -> tuple[np.ndarray, dict]:
+    """The frame at a share `at` (0 to 1) of the film: (height, width, 3) uint8 RGB, and its true points."""
+    model = head_model()
+    person, look, pieces, light, behind = _subject(width, height, seed)
     swing = 2 * math.pi * at
     pose = (MOST_YAW * math.sin(swing), MOST_PITCH * math.sin(2 * swing), MOST_ROLL * math.sin(3 * swing))
     size = max(width, height)  # the renderer draws squares; of a wide frame, the middle is kept
@@ -88,20 +94,16 @@ def main() -> None:
 
     from tqdm import tqdm
 
+    from utils.sinks import begin_video, close_video
+
     truths = []
     with replacing(out) as part:
-        code = cv2.VideoWriter.fourcc(*"mp4v")
-        writer = cv2.VideoWriter(str(part), cv2.CAP_FFMPEG, code, RATE, (args.width, args.height))
+        writer = begin_video(part, RATE, (args.width, args.height), out)
         drawn = frames(args.frames, args.width, args.height, args.seed)
         for picture, truth in tqdm(drawn, total=args.frames, unit="frame", disable=None):
             writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
             truths.append(truth)
-        writer.release()
-        check = cv2.VideoCapture(str(part))
-        held = int(check.get(cv2.CAP_PROP_FRAME_COUNT)) if check.isOpened() else 0
-        check.release()
-        if held < args.frames:  # OpenCV does not say so when a write fails
-            raise InputError(f"{out}: cannot be written whole; make room on the disk or name another place")
+        close_video(writer, part, args.frames, out)
     write_json(out.with_suffix(".json"), {"rate": RATE, "frames": truths})
     print(f"{out}: {args.frames} frames of {args.width} x {args.height}; true points in {out.with_suffix('.json')}")
 
