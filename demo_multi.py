@@ -136,7 +136,7 @@ def show(
                         return False
                     continue
                 with steps("find"):
-                    found = predictor(frame.picture, found)
+                    found = predictor(frame.picture, None if still else found)
                     shown = smooth(found, frame.time) if args.smooth and not still else found
                 frames += 1
                 seen.update(in_view(shown).keys())

@@ -91,6 +91,9 @@ def folder(weights, tmp_path_factory):
     flags = [cv2.IMWRITE_JPEG_QUALITY, 98, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
     stored = cv2.imencode(".jpg", np.ascontiguousarray(np.rot90(bgr)), flags)[1].tobytes()
     (photos / "phone.jpg").write_bytes(with_exif(stored, orientation=6))
+    small, _ = draw_chart(1500, 2000, place((1300, 500), 60))
+    (photos / "small.png").write_bytes(packed(np.ascontiguousarray(small[..., ::-1]), ".png"))
+    (photos / "turned.png").write_bytes(packed(np.ascontiguousarray(np.rot90(bgr)), ".png"))
     (photos / "corrupt.jpg").write_bytes(packed(bgr, ".jpg")[:300])
     done = demo(photos, "--weights", weights, "--no-window", "--precision", "float32", "--threads", 2,
                 "--save", base / "drawn", "--json", base / "out.jsonl")  # fmt: skip
@@ -101,7 +104,8 @@ def test_a_corrupt_file_is_named_and_skipped_and_the_status_says_so(folder):
     base, done, lines, _, _ = folder
     assert done.returncode == 1, done.stderr
     assert done.stderr.count("\n") == 1 and done.stderr.startswith("skipped: ") and "corrupt.jpg" in done.stderr
-    assert sorted(lines) == ["alpha.png", "deep.png", "dot.png", "gray.png", "phone.jpg", "plain.png"]
+    assert sorted(lines) == ["alpha.png", "deep.png", "dot.png", "gray.png", "phone.jpg", "plain.png", "small.png",
+                             "turned.png"]  # fmt: skip
     assert sorted(path.stem for path in (base / "drawn").iterdir()) == sorted(name.split(".")[0] for name in lines)
 
 
@@ -117,6 +121,13 @@ def test_points_lie_in_pixels_of_the_picture_as_it_is_shown(folder, name):
     assert line["ears"]["left"]["scheme"] == "ear" and len(line["ears"]["left"]["points"]) == 55
     low, high = truth["face"].min(axis=0), truth["face"].max(axis=0)
     assert line["face"]["box"] == pytest.approx([*low, *high], abs=3)
+
+
+@pytest.mark.parametrize("name", ["small.png", "turned.png"])
+def test_small_and_turned_heads_are_searched_for_in_pictures(folder, name):
+    """As `LandmarkPredictor(picture)` and the protocol `photo` do; a video's first frame is searched less."""
+    _, _, lines, _, _ = folder
+    assert lines[name]["face"] is not None and sorted(lines[name]["ears"]) == ["left", "right"]
 
 
 @pytest.mark.parametrize("name", ["gray.png", "dot.png"])

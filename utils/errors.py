@@ -35,6 +35,7 @@ class CommandLine(argparse.ArgumentParser):
 
 def run_main(main: Callable[[], int | None]) -> None:
     """Run a script's ``main`` and exit with its status: 2 and one line for bad input or files, 130 for Ctrl-C."""
+    sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text
     try:
         status = main()
     except InputError as problem:
@@ -64,7 +65,7 @@ def non_negative_int(text: str) -> int:
 
 def network_size(text: str) -> int:
     """An argparse type: pixels a side of a network's input."""
-    return _number(text, int, "a multiple of 8 of at least 32", lambda value: value % 8 == 0 and value >= 32)
+    return _number(text, int, "a multiple of 8 from 32 to 2048", lambda value: value % 8 == 0 and 32 <= value <= 2048)
 
 
 def positive_float(text: str) -> float:

@@ -1,7 +1,7 @@
 """Landmarks on a picture of any size, coarse to fine, by one network and no other detector.
 
     from utils.predict import LandmarkPredictor
-    predictor = LandmarkPredictor("weights/face2ear.keras")
+    predictor = LandmarkPredictor("weights/face2ear-lite.keras")
     found = predictor(picture)                  # (height, width, 3) uint8 RGB
     if found.face is not None:
         print(found.face.points)                # (68, 2), pixels of the picture
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 SIDES = ("left", "right")
 # Longer side of the whole picture in the search, network pixels: a head is found from about 30 of them upwards.
 SEARCH_SIZES = (128, 256, 512, 1024)
+QUARTERS = (0, 1, 3, 2)  # turns of the picture, counterclockwise, in the order in which they are tried
 MAGNIFY = 2.0  # a small picture is not blown up further than this
 EAR_SIDES_OF_FACE = 0.42  # longer side of an ear's box in longer sides of the face's, generously
 
@@ -149,7 +150,8 @@ class LandmarkPredictor:
         """Landmarks of a picture (height, width, 3) uint8 RGB.
 
         `before`: the prediction of the frame before, empty at first. Its squares are looked into; a lost head is
-        searched for at once in large, then at one size a frame, so that a camera with nobody before it stays quick.
+        searched for at once in large, then by one look a frame, also turned by quarters, so that a camera with nobody
+        before it stays quick.
         """
         if before is None:
             return self.search(picture)
@@ -157,8 +159,8 @@ class LandmarkPredictor:
         if now.face is not None or (now and FACE.task not in self.tasks):
             return now
         sizes = search_sizes(picture)
-        chosen = (sizes[before.searched % len(sizes)],) if before.searched else sizes[:3]
-        found = self.search(picture, chosen, quarters=(0,))
+        chosen, quarter = look_of_frame(sizes, before.searched) if before.searched else (sizes[:3], 0)
+        found = self.search(picture, chosen, quarters=(quarter,))
         if found.face is not None or (found and not now):
             return found
         return replace(now, searched=before.searched + 1)
@@ -235,7 +237,7 @@ class LandmarkPredictor:
     # --- search: a whole picture ---
 
     def search(
-        self, picture: np.ndarray, sizes: tuple[int, ...] | None = None, quarters: tuple[int, ...] = (0, 1, 3, 2)
+        self, picture: np.ndarray, sizes: tuple[int, ...] | None = None, quarters: tuple[int, ...] = QUARTERS
     ) -> Prediction:
         """Find a face, or where there is none an ear, anywhere in the picture.
 
@@ -244,7 +246,7 @@ class LandmarkPredictor:
         sizes = sizes or search_sizes(picture)
         with_face = ear_alone = Prediction()
         for quarter in quarters:
-            for size in sizes if quarter == 0 else sizes[:2]:
+            for size in sizes_turned(sizes, quarter):
                 for candidate in self._candidates(picture, size, quarter):
                     now = self.settle(picture, candidate)
                     if now.face is None:
@@ -270,7 +272,7 @@ class LandmarkPredictor:
         with self._steps("crop"):
             matrix, canvas = whole_picture(picture, size, quarter)
         answers, back = self._read(canvas[None]), invert_matrix(matrix)
-        nowhere = Warp((0.0, 0.0), 1.0)
+        nowhere = Warp((0.0, 0.0), 1.0, angle=-90.0 * quarter)
         return {
             task: Landmarks(
                 SCHEMES[task],
@@ -292,6 +294,19 @@ class LandmarkPredictor:
             place = replace(place, points=np.where(kept[:, None], place.points, np.nan))
             found.append(Prediction(place) if task == FACE.task else Prediction(None, {side_of(place.whole): place}))
         return found
+
+
+def look_of_frame(sizes: tuple[int, ...], number: int) -> tuple[tuple[int, ...], int]:
+    """Size (alone) and quarter of the one look that frame `number` of a search gets: every other one is upright."""
+    place, turned = divmod(number - 1, 2)
+    looks = [(size, quarter) for quarter in (QUARTERS[1:] if turned else (0,)) for size in sizes_turned(sizes, quarter)]
+    size, quarter = looks[place % len(looks)]
+    return (size,), quarter
+
+
+def sizes_turned(sizes: tuple[int, ...], quarter: int) -> tuple[int, ...]:
+    """Those of the search's sizes that are looked at when the picture is turned: pictures mostly are upright."""
+    return sizes if quarter == 0 else sizes[:2]
 
 
 def search_sizes(picture: np.ndarray) -> tuple[int, ...]:

@@ -110,10 +110,12 @@ def measure(predictor: LandmarkPredictor, photos: Iterable[Photo], total: int) -
 
 
 def table(rows: list[dict], by: str) -> str:
-    """A Markdown table by "height" or "angle": found (%) and NME (%) of both passes, faces and ears."""
+    """A Markdown table by "height" or "angle": found (%) and NME (%) of both passes, faces and ears; the NME of what
+    each found, and of what both found, where the two can be compared.
+    """
     heading = "head, px" if by == "height" else "turned, degrees"
     columns = [
-        f"{task} {what}" for task in ("face", "ear") for what in ("found coarse / fine (%)", "NME coarse / fine (%)")
+        f"{task} {what}" for task in ("face", "ear") for what in ("found (%)", "NME (%)", "NME where both found (%)")
     ]
     lines = [f"| {heading} | " + " | ".join(columns) + " |", "|" + " --- |" * (1 + len(columns))]
     for value in [*dict.fromkeys(row[by] for row in rows), "all"]:
@@ -121,9 +123,12 @@ def table(rows: list[dict], by: str) -> str:
         for task in ("face", "ear"):
             chosen = [row for row in rows if row["task"] == task and value in (row[by], "all")]
             errors = {name: np.array([row[name] for row in chosen]) for name in PASSES}
-            known = {name: values[np.isfinite(values)] for name, values in errors.items()}
-            cells.append(" / ".join(f"{100 * len(known[name]) / max(1, len(chosen)):.0f}" for name in PASSES))
-            cells.append(" / ".join(f"{100 * known[name].mean():.2f}" if len(known[name]) else "-" for name in PASSES))
+            known = {name: np.isfinite(values) for name, values in errors.items()}
+            both = known["coarse"] & known["fine"]
+            cells.append(" / ".join(f"{100 * known[name].sum() / max(1, len(chosen)):.0f}" for name in PASSES))
+            for counted in (known, dict.fromkeys(PASSES, both)):
+                means = (errors[name][counted[name]].mean() if counted[name].any() else None for name in PASSES)
+                cells.append(" / ".join("-" if mean is None else f"{100 * mean:.2f}" for mean in means))
         lines.append(f"| {value} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -146,7 +151,7 @@ def main() -> None:
     predictor = LandmarkPredictor(args.weights, precision=args.precision)
     rows = measure(predictor, heads(args.heads, args.seed, FRAME[0]), args.heads)
     text = f"{table(rows, 'height')}\n\n{table(rows, 'angle')}\n"
-    print(text)
+    print(f"first pass alone / coarse to fine\n\n{text}")
     out = Path(args.out)
     with replacing(out / "table.md") as part:
         part.write_text(text, encoding="utf-8")

@@ -190,7 +190,8 @@ class VideoFile:
         wanted = round((time - self._start) * self.rate) + 1 if self.source.kind == "live" else self.frames + 1
         while self.frames < wanted:
             if shutil.disk_usage(self._part.parent).free < SPARE:
-                raise InputError(f"{self.path}: the disk is full; it holds the first {self.frames} frames")
+                held = f"it holds the first {self.frames} frames" if self.frames else "nothing was written"
+                raise InputError(f"{self.path}: the disk is full; {held}")
             self._writer.write(packed)
             self.frames += 1
 
@@ -214,6 +215,8 @@ class VideoFile:
 
 def begin_video(part: Path, rate: float, size: tuple[int, int], name: Path) -> cv2.VideoWriter:
     """A writer of an MP4 of `size` (width, height) at `part`. Raises `InputError` with `name` in it."""
+    # MPEG-4 counts time in at most 65,535 parts of a second: a rate of 119.9873 has too many digits.
+    rate = round(rate, max(0, min(3, int(math.log10(65535 / rate)))))
     writer = cv2.VideoWriter(str(part), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"mp4v"), rate, size)
     if not writer.isOpened():
         raise InputError(f"{name}: a video of {size[0]} x {size[1]} pixels cannot be written here")

@@ -27,6 +27,7 @@ USUAL_RATE = 30.0  # frames a second, where a camera does not say
 # A camera or stream that stops is opened again after these seconds; then it is given up.
 BACK_OFF = (0.25, 0.5, 1.0, 2.0, 4.0, 4.0, 4.0)
 SILENCE = 2.0  # seconds of empty frames after which a camera counts as lost
+WHOLE = 0.9  # of the frames that a video promises must come, or it counts as broken off; counts are often estimates
 OPENING = 5000  # milliseconds in which a stream must answer
 
 
@@ -104,7 +105,7 @@ def _find(name: str) -> list[Source]:
             raise InputError(f"{name}: no pictures or videos in this folder")
     elif path.is_file():
         found = [path]
-    elif name.isdecimal() or name.startswith("/dev/"):
+    elif (name.isdecimal() and len(name) <= 3) or name.startswith("/dev/"):
         return [Source(name, "live")]
     elif glob.has_magic(name):
         matches = map(Path, glob.glob(name, recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
@@ -173,7 +174,7 @@ class Feed:
         if self._capture is None:
             raise self._unopened()
         rate = self._capture.get(cv2.CAP_PROP_FPS)
-        self.rate = float(rate) if 1 <= rate <= 1000 else USUAL_RATE
+        self.rate = float(rate) if 0.01 <= rate <= 1000 else USUAL_RATE
         count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
         self.count = int(count) if count > 0 and not self.live else None
         self._thread = threading.Thread(target=self._run, name=f"read {source.name}", daemon=True)
@@ -230,8 +231,12 @@ class Feed:
                 self._frames.append(Frame(picture, number, moment))
                 self._ready.notify_all()
             number += 1
-        if number == 0 and not self._stop.is_set():
+        if self._stop.is_set():
+            return
+        if number == 0:
             self._problem = UnreadableError(f"{self.source.name}: no frame of this video can be decoded")
+        elif self.count and number < WHOLE * self.count:
+            self._problem = UnreadableError(f"{self.source.name}: breaks off after {number} of {self.count} frames")
 
     def _read_live(self) -> None:
         number, start, last, lost = 0, None, time.monotonic(), 0

@@ -132,7 +132,7 @@ class Window:
 
     def _action(self, wait: int) -> str:
         """What the key that is pressed within `wait` milliseconds means; "" for none."""
-        key = cv2.waitKey(wait)
+        key = cv2.waitKeyEx(wait)
         if key == -1:
             try:
                 closed = cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) < 1
@@ -141,11 +141,16 @@ class Window:
             return "quit" if closed else ""
         if key & 0xFF == ESCAPE:
             return "quit"
+        if key & 0xFF00:  # an arrow or a function key, whose lower half looks like a letter
+            return ""
         return KEYS.get(chr(key & 0xFF).lower(), ("", ""))[0]
 
     def _record(self, source: Source, rate: float | None) -> None:
         if self._recording is not None:
             self._stop_recording()
+            return
+        if source.kind == "picture":
+            print("a picture is not recorded; s saves it", flush=True)
             return
         path = KEPT / f"{source.stem}-{time.strftime('%Y%m%d-%H%M%S')}.mp4"
         # As of a camera: by the clock, and without the sound, which belongs to the whole.

@@ -15,6 +15,11 @@ from typing import TypeVar
 Work, Result = TypeVar("Work"), TypeVar("Result")
 
 
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def in_order(pool: Executor, work: Callable[[Work], Result], jobs: Iterable[Work], ahead: int) -> Iterator[Result]:
     """The results of `work` on each of `jobs`, in their order; at most `ahead` are at work or wait to be taken."""
     jobs = iter(jobs)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 
 from utils.errors import CommandLine, InputError, non_negative_int, positive_int, run_main
 
 SMALLEST, LARGEST = 32, 2048  # pixels a side
+MOST = 1_000_000  # photos of a kind: their names have six digits
 
 
 def main() -> None:
@@ -35,17 +35,20 @@ def main() -> None:
         raise InputError(f"--size {args.size}: at least {SMALLEST} pixels, or nothing can be seen")
     if args.size > LARGEST:
         raise InputError(f"--size {args.size}: at most {LARGEST} pixels, the heads are no finer")
+    for kind in ("faces", "ears", "both"):
+        if getattr(args, kind) > MOST:
+            raise InputError(f"--{kind} {getattr(args, kind)}: at most {MOST:,} in one folder; use several seeds")
     if not args.faces + args.ears + args.both:
         raise InputError("nothing to draw: say --faces N, --ears N or --both N")
 
     from tqdm import tqdm
 
     from data.synthetic.generate import Plan, generate
+    from utils.workers import cores
 
     plan = Plan(args.faces, args.ears, args.both, args.size, args.seed, args.draft, args.jpeg)
     total = len(plan.samples())
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    progress = generate(Path(args.out), plan, min(args.processes or cores, total))
+    progress = generate(Path(args.out), plan, min(args.processes or cores(), total))
     found = next(progress)
     start = time.perf_counter()
     with tqdm(total=total, initial=found, unit="photo", desc="drawing", disable=None) as bar:

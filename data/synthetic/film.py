@@ -6,8 +6,8 @@ Beside it OUT.json holds the true points of every frame: 68 of the face and 55 o
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator
+from concurrent.futures.process import BrokenProcessPool
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -20,9 +20,10 @@ from data.synthetic.render import Camera, Light, Look, Piece, Scene, render, rot
 from data.synthetic.scene import compose, draw_light, draw_look, draw_pieces
 from utils.errors import CommandLine, InputError, non_negative_int, positive_int, run_main
 from utils.files import check_writable, replacing, write_json
-from utils.workers import do_work, in_order, process_pool
+from utils.workers import cores, do_work, in_order, process_pool
 
 RATE = 25.0  # frames a second
+SMALLEST, LARGEST = 64, 4096  # pixels a side
 MOST_YAW, MOST_PITCH, MOST_ROLL = 75, 10, 12  # degrees
 HEAD_SHARE = 0.6  # of the frame's height
 HEAD_OF_FACE = 1.55  # height of a head in heights of its 68 points' box
@@ -71,9 +72,8 @@ def draw_frame(at: float, width: int, height: int, seed: int) -> tuple[np.ndarra
 def frames(count: int, width: int, height: int, seed: int) -> Iterator[tuple[np.ndarray, dict]]:
     """`count` frames from the film's start to where it begins again, drawn by all cores."""
     draw = partial(draw_frame, width=width, height=height, seed=seed)
-    cores = os.cpu_count() or 1
-    with process_pool(min(cores, count), draw) as pool:
-        yield from in_order(pool, do_work, np.arange(count) / count, ahead=2 * cores)
+    with process_pool(min(cores(), count), draw) as pool:
+        yield from in_order(pool, do_work, np.arange(count) / count, ahead=2 * cores())
 
 
 def main() -> None:
@@ -88,8 +88,11 @@ def main() -> None:
     out = Path(args.out)
     if out.suffix.lower() != ".mp4":
         raise InputError(f"{out}: is written as .mp4; give a name that ends so")
-    if args.width % 2 or args.height % 2 or min(args.width, args.height) < 64:
-        raise InputError(f"--width {args.width} --height {args.height}: MP4 wants even numbers, and these at least 64")
+    sides = args.width, args.height
+    if any(side % 2 for side in sides) or min(sides) < SMALLEST or max(sides) > LARGEST:
+        raise InputError(f"--width {args.width} --height {args.height}: give even numbers from {SMALLEST} to {LARGEST}")
+    if out.is_dir():
+        raise InputError(f"{out}: is a folder; give the name of a file")
     check_writable("OUT", out.parent)
 
     from tqdm import tqdm
@@ -97,14 +100,17 @@ def main() -> None:
     from utils.sinks import begin_video, close_video
 
     truths = []
-    with replacing(out) as part:
+    with replacing(out.with_suffix(".json")) as notes, replacing(out) as part:
         writer = begin_video(part, RATE, (args.width, args.height), out)
         drawn = frames(args.frames, args.width, args.height, args.seed)
-        for picture, truth in tqdm(drawn, total=args.frames, unit="frame", disable=None):
-            writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-            truths.append(truth)
+        try:
+            for picture, truth in tqdm(drawn, total=args.frames, unit="frame", disable=None):
+                writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+                truths.append(truth)
+        except BrokenProcessPool as problem:
+            raise InputError(f"{out}: a process that drew was killed (out of memory?); film it smaller") from problem
         close_video(writer, part, args.frames, out)
-    write_json(out.with_suffix(".json"), {"rate": RATE, "frames": truths})
+        write_json(notes, {"rate": RATE, "frames": truths})
     print(f"{out}: {args.frames} frames of {args.width} x {args.height}; true points in {out.with_suffix('.json')}")
 
 

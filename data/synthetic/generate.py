@@ -7,9 +7,9 @@ draw, in which order, or where an interrupted run was taken up again.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +21,11 @@ from data.synthetic.head import SIDES
 from utils.drawing import save_picture
 from utils.errors import InputError
 from utils.files import read_json, write_json
-from utils.workers import do_work, one_thread, process_pool
+from utils.workers import do_work, in_order, one_thread, process_pool
 
 KINDS = ("face", "ear", "both")
 MANIFEST = "synthetic.json"
+VERSION = 2  # of what a seed gives; 1 painted ear photos before it knew that hair hides the ear
 TEST_EVERY = 6  # every sixth ear photo is a test photo, about as in ibug-ears
 
 
@@ -95,6 +96,10 @@ def write_sample(out: Path, plan: Plan, kind: str, number: int) -> None:
         raise
 
 
+def _write_one(out: Path, plan: Plan, sample: tuple[str, int]) -> None:
+    write_sample(out, plan, *sample)
+
+
 def generate(out: Path, plan: Plan, processes: int) -> Iterator[int]:
     """Write what `plan` asks for and `out` lacks; yields the number of samples that are done, at first those found.
 
@@ -106,18 +111,16 @@ def generate(out: Path, plan: Plan, processes: int) -> Iterator[int]:
     missing = [one for one in wanted if not all((out / name).is_file() for name in sample_files(plan, *one))]
     done = len(wanted) - len(missing)
     yield done
-    jobs = [(out, plan, *one) for one in missing]
-    if processes == 1 or len(jobs) < 2:
+    if processes == 1 or len(missing) < 2:
         one_thread()
-        for job in jobs:
-            write_sample(*job)
+        for kind, number in missing:
+            write_sample(out, plan, kind, number)
             done += 1
             yield done
         return
-    pool = process_pool(processes, write_sample)
+    pool = process_pool(processes, partial(_write_one, out, plan))
     try:
-        for finished in as_completed([pool.submit(do_work, *job) for job in jobs]):
-            finished.result()
+        for _ in in_order(pool, do_work, missing, ahead=4 * processes):
             done += 1
             yield done
     except BrokenProcessPool as problem:
@@ -137,13 +140,22 @@ def _claim(out: Path, plan: Plan) -> None:
     if manifest.is_file():
         known = read_json(manifest, f"{out}: its {MANIFEST} cannot be read; delete it and the heads beside it")
         try:
-            known = {"jpeg": False} | known  # drawn before there was a choice
+            known = {"jpeg": False, "version": 1} | known  # drawn before there was a choice
             before = {key: int(known[key]) for key in counts}
+            if not before["ears"]:
+                known["jpeg"] = plan.jpeg  # it is said of ears alone
+            if not plan.ears:
+                settings["jpeg"] = known["jpeg"]
             other = {key: known[key] for key in settings if known[key] != settings[key]}
         except (KeyError, TypeError, ValueError, OverflowError) as problem:
             raise InputError(
                 f"{manifest}: not a list of built-in heads; delete it and the heads beside it"
             ) from problem
+        if known["version"] != VERSION:
+            raise InputError(
+                f"{out}: its heads were drawn by version {known['version']} of the generator, and version {VERSION} "
+                "makes others of the same seed; choose another --out"
+            )
         if other:
             told = ", ".join(f"{key} {value}" for key, value in other.items())
             raise InputError(f"{out}: holds heads drawn with {told}; use the same, or another --out")
@@ -170,4 +182,4 @@ def _claim(out: Path, plan: Plan) -> None:
                 raise InputError(f"{path}: was not drawn by this generator; choose another --out")
     for path in leftovers:
         path.unlink(missing_ok=True)
-    write_json(manifest, {"written_by": "python -m data.synthetic", **counts, **settings})
+    write_json(manifest, {"written_by": "python -m data.synthetic", "version": VERSION, **counts, **settings})

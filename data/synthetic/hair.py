@@ -124,7 +124,8 @@ class Skull:
         return top * (1 - fr) + low * fr
 
 
-def _unit(v: np.ndarray) -> np.ndarray:
+def unit(v: np.ndarray) -> np.ndarray:
+    """Vectors (..., 3) of length 1 in the directions of these."""
     return v / (np.linalg.norm(v, axis=-1, keepdims=True) + 1e-9)
 
 
@@ -151,7 +152,7 @@ def grow(
     count = max(40, int(style.locks * detail))
     roots = rng.choice(scalp, count)
     root = vertices[roots] + rng.normal(0, 0.02, (count, 3))
-    outward = _unit(root - CENTRE)
+    outward = unit(root - CENTRE)
     steps = 10
     length = style.length * rng.uniform(0.75, 1.15, count)
     comb = np.broadcast_to(style.comb, (count, 3)).copy()
@@ -160,7 +161,7 @@ def grow(
     if style.tied:  # towards a knot at the back
         knot = np.array([0, rng.uniform(-0.1, 0.7), -1.25])
         length = np.linalg.norm(knot - root, axis=1) + rng.uniform(0.0, 1.2) * rng.uniform(0.8, 1.1, count)
-    comb = _unit(comb) * (np.linalg.norm(comb, axis=1, keepdims=True) > 0)
+    comb = unit(comb) * (np.linalg.norm(comb, axis=1, keepdims=True) > 0)
     comb += rng.normal(0, 0.12 + 0.3 * style.wave, (count, 3))
     path = np.empty((count, steps, 3), np.float32)
     path[:, 0] = root
@@ -169,23 +170,23 @@ def grow(
     phase, rate = rng.uniform(0, 2 * np.pi, (2, count)), rng.uniform(0.5, 1.4, count)
     for step in range(1, steps):
         share = step / (steps - 1)
-        out = _unit(place - CENTRE)
+        out = unit(place - CENTRE)
         down = np.array([0.0, -1.0, 0.0])
         fall = style.gravity * min(1.0, 0.3 + 1.2 * share)
         heading = comb * (1 - 0.8 * fall) + down * fall * 1.5
         if style.tied:  # to the knot, and down from it
             left = knot - place
-            heading = np.where(np.linalg.norm(left, axis=1, keepdims=True) < 0.2, down, _unit(left))
+            heading = np.where(np.linalg.norm(left, axis=1, keepdims=True) < 0.2, down, unit(left))
         if style.comb.any() or style.tied:
             inward = np.minimum((heading * out).sum(axis=1, keepdims=True), 0)
-            heading = _unit(heading - inward * out) + out * style.lift * 0.4 * (1 - share)
+            heading = unit(heading - inward * out) + out * style.lift * 0.4 * (1 - share)
         else:
             heading = outward + rng.normal(0, 0.25, (count, 3))
         if style.wave > 0:
-            swing = np.sin(phase[0] + step * rate * 2.2)[:, None] * np.cross(out, _unit(heading))
+            swing = np.sin(phase[0] + step * rate * 2.2)[:, None] * np.cross(out, unit(heading))
             bounce = np.cos(phase[1] + step * rate * 2.2)[:, None] * out
-            heading = _unit(heading) + style.wave * (0.8 * swing + 0.5 * bounce)
-        place = place + _unit(heading) * (length / (steps - 1))[:, None]
+            heading = unit(heading) + style.wave * (0.8 * swing + 0.5 * bounce)
+        place = place + unit(heading) * (length / (steps - 1))[:, None]
         ray = place - CENTRE
         distance = np.linalg.norm(ray, axis=1)
         least = skull.at(ray) + np.minimum(height, 0.02 + 0.1 * step * height + 0.02 * step)
@@ -211,15 +212,15 @@ def grow(
 def _ribbons(path: np.ndarray, width: np.ndarray, colour: np.ndarray, rng: np.random.Generator) -> Piece:
     """Ribbons (mesh) along paths (locks, steps, 3), `width` (locks,) decimetres wide, flat on the head."""
     locks, steps = path.shape[:2]
-    along = _unit(np.gradient(path, axis=1)) if locks else np.zeros_like(path)
-    out = _unit(path - CENTRE)
-    across = _unit(np.cross(along, out) + rng.normal(0, 0.25, (locks, 1, 3)))
+    along = unit(np.gradient(path, axis=1)) if locks else np.zeros_like(path)
+    out = unit(path - CENTRE)
+    across = unit(np.cross(along, out) + rng.normal(0, 0.25, (locks, 1, 3)))
     share = np.linspace(0, 1, steps)
     half = (width[:, None] * (0.5 + 0.5 * np.minimum(1, 4 * share)) * (1 - 0.75 * share**3))[..., None]
     vertices = np.stack([path - across * half, path, path + across * half], axis=2)  # (locks, steps, 3, 3)
-    facing = _unit(np.cross(across, along))
+    facing = unit(np.cross(across, along))
     facing *= np.sign((facing * out).sum(axis=-1, keepdims=True))
-    normals = _unit(np.stack([facing - 0.7 * across, facing, facing + 0.7 * across], axis=2) + 0.5 * out[:, :, None])
+    normals = unit(np.stack([facing - 0.7 * across, facing, facing + 0.7 * across], axis=2) + 0.5 * out[:, :, None])
     strand = np.empty((locks, steps, 3, 3), np.float32)
     strand[..., 0] = (-1, 0, 1)
     strand[..., 1] = share[:, None]

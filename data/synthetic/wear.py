@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from data.synthetic.hair import CENTRE, Skull
+from data.synthetic.hair import CENTRE, Skull, unit
 from data.synthetic.head import SIDES, HeadModel
 from data.synthetic.render import Piece
-
-
-def _unit(v: np.ndarray) -> np.ndarray:
-    return v / (np.linalg.norm(v, axis=-1, keepdims=True) + 1e-9)
 
 
 def _grid(points: np.ndarray, colour, gloss: float, close_rows: bool = False, close_columns: bool = False) -> Piece:
@@ -27,7 +23,7 @@ def _grid(points: np.ndarray, colour, gloss: float, close_rows: bool = False, cl
     normals = np.zeros_like(flat)
     for k in range(3):
         np.add.at(normals, triangles[:, k], np.cross(b - a, c - a))
-    outward = _unit(normals)
+    outward = unit(normals)
     if ((flat - flat.mean(axis=0)) * outward).sum() < 0:
         outward = -outward
     colours = np.broadcast_to(np.asarray(colour, np.float32), flat.shape).astype(np.float32)
@@ -36,9 +32,9 @@ def _grid(points: np.ndarray, colour, gloss: float, close_rows: bool = False, cl
 
 def tube(path: np.ndarray, radius, colour, gloss: float = 0.3, closed: bool = False, sides: int = 6) -> Piece:
     """A tube of `radius` decimetres round a path (n, 3)."""
-    along = _unit(np.roll(path, -1, 0) - np.roll(path, 1, 0)) if closed else _unit(np.gradient(path, axis=0))
+    along = unit(np.roll(path, -1, 0) - np.roll(path, 1, 0)) if closed else unit(np.gradient(path, axis=0))
     guide = np.array([0.3, 0.9, 0.2])
-    first = _unit(np.cross(along, guide))
+    first = unit(np.cross(along, guide))
     second = np.cross(along, first)
     turn = np.arange(sides) * 2 * np.pi / sides
     ring = np.cos(turn)[:, None] * first[:, None] + np.sin(turn)[:, None] * second[:, None]

@@ -169,6 +169,19 @@ class TestSearch:
         apart = found.face.crop.angle - tilt(points["face"])
         assert (apart + 180) % 360 - 180 == pytest.approx(0, abs=4)
 
+    @pytest.mark.parametrize("degrees", [90, 180, -90])
+    def test_an_ear_alone_is_found_turned(self, predictor, degrees):
+        picture, points = draw_chart(200, 200, place((-90.0, 130.0), 260))  # nothing but an ear
+        quarters = degrees // 90 % 4
+        found = predictor(np.ascontiguousarray(np.rot90(picture, -quarters)))
+        assert found.face is None and len(found.ears) == 1
+        turned = points["left"] - 99.5
+        for _ in range(quarters):  # clockwise
+            turned = np.column_stack([-turned[:, 1], turned[:, 0]])
+        (ear,) = found.ears.values()
+        miss = np.linalg.norm(ear.points - (turned + 99.5), axis=1).mean()
+        assert miss < 0.08 * np.linalg.norm(np.ptp(points["left"], axis=0))
+
     def test_a_face_at_the_border_is_found(self, predictor):
         picture, points = draw_chart(240, 320, place((30.0, 120.0), 110))
         assert face_error(predictor(picture), points["face"]) < 12  # its points beyond the border are guesses
@@ -196,11 +209,27 @@ class TestTrack:
     def test_while_nobody_is_there_one_size_a_frame_is_searched(self, predictor, monkeypatch):
         empty, now, asked = np.zeros((720, 1280, 3), np.uint8), Prediction(), []
         search = predictor.search
-        monkeypatch.setattr(predictor, "search", lambda *args, **rest: asked.append(args[1]) or search(*args, **rest))
-        for _ in range(6):
+
+        def note(picture, sizes, quarters):
+            asked.append((sizes, *quarters))
+            return search(picture, sizes, quarters)
+
+        monkeypatch.setattr(predictor, "search", note)
+        for _ in range(11):
             now = predictor(empty, now)
         assert not now
-        assert asked == [(128, 256, 512), (256,), (512,), (1024,), (128,), (256,)]
+        upright, turned = asked[1::2], asked[2::2]
+        assert asked[0] == ((128, 256, 512), 0)
+        assert upright == [((128,), 0), ((256,), 0), ((512,), 0), ((1024,), 0), ((128,), 0)]
+        assert turned == [((128,), 1), ((256,), 1), ((128,), 3), ((256,), 3), ((128,), 2)]
+
+    @pytest.mark.parametrize("degrees", [90, 180, -90])
+    def test_a_video_of_a_phone_held_sideways_is_read_before_long(self, predictor, degrees):
+        picture, points = draw_chart(300, 300, place((150.0, 150.0), 110, degrees))
+        now = Prediction()
+        for _ in range(12):
+            now = predictor(picture, now)
+        assert face_error(now, points["face"]) < 4
 
     def test_a_face_is_found_while_an_ear_is_tracked(self, predictor):
         picture, points = draw_chart(240, 320, place((150.0, 120.0), 100))

@@ -76,9 +76,9 @@ def test_table_counts_what_was_found_and_averages_that_alone():
         {"task": "ear", "height": 55, "angle": 0, "coarse": 0.2, "fine": math.nan},
     ]
     lines = table(rows, "height").splitlines()
-    assert lines[2] == "| 40 | 50 / 100 | 10.00 / 6.00 | 0 / 0 | - / - |"
-    assert lines[3] == "| 55 | 0 / 0 | - / - | 100 / 0 | 20.00 / - |"
-    assert lines[4] == "| all | 50 / 100 | 10.00 / 6.00 | 100 / 0 | 20.00 / - |"
+    assert lines[2] == "| 40 | 50 / 100 | 10.00 / 6.00 | 10.00 / 5.00 | 0 / 0 | - / - | - / - |"
+    assert lines[3] == "| 55 | 0 / 0 | - / - | - / - | 100 / 0 | 20.00 / - | - / - |"
+    assert lines[4] == "| all | 50 / 100 | 10.00 / 6.00 | 10.00 / 5.00 | 100 / 0 | 20.00 / - | - / - |"
     assert [line.split(" | ")[0] for line in table(rows, "angle").splitlines()[2:]] == ["| 0", "| 15", "| all"]
 
 

@@ -136,6 +136,15 @@ def test_a_camera_that_comes_back_in_another_size_fits_the_video(tmp_path):
     assert held(tmp_path / "out.mp4")[1] == pytest.approx([50, 150], abs=4)
 
 
+@pytest.mark.parametrize("rate", [0.5, 23.976, 99.993, 119.9873, 239.683, 1000.0])
+def test_any_rate_can_be_saved(tmp_path, rate):
+    with open_target(tmp_path / "out.mp4", CLIP, rate) as file:
+        for k in range(3):
+            file.write(gray(20 * k), k / rate)
+    saved, levels = held(tmp_path / "out.mp4")
+    assert saved == pytest.approx(rate, rel=1e-4) and len(levels) == 3
+
+
 @pytest.mark.parametrize("problem", [KeyboardInterrupt, ValueError])
 def test_a_video_is_playable_whatever_ends_it(tmp_path, problem):
     with pytest.raises(problem), open_target(tmp_path / "out.mp4", CLIP, 10) as file:

@@ -40,7 +40,7 @@ def test_a_file_that_is_named_twice_is_taken_once(tmp_path):
     assert len(find_sources([str(tmp_path), str(tmp_path / "a.png")])) == 1
 
 
-@pytest.mark.parametrize("name", ["nowhere.png", "nowhere/*.jpg", "."])
+@pytest.mark.parametrize("name", ["nowhere.png", "nowhere/*.jpg", ".", "3000000000"])
 def test_what_is_not_there_is_named(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     with input_error(name):
@@ -95,11 +95,20 @@ def test_a_video_that_cannot_be_decoded_is_named(tmp_path):
         read_all(path)
 
 
-def test_a_video_that_is_cut_off_gives_what_it_has(tmp_path):
+def test_a_video_that_is_cut_off_gives_what_it_has_and_says_so(tmp_path):
     path = write_video(tmp_path / "clip.avi", range(40))
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    _, frames = read_all(path)
+    frames = []
+    with open_source(find_sources([str(path)])[0]) as feed, pytest.raises(UnreadableError, match="breaks off after"):
+        for frame in feed.frames(wait=5.0):
+            frames.append(frame)
     assert 0 < len(frames) < 40
+
+
+def test_a_video_of_less_than_a_frame_a_second_keeps_its_rate(tmp_path):
+    feed, frames = read_all(write_video(tmp_path / "slow.avi", range(3), rate=0.5))
+    assert feed.rate == pytest.approx(0.5)
+    assert [frame.time for frame in frames] == pytest.approx([0, 2, 4])
 
 
 def test_pictures_come_upright_in_eight_bits_and_three_channels(tmp_path):

@@ -37,6 +37,8 @@ def test_sizes_and_names_that_no_video_can_have_are_refused(tmp_path):
         ("a.avi", (), ".mp4"),
         ("a.mp4", ("--width", 161), "even"),
         ("a.mp4", ("--height", 2), "64"),
+        ("a.mp4", ("--width", 8000), "4096"),
+        (".", (), ".mp4"),
     ):
         done = film(tmp_path / out, *flags)
         assert done.returncode == 2 and said in done.stderr and done.stderr.count("\n") == 1

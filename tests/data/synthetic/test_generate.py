@@ -253,6 +253,7 @@ def test_asking_for_more_adds_to_what_is_there(drawn, tmp_path):
         (["--faces", "some"], ["--faces"]),
         (["--faces", 1, "--size", 16], ["--size 16"]),
         (["--faces", 1, "--size", 100000], ["--size 100000"]),
+        (["--faces", 100000000], ["--faces 100000000", "1,000,000"]),
         (["--faces", 1, "--processes", 0], ["--processes"]),
         ([], ["--faces N"]),
         (["--faces", 0, "--ears", 0], ["--faces N"]),
@@ -318,6 +319,21 @@ def test_heads_of_other_settings_are_not_mixed_in(drawn, tmp_path, flags):
     before = tree(tmp_path)
     refused(tmp_path, *COUNTS, *flags, says=[tmp_path, "seed 0" if "--seed" in flags else "size 64"])
     assert tree(tmp_path) == before
+
+
+def test_heads_of_an_older_generator_are_not_mixed_in(drawn, tmp_path):
+    known = json.loads((drawn / "synthetic.json").read_text())
+    del known["version"]
+    (tmp_path / "synthetic.json").write_text(json.dumps(known))
+    refused(tmp_path, *COUNTS, says=[tmp_path, "version 1", "another --out"])
+
+
+def test_how_ears_are_stored_is_asked_of_ears_alone(tmp_path):
+    assert run(tmp_path, "--faces", 1).returncode == 0
+    assert run(tmp_path, "--ears", 1, "--jpeg").returncode == 0
+    assert run(tmp_path, "--faces", 2).returncode == 0
+    assert len(list((tmp_path / "CollectionA").rglob("*.jpg"))) == 1 and len(list((tmp_path / "AFW").iterdir())) == 2
+    refused(tmp_path, "--ears", 2, says=["jpeg True"])
 
 
 @pytest.mark.parametrize(
