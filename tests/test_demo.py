@@ -281,9 +281,9 @@ def display():
     if missing and os.environ.get("CI") != "true":
         pytest.skip(f"not installed: {', '.join(missing)}")
     reader, writer = os.pipe()
-    process = subprocess.Popen(
-        ["Xvfb", "-displayfd", str(writer), "-screen", "0", "1000x800x24"], pass_fds=[writer], stderr=subprocess.DEVNULL
-    )
+    # Without -noreset it starts anew when its last client leaves, and turns away one that comes just then.
+    flags = ["-displayfd", str(writer), "-screen", "0", "1000x800x24", "-noreset"]
+    process = subprocess.Popen(["Xvfb", *flags], pass_fds=[writer], stderr=subprocess.DEVNULL)
     os.close(writer)
     try:
         with os.fdopen(reader) as number:
