@@ -42,6 +42,17 @@ stage student3 train_face2ear.py --data "$OUT/e0" --data "$OUT/e1" --faces "$FAC
     --teacher "$OUT/face2.keras" --teacher-size 208 --input-size 160 --init "$OUT/student2.keras" --norm weight --mirror 0 \
     --augment 0.8 --distillation-weight 40 --attention-weight 0.2 --learning-rate 4e-4 --epochs 4
 
+# Built-in heads alone, at 128 px; 59 minutes on 2 cores: 29, 10 and 20.
+python -m data.synthetic --out "$OUT/heads-a" --faces 3000 --size 192 --seed 100
+python -m data.synthetic --out "$OUT/heads-b" --faces 3000 --size 192 --seed 104
+stage heads1 train_face.py --data "$OUT/heads-a" --preset lite --input-size 128 --epochs 8 --augment 0.6
+stage heads2 train_face.py --data "$OUT/heads" --preset lite --input-size 128 --epochs 3 --augment 0.6 \
+    --learning-rate 5e-4 --init "$OUT/heads1.keras"
+stage heads3 train_face2ear.py --data "$OUT/e0" --data "$OUT/e1" --faces "$OUT/heads" --replay "$OUT/heads" \
+    --replay "$OUT/heads-b" --teacher "$OUT/heads2.keras" --distillation-weight 15 --attention-weight 0.2 \
+    --learning-rate 5e-4 --epochs 2
+
 # What ships: the same arrays as float16.
 python -m utils.ship "$OUT/face2.keras" weights/face-lite.keras
 python -m utils.ship "$OUT/student3.keras" weights/face2ear-lite.keras
+python -m utils.ship "$OUT/heads3.keras" weights/face2ear-heads-lite.keras
