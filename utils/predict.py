@@ -44,8 +44,9 @@ EAR_SIDES_OF_FACE = 0.42  # longer side of an ear's box in longer sides of the f
 class Thresholds:
     """Scores (mean height of the peaks) from which on something counts as seen.
 
-    - `face`, `ear`: of a crop that holds one; `sure`: a face of this score ends the search. Of 88 ears that the shipped
-      student saw in 60 built-in heads, those within a tenth of the true box's diagonal scored 0.72 and more.
+    - `face`, `ear`: of a crop that holds one; `sure`: a face of this score ends the search. Of 88 ears that a student
+      (`weights/logs/student2.json`) saw in 60 built-in heads, those within a tenth of the true box's diagonal scored
+      0.72 and more.
     - `landmark`: a single landmark below it is not drawn.
     """
 
@@ -493,8 +494,8 @@ def is_ear(ear: Landmarks, face: Landmarks | None, most: float = 0.35) -> bool:
     """Whether an ear has roughly the shape of one, fills its crop as ears do and, if there is a face, is 0.12 to 0.75
     of its length.
 
-    Of 88 answers of the shipped student on built-in heads, the right ones missed the shape by 0.27 of their spread at
-    most, and most of the wrong ones by more than 0.4.
+    Of 88 answers of a student (`weights/logs/student2.json`) on built-in heads, the right ones missed the shape by 0.27
+    of their spread at most, and most of the wrong ones by more than 0.4.
     """
     if _misfit(EAR, ear.whole) >= most:
         return False
