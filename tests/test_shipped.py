@@ -43,11 +43,10 @@ def test_plain_keras_reads_them_and_their_record_names_no_machine(path):
 def test_the_demo_takes_them_by_itself_and_finds_a_face_and_both_ears(tmp_path):
     if (ROOT / "weights/face2ear.keras").exists():
         pytest.skip("your own weights/face2ear.keras goes before the shipped file")
-    rng = np.random.default_rng(3)
-    while True:  # a drawn head from the front, with nothing over its ears
-        photo = draw_photo(rng, "both", 400)
-        if abs(photo.pose[0]) < 25 and min(photo.seen[name].mean() for name in ("face", "ear_left", "ear_right")) > 0.6:
-            break
+    # One in some 300 drawn heads looks into the camera and shows both ears: here is one.
+    photo = draw_photo(np.random.default_rng(875), "both", 400)
+    assert abs(photo.pose[0]) < 25
+    assert min(photo.seen[name].mean() for name in ("face", "ear_left", "ear_right")) > 0.5
     cv2.imwrite(str(tmp_path / "head.png"), photo.picture[..., ::-1])
     done = run("demo_multi.py", tmp_path / "head.png", "--no-window", "--json", tmp_path / "points.jsonl")
     assert done.returncode == 0, done.stderr
