@@ -90,8 +90,8 @@ def warp_photo(
 
     `size` may be a width and a height. Bilinear sampling skips pixels where the map shrinks more than 2 times, so the
     photo is first shrunk by a whole number with area averaging, and an axis that a squeeze shrinks further is sampled
-    more densely and averaged.
-    Outside the photo the picture is `fill`, or what the OpenCV `border` mode makes of its edge.
+    more densely and averaged. Outside the photo the picture is `fill`, or what the OpenCV `border` mode makes of the
+    edge.
     """
     wide, high = (size, size) if isinstance(size, int) else size
     corners = apply_matrix(invert_matrix(matrix), np.array([[0, 0], [wide, 0], [0, high], [wide, high]]) - 0.5)

@@ -10,7 +10,6 @@ device draws them from the points.
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -35,7 +34,7 @@ from data.augment import (
 from data.datasets import Sample
 from data.schemes import SCHEMES, Scheme
 from utils.errors import InputError
-from utils.workers import do_work, in_order, one_thread, process_pool
+from utils.workers import cores, do_work, in_order, one_thread, process_pool
 
 NOBODY_SHARE = 0.12  # of the views
 NOWHERE = -1e5  # input pixels: the place of an ear that is known not to be in the photo
@@ -148,7 +147,7 @@ class TrainingChain:
     def batches(self, first_epoch: int = 0, first_step: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Batches without end, from a step of an epoch on; `first_step` may lie beyond the epoch's end."""
         one_thread()  # the chain runs photos in parallel; threads inside a photo would only compete
-        threads = os.cpu_count() or 1
+        threads = cores()
         pool = process_pool(self.workers, self.batch) if self.workers else ThreadPoolExecutor(threads)
         work = do_work if self.workers else self.batch
         first = first_epoch * self.steps + first_step
@@ -239,6 +238,6 @@ class EvaluationChain:
             )
             return chunk, np.stack(images), np.stack(matrices)
 
-        threads = os.cpu_count() or 1
+        threads = cores()
         with ThreadPoolExecutor(threads) as pool:
             yield from in_order(pool, load, chunks, ahead=threads)

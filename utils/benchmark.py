@@ -7,7 +7,6 @@ names real ones. Memory is the growth of the process over the last steps.
 
 from __future__ import annotations
 
-import os
 import resource
 import tempfile
 import time
@@ -23,6 +22,7 @@ from data.schemes import FACE, reference_shape
 from utils.errors import CommandLine, network_size, non_negative_int, positive_int, run_main
 from utils.startup import PRECISIONS, convolution_speed, start_keras
 from utils.training import RECIPES, make_optimizer, recipe
+from utils.workers import cores
 
 
 def main() -> None:
@@ -77,9 +77,7 @@ def _measure(args, samples: list[Sample]) -> None:
 
     print(f"{args.preset}, {settings.input_size} px, batch {args.batch_size}, norm {norm}, {precision}")
     batches = chain.batches()
-    for _ in range(
-        2 * (args.workers or os.cpu_count() or 1)
-    ):  # the chain works ahead: what waits already takes no time
+    for _ in range(2 * (args.workers or cores())):  # the chain works ahead: what waits already takes no time
         next(batches)
     _report("chain alone", _speed(lambda batch: None, batches, args))
     batches.close()

@@ -10,6 +10,8 @@ import tempfile
 import time
 from collections.abc import Iterator
 
+from utils.workers import cores
+
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 PRECISIONS = ("auto", *POLICIES)  # what --precision takes
 # `auto` leaves float32 only for a precision that is clearly faster on this machine.
@@ -98,6 +100,6 @@ def limit_threads(count: int) -> None:
     """Let TensorFlow and OpenCV use `count` threads for one operation; to be called before Keras is imported."""
     import cv2
 
-    count = min(count, os.cpu_count() or 1)  # more would only wait for each other
+    count = min(count, cores())  # more would only wait for each other
     os.environ["TF_NUM_INTRAOP_THREADS"] = str(count)
     cv2.setNumThreads(count)
