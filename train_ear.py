@@ -9,7 +9,7 @@ best network is kept, scored once on the test photos at the end, and written to 
 settings, the split, curves, pictures of predictions and the state to resume from.
 """
 
-from data.datasets import find_samples, split_samples
+from data.datasets import find_nobody, find_samples, split_samples
 from data.pipeline import TrainingChain
 from data.schemes import EAR
 from utils.errors import run_main
@@ -34,6 +34,8 @@ def main() -> None:
 
     found = find_samples(args.data, EAR, args.points, args.skip_bad, args.limit, progress=True)
     parts = split_samples(found.samples, args.split)
+    nobody = find_nobody(args.nobody or [], EAR)
+    seen = parts | {"train": parts["train"] + nobody}
 
     args.precision = start_keras(args.precision, args.seed, args.deterministic)
     from models.cpm import build_network  # after the flags: TensorFlow takes seconds to import
@@ -45,7 +47,7 @@ def main() -> None:
     reader = LandmarkReader(network, settings, EAR.task)
 
     views = (settings.input_size, args.batch_size, args.seed, args.augment, args.mirror, args.passes, args.workers)
-    chain = TrainingChain(parts["train"], EAR, *views)
+    chain = TrainingChain(parts["train"], EAR, *views, nobody=[photo.image for photo in nobody])
     trainer = StageTrainer(network, settings, EAR, args.loss)
     compile_trainer(trainer, args, chain.steps)
     announce(args, found, parts, chain, network, settings)
@@ -54,8 +56,8 @@ def main() -> None:
         return {"val_nme": validation_nme(reader, parts["validation"], args, size)}
 
     run = RunFolder(args.run)
-    run.start(args, parts, found.problems)
-    fit(trainer, chain, run, args, parts, validate)
+    run.start(args, seen, found.problems)
+    fit(trainer, chain, run, args, seen, validate)
     finish(run, args, {EAR.task: parts["test"]})
 
 

@@ -30,18 +30,11 @@ from utils.training import (
 
 def main() -> None:
     """Flags -> photos -> chain -> network -> fit -> scores and weights."""
-    parser = training_flags(FACE.task, __doc__)
-    parser.add_argument(
-        "--nobody",
-        action="append",
-        metavar="DIR",
-        help="mix in views of these photos, which show no face: so that the network says so (built-in ears will do)",
-    )
-    args = parse_flags(parser, FACE)
+    args = parse_flags(training_flags(FACE.task, __doc__), FACE)
 
     found = find_samples(args.data, FACE, args.points, args.skip_bad, args.limit, progress=True)
     parts = split_samples(found.samples, args.split)
-    nobody = find_nobody(args.nobody or [])
+    nobody = find_nobody(args.nobody or [], FACE)
     seen = parts | {"train": parts["train"] + nobody}
 
     args.precision = start_keras(args.precision, args.seed, args.deterministic)

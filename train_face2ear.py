@@ -11,7 +11,7 @@ and of faces if there are any; the epoch with the lowest sum of both NMEs is kep
 The table at the end says what was learned and what was forgotten.
 """
 
-from data.datasets import find_samples, split_samples
+from data.datasets import find_nobody, find_samples, split_samples
 from data.pipeline import PairedChain, TrainingChain
 from data.schemes import EAR, FACE
 from utils.distillation import (
@@ -34,6 +34,7 @@ def main() -> None:
 
     found = find_samples(args.data, EAR, skip_bad=args.skip_bad, limit=args.limit, progress=True)
     ears = split_samples(found.samples, args.split)
+    nobody = find_nobody(args.nobody or [], EAR)
 
     args.precision = start_keras(args.precision, args.seed, args.deterministic)
     from models.cpm import build_network  # after the flags: TensorFlow takes seconds to import
@@ -60,14 +61,16 @@ def main() -> None:
     workers = -(-args.workers // 2) if "face" in weights else args.workers  # each of two chains has its own
     views = (trainer.chain_size(), args.batch_size, args.seed, args.augment, args.mirror, args.passes, workers)
     replay = TrainingChain(replayed, FACE, *views) if "face" in weights else None
-    chain = PairedChain(TrainingChain(ears["train"], EAR, *views), replay, FACE.task)
+    main = TrainingChain(ears["train"], EAR, *views, nobody=[photo.image for photo in nobody])
+    chain = PairedChain(main, replay, FACE.task)
     compile_trainer(trainer, args, chain.steps)
     announce(args, found, ears, chain, student, settings)
 
+    seen = ears | {"train": ears["train"] + nobody}
     run = RunFolder(args.run)
-    run.start(args, {part: ears[part] + faces[part] for part in ears}, found.problems)
+    run.start(args, {part: seen[part] + faces[part] for part in seen}, found.problems)
     validate = validate_both(trainer, chain, args, ears["validation"], faces["validation"])
-    fit(trainer, chain, run, args, ears | {"train": ears["train"] + replayed}, validate)
+    fit(trainer, chain, run, args, seen | {"train": seen["train"] + replayed}, validate)
     scores = finish(run, args, {EAR.task: ears["test"], FACE.task: faces["test"]})
     report(run, args, face, faces["test"], scores, len(ears["train"]))
 

@@ -139,12 +139,12 @@ def find_samples(
     return found
 
 
-def find_nobody(folders: Iterable[str | os.PathLike]) -> list[Sample]:
-    """Photos below `folders` that show no face, in a fixed order, as training samples whose points are all NaN.
+def find_nobody(folders: Iterable[str | os.PathLike], scheme: Scheme) -> list[Sample]:
+    """Photos below `folders` that show no face (or no ear), in a fixed order, as training samples with points all NaN.
 
-    Those whose `NAME.json` says so (`"face_in_view": false`, as built-in ear photos have it), and those that nobody
-    annotated: with neither `NAME.json` nor points beside them, in no folder of a face dataset. Test parts are left out.
-    Raises `InputError` if a folder is missing or holds none, or a photo is empty or truncated.
+    Those whose `NAME.json` says so (`"face_in_view": false`, as built-in ear photos have it; `"ear_in_view"`), and
+    those that nobody annotated: with neither `NAME.json` nor points beside them, in no folder of a face dataset. Test
+    parts are left out. Raises `InputError` if a folder is missing or holds none, or a photo is empty or truncated.
     """
     found = []
     for folder in map(Path, folders):
@@ -158,15 +158,15 @@ def find_nobody(folders: Iterable[str | os.PathLike]) -> list[Sample]:
             notes = photo.with_suffix(".json")
             if notes.is_file():
                 told = read_json(notes, f"{photo}: its notes cannot be read")
-                empty = isinstance(told, dict) and told.get("face_in_view") is False
+                empty = isinstance(told, dict) and told.get(f"{scheme.task}_in_view") is False
             else:
                 empty = not any(photo.with_suffix(ending).exists() for ending in (".pts", ".mat"))
             if empty:
                 check_photo_is_whole(photo)
                 name = photo.relative_to(folder).as_posix()
-                found.append(Sample(name, photo, np.full((FACE.count, 2), np.nan, np.float32), photo.stem, "train"))
+                found.append(Sample(name, photo, np.full((scheme.count, 2), np.nan, np.float32), photo.stem, "train"))
         if len(found) == before:
-            raise InputError(f"--nobody {folder}: no photo in it that shows no face, by what is known of them")
+            raise InputError(f"--nobody {folder}: no photo in it that shows no {scheme.task}, by what is known of them")
     return found
 
 

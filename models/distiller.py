@@ -16,12 +16,11 @@ from keras import ops
 
 from data.schemes import EAR, FACE
 from models.cpm import Settings, head_name
-from models.trainer import in_view, stages_loss
+from models.trainer import stages_loss, track_nme
 from models.weights import Loaded
 from utils.errors import InputError
-from utils.heatmaps import STRIDE, decode_heatmaps
+from utils.heatmaps import STRIDE
 from utils.losses import STAGE_LOSSES, activation_boundary, attention_transfer, distillation
-from utils.metrics import nme, normaliser_length
 from utils.tensors import Tensor, resized
 
 TERMS = ("ear", "face", "distillation", "attention", "boundary")
@@ -205,17 +204,9 @@ class Distiller(keras.Model):
         self, x: Tensor, y: dict[str, Tensor], y_pred: dict[str, Tensor], sample_weight: Tensor = None
     ) -> dict[str, Tensor]:
         """The running means of the epoch: loss, terms, and nme of the ears in the batch."""
-        heatmaps = y_pred[head_name(self.settings.stages, EAR.task)]
-        predicted, _ = decode_heatmaps(heatmaps, offset=self.settings.decode_offset)
-        scale = self.input_size(x.shape[1]) / x.shape[1]
-        points = (y[EAR.task][:, : EAR.count] + 0.5) * scale - 0.5
-        known = ops.all(ops.isfinite(points), axis=(1, 2))
-        # A photo without ear points weighs 0; any points with a box will do to divide by.
-        points = ops.where(known[:, None, None], points, ops.arange(points.shape[1], dtype="float32")[None, :, None])
-        truth = ops.take(points, ops.array(self.settings.heads[EAR.task]), axis=1)
-        errors = nme(truth, predicted, normaliser_length(points, EAR))
-        counted = ops.cast(known, "float32") * in_view(truth, self.input_size(x.shape[1]))
-        self.nme_tracker.update_state(errors, sample_weight=counted)
+        size = self.input_size(x.shape[1])
+        points = (y[EAR.task][:, : EAR.count] + 0.5) * (size / x.shape[1]) - 0.5
+        track_nme(self.nme_tracker, points, y_pred, self.settings, EAR, size)
         return self.get_metrics_result()
 
 

@@ -82,12 +82,27 @@ class StageTrainer(keras.Model):
         self, x: Tensor, y: Tensor, y_pred: dict[str, Tensor], sample_weight: Tensor = None
     ) -> dict[str, Tensor]:
         """The running means of the epoch: loss and nme."""
-        predicted, _ = decode_heatmaps(y_pred[head_name(self.settings.stages, self.scheme.task)])
-        y = y[:, : self.scheme.count]
-        truth = ops.take(y, ops.array(self.settings.heads[self.scheme.task]), axis=1)
-        errors = nme(truth, predicted, normaliser_length(y, self.scheme))
-        self.nme_tracker.update_state(errors, in_view(truth, ops.shape(x)[1]))
+        track_nme(self.nme_tracker, y[:, : self.scheme.count], y_pred, self.settings, self.scheme, ops.shape(x)[1])
         return self.get_metrics_result()
+
+
+def track_nme(
+    tracker: keras.metrics.Mean,
+    points: Tensor,
+    outputs: dict[str, Tensor],
+    settings: Settings,
+    scheme: Scheme,
+    size: int | Tensor,
+) -> None:
+    """Add the NME of a batch to a running mean: of the views of `size` pixels that show any of their points.
+
+    `points` (batch, scheme's count, 2) in pixels of the view, `outputs` the heads' heatmaps by name.
+    """
+    predicted, _ = decode_heatmaps(outputs[head_name(settings.stages, scheme.task)], offset=settings.decode_offset)
+    truth = ops.take(points, ops.array(settings.heads[scheme.task]), axis=1)
+    errors, counted = nme(truth, predicted, normaliser_length(points, scheme)), in_view(truth, size)
+    # The others may have no error at all: points that are not known, or all in one far place.
+    tracker.update_state(ops.where(counted > 0, errors, 0.0), counted)
 
 
 def in_view(points: Tensor, size: int | Tensor) -> Tensor:

@@ -113,6 +113,13 @@ def training_flags(name: str, description: str, **changed: dict | None) -> argpa
         default="features",
         help="what a stage hands to the next: features (default) or, as in the paper, heatmaps",
     )
+    add(
+        "--nobody",
+        action="append",
+        metavar="DIR",
+        help=f"mix in views of these photos, which show no {'face' if name == 'face' else 'ear'}: so that the network "
+        f"says so ({'built-in ears will do' if name == 'face' else 'hair over ears, hands, backgrounds'})",
+    )
     add("--init", metavar="FILE", help="start from weights that fit (the trunk alone if heads differ), or 'imagenet'")
     add(
         "--input-size",

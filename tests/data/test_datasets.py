@@ -597,12 +597,12 @@ def test_photos_of_nobody_are_those_whose_notes_say_so_and_those_without_points(
         if notes is not None:
             noted[name].with_suffix(".json").write_text(json.dumps(notes))
     noted["labelled"].with_suffix(".pts").write_text("")
-    assert [photo.image for photo in find_nobody([tmp_path / "more"])] == [noted["side"]]
-    everywhere = [photo.image for photo in find_nobody([tmp_path])]
+    assert [photo.image for photo in find_nobody([tmp_path / "more"], FACE)] == [noted["side"]]
+    everywhere = [photo.image for photo in find_nobody([tmp_path], FACE)]
     assert second in everywhere and not [path for path in everywhere if "AFW" in path.parts]  # those have points
-    assert all(np.isnan(photo.points).all() and photo.part == "train" for photo in find_nobody([tmp_path]))
+    assert all(np.isnan(photo.points).all() and photo.part == "train" for photo in find_nobody([tmp_path], FACE))
     with input_error("--nobody", tmp_path / "none"):
-        find_nobody([tmp_path / "none"])
+        find_nobody([tmp_path / "none"], FACE)
     noted["side"].unlink()
     with input_error("--nobody", tmp_path / "more", "no photo"):
-        find_nobody([tmp_path / "more"])
+        find_nobody([tmp_path / "more"], FACE)

@@ -85,6 +85,21 @@ def test_a_subset_of_landmarks_trains_and_scores_in_the_whole_schemes_unit(tmp_p
     assert scores.errors == pytest.approx(distance / np.linalg.norm(truth[:, 36] - truth[:, 45], axis=-1), rel=1e-4)
 
 
+@pytest.mark.parametrize("scheme", [FACE, EAR])
+def test_views_of_nobody_leave_the_tracked_nme_a_number(scheme):
+    """All of their points lie in one far place: their error is 0 / 0, which must not reach the mean."""
+    settings = preset_settings("tiny", {scheme.task: tuple(range(scheme.count))})
+    trainer = StageTrainer(build_network(settings), settings, scheme)
+    images = np.zeros((3, 64, 64, 3), np.uint8)
+    points = np.random.default_rng(0).uniform(5, 60, (3, scheme.count * scheme.instances, 2)).astype(np.float32)
+    outputs = trainer(images)
+    alone = float(trainer.compute_metrics(images[:1], points[:1], {k: v[:1] for k, v in outputs.items()})["nme"])
+    trainer.reset_metrics()
+    points[1], points[2] = NOWHERE, np.nan
+    assert float(trainer.compute_metrics(images, points, outputs)["nme"]) == pytest.approx(alone, rel=1e-5)
+    assert 0 < alone < 100
+
+
 def test_a_second_ear_that_nobody_annotated_is_no_error_and_a_false_face_is():
     images = np.zeros((1, 128, 128, 3), np.uint8)
     points = np.float32(np.random.default_rng(1).uniform(10, 30, (1, 68, 2)))  # a small box in one corner

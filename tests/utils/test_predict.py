@@ -7,6 +7,7 @@ from data.augment import Warp, apply_matrix
 from data.schemes import EAR, FACE, reference_shape
 from tests.charts import draw_chart, place, save_chart_network
 from utils.predict import (
+    SIDES,
     LandmarkPredictor,
     Landmarks,
     Prediction,
@@ -222,6 +223,31 @@ class TestTrack:
         assert asked[0] == ((128, 256, 512), 0)
         assert upright == [((128,), 0), ((256,), 0), ((512,), 0), ((1024,), 0), ((128,), 0)]
         assert turned == [((128,), 1), ((256,), 1), ((128,), 3), ((256,), 3), ((128,), 2)]
+
+    def test_an_ear_that_stays_hidden_is_looked_for_now_and_then_and_seen_when_it_comes(self, predictor, monkeypatch):
+        whole, _ = draw_chart(240, 320, place((150.0, 120.0), 100))
+        hidden = whole.copy()
+        hidden[:, 200:] = 0  # the subject's left ear is gone
+        side = next(iter(set(SIDES) - set(predictor(hidden).ears)))
+        now, asked, look = predictor(hidden), [], predictor.look
+
+        def note(picture, squares):
+            asked.append(side in squares)
+            return look(picture, squares)
+
+        monkeypatch.setattr(predictor, "look", note)
+        for _ in range(13):
+            now = predictor(hidden, now)
+            assert now.face is not None and side not in now.ears
+        assert all(asked[:4])  # it may only have blinked
+        assert sum(asked[4:12]) == 2 and len(asked) == 13
+        for _ in range(4):
+            now = predictor(whole, now)
+        assert set(now.ears) == set(SIDES)
+        del asked[:]
+        now = predictor(hidden, now)
+        now = predictor(hidden, now)
+        assert all(asked)
 
     @pytest.mark.parametrize("degrees", [90, 180, -90])
     def test_a_video_of_a_phone_held_sideways_is_read_before_long(self, predictor, degrees):
