@@ -11,6 +11,8 @@ from pathlib import Path
 
 from utils.errors import InputError
 
+LONG_NAME = 230  # bytes
+
 
 @contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[Path]:
@@ -20,7 +22,9 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     (an error, a full disk, Ctrl-C), `path` is then as it was. Raises `InputError` where the folder cannot be written.
     """
     path = Path(path)
-    part = path.with_name(f".part{os.getpid()}-{path.name}")
+    # A name may have as many bytes as the file system takes, and the temporary one has more.
+    name = path.name if len(os.fsencode(path.name)) <= LONG_NAME else path.name[-LONG_NAME // 5 :]
+    part = path.with_name(f".part{os.getpid()}-{name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield part

@@ -214,8 +214,10 @@ class LandmarkPredictor:
 
         Their names are "face_heat", "ear_heat" (the highest heatmap at each cell) and "attention".
         """
-        image = warp_photo(picture, square.matrix(self.size), self.size)
-        answers = _to_numpy(self._read_maps(image[None]))
+        with self._steps("crop"):
+            image = warp_photo(picture, square.matrix(self.size), self.size)
+        with self._steps("network"):
+            answers = _to_numpy(self._read_maps(image[None]))
         return {name: answers[name][0] for name in ("attention", *(f"{task}_heat" for task in self.tasks))}
 
     def _judge(self, seen: dict[str, Landmarks]) -> Prediction:

@@ -21,7 +21,7 @@ from data.datasets import PHOTO_SUFFIXES
 from utils.errors import InputError
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".ts",
-                  ".mts", ".gif", ".mjpg", ".mjpeg")  # fmt: skip
+                  ".mts", ".m2ts", ".ogv", ".vob", ".asf", ".gif", ".mjpg", ".mjpeg")  # fmt: skip
 AHEAD = 4  # frames of a file that are decoded before they are asked for
 USUAL_RATE = 30.0  # frames a second, where a camera does not say
 # A camera or stream that stops is opened again after these seconds; then it is given up.

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -43,12 +43,24 @@ def require_display() -> None:
             raise InputError(f"no window can be opened on display {shown_on}{mend}")
 
 
+@dataclass
+class Shown:
+    """What is in sight: a frame of a source as it was drawn, (height, width, 3) uint8 RGB, and how to draw it again."""
+
+    source: Source
+    frame: Frame
+    rate: float | None
+    drawn: np.ndarray
+    redraw: Callable[[], np.ndarray]
+
+
 class Window:
     """A window with the view's keys. `with Window(view) as window: ...` closes it, and a recording, at the end."""
 
     def __init__(self, view: View):
         self.view = view
         self._recording: VideoFile | None = None
+        self._shown: Shown | None = None
         self._start: tuple[Source, float] | None = None  # source and the clock's time at its time 0
 
     def __enter__(self) -> Window:
@@ -67,8 +79,14 @@ class Window:
             cv2.destroyAllWindows()
 
     def idle(self) -> bool:
-        """Answer keys while there is no frame; False if the user quits."""
-        return self._action(1) != "quit"
+        """Answer keys while there is no new frame, about the last one; False if the user quits."""
+        action = self._action(1)
+        if action and self._shown is None:  # what comes will look so
+            self.view.press(action)
+        elif action:
+            self._obey(action, self._shown, stays=True)
+            self._show(self._shown.drawn, "", paused=False)
+        return action != "quit"
 
     def present(
         self,
@@ -86,9 +104,10 @@ class Window:
             self._stop_recording()
         if self._recording is not None:
             self._recording.write(drawn, frame.time)
+        shown = self._shown = Shown(source, frame, rate, drawn, redraw)
         paused = still = source.kind == "picture"
         while True:
-            self._show(drawn, status, paused and not still)
+            self._show(shown.drawn, status, paused and not still)
             action = self._action(30 if paused else self._wait(source, frame))
             if action == "quit":
                 return False
@@ -96,16 +115,21 @@ class Window:
                 if still:
                     return True
                 paused, self._start = not paused, None
-            elif action == "save":
-                path = KEPT / f"{source.stem}-{frame.number:06d}.png"
-                save_picture(path, drawn)
-                print(f"saved {path}", flush=True)
-            elif action == "record":
-                self._record(source, rate)
-            elif self.view.press(action) and paused:
-                drawn = redraw()
+            else:
+                self._obey(action, shown, stays=paused)
             if not paused:
                 return True
+
+    def _obey(self, action: str, shown: Shown, stays: bool) -> None:
+        """Do what a key means for the frame in sight; draw it again if it changes the view, and `stays`."""
+        if action == "save":
+            path = KEPT / f"{shown.source.stem}-{shown.frame.number:06d}.png"
+            save_picture(path, shown.drawn)
+            print(f"saved {path}", flush=True)
+        elif action == "record":
+            self._record(shown.source, shown.rate)
+        elif self.view.press(action) and stays:
+            shown.drawn = shown.redraw()
 
     def _wait(self, source: Source, frame: Frame) -> int:
         """Milliseconds until a video's next frame is due; 1 where it is late, or of a camera."""

@@ -1,6 +1,9 @@
 import cv2
+import numpy as np
 import pytest
 
+from utils import window as module
+from utils.sources import Frame, Source
 from utils.view import View
 from utils.window import Window
 
@@ -15,3 +18,26 @@ def test_arrow_keys_are_no_letters(monkeypatch, code, action):
     """X11 codes: Left is 0xff51, whose lower half is that of Q."""
     monkeypatch.setattr(cv2, "waitKeyEx", lambda wait: code)
     assert Window(View(0.1, "none"))._action(1) == action
+
+
+def test_while_a_camera_is_silent_keys_act_on_the_last_frame(monkeypatch, tmp_path):
+    keys, shown = iter("ohsxq"), []
+    monkeypatch.setattr(cv2, "waitKeyEx", lambda wait: ord(next(keys)))
+    monkeypatch.setattr(cv2, "imshow", lambda title, picture: shown.append(picture))
+    monkeypatch.setattr(module, "KEPT", tmp_path)
+    view = View(0.1, "none")
+    window = Window(view)
+    assert window.idle() and view.overlay == "heatmaps"  # before the first frame: for what comes
+    assert not shown
+    gray = np.full((40, 60, 3), 90, np.uint8)
+    frame = Frame(gray, 7, 0.5)
+    assert window.present(Source("0", "live"), frame, None, gray, lambda: gray + 20, "")  # h
+    assert view.help and len(shown) == 1
+    assert window.idle() and (tmp_path / "camera0-000007.png").is_file()  # s
+    view.help = False
+    assert window.idle()  # x means nothing
+    monkeypatch.setattr(cv2, "waitKeyEx", lambda wait: ord("o"))
+    assert window.idle() and view.overlay == "attention"
+    assert shown[-1].max() >= 110 and shown[0].min() < 100  # drawn again
+    monkeypatch.setattr(cv2, "waitKeyEx", lambda wait: ord("q"))
+    assert not window.idle()
