@@ -39,6 +39,11 @@ class Strategy:
     trains: str
     terms: tuple[str, ...]
 
+    @property
+    def from_scratch(self) -> bool:
+        """Whether what learns ears knows nothing at the start."""
+        return not self.from_face or self.trains == "body"
+
 
 STRATEGIES = {
     "separate": Strategy(True, "body", ("ear",)),

@@ -22,13 +22,12 @@ import numpy as np
 
 from data.datasets import find_samples, split_samples
 from data.schemes import EAR
-from utils.distillation import STRATEGY_NAMES, TABLE, markdown_table, parse_student_flags, read_row, student_flags
+from utils.distillation import TABLE, markdown_table, parse_student_flags, read_row, student_flags
 from utils.drawing import new_figure, write_figure
 from utils.errors import CommandLine, InputError, positive_int, run_main
 from utils.files import read_json, replacing, write_json
 from utils.startup import quiet_stderr
 
-FROM_SCRATCH = ("separate", "joint")  # they get the face network's steps on top
 SPREAD_FROM = 3  # seeds: a spread of fewer says nothing
 
 
@@ -66,7 +65,10 @@ def plot_strategies(path: Path, rows: list[dict]) -> None:
 
 
 def plan_runs(base: Path, seeds: int, flags: list[str]) -> list[tuple[Path, list[str]]]:
-    """Run folder and flags of every strategy and seed; `flags` are checked as the script would check them."""
+    """Run folder and flags of every strategy and seed; `flags` are checked as the script would check them.
+
+    What starts from scratch gets the face network's steps on top.
+    """
     probe = [*flags, "--run", str(base / "probe"), "--out", str(base / "probe.keras")]
     args = parse_student_flags(student_flags(""), probe)
     found = find_samples(args.data, EAR, skip_bad=args.skip_bad, limit=args.limit)
@@ -75,12 +77,14 @@ def plan_runs(base: Path, seeds: int, flags: list[str]) -> list[tuple[Path, list
     if not known:
         print(f"note: {args.teacher} does not say how many steps it took: nothing is added to what starts from scratch")
     extra = -(-known // max(1, steps))
+    with quiet_stderr():
+        from models.distiller import STRATEGIES
     planned = []
     for seed in range(seeds):
-        for strategy in STRATEGY_NAMES:
+        for strategy, plan in STRATEGIES.items():
             run = base / (strategy if seed == 0 else f"{strategy}-seed{seed}")
             own = ["--strategy", strategy, "--run", str(run), "--out", str(base / "weights" / f"{run.name}.keras")]
-            own += ["--seed", str(args.seed + seed), "--extra-epochs", str(extra if strategy in FROM_SCRATCH else 0)]
+            own += ["--seed", str(args.seed + seed), "--extra-epochs", str(extra if plan.from_scratch else 0)]
             planned.append((run, [*flags, *own]))
     return planned
 

@@ -138,10 +138,16 @@ class LandmarkPredictor:
         reader = HeadsReader(loaded.network, loaded.settings)
         self._heatmaps, self._decode = _frozen(reader.heatmaps), _compiled(reader.decode, self.settings.heads)
 
-    def _read(self, images: np.ndarray) -> dict[str, np.ndarray]:
+    def _read(self, images: np.ndarray, faces: int | None = None) -> dict[str, np.ndarray]:
+        """Points and confidences of a batch by task: of all images or, the first `faces` being faces and the others
+        ears, of each by its own head alone.
+        """
         with self._steps("network"):
             heatmaps = self._heatmaps(images)
         with self._steps("decode"):
+            if faces is not None:
+                own = {FACE.task: slice(faces), EAR.task: slice(faces, None)}
+                heatmaps = {task: maps[own[task]] for task, maps in heatmaps.items()}
             return _to_numpy(self._decode(heatmaps))
 
     @cached_property
@@ -189,17 +195,18 @@ class LandmarkPredictor:
         return self._judge(self.look(picture, squares))
 
     def look(self, picture: np.ndarray, squares: dict[str, Warp]) -> dict[str, Landmarks]:
-        """What the network reads in squares named "face", "left" and "right", believed or not; one batch."""
+        """What the network reads in squares named "face" (first), "left" and "right", believed or not; one batch."""
         if not squares:
             return {}
         matrices = {name: square.matrix(self.size) for name, square in squares.items()}
         with self._steps("crop"):
             images = np.stack([warp_photo(picture, matrix, self.size) for matrix in matrices.values()])
-        answers = self._read(images)
+        answers = self._read(images, faces=int("face" in squares))
+        rows = {task: zip(answers[f"{task}_points"], answers[f"{task}_confidence"], strict=True) for task in self.tasks}
         seen = {}
-        for k, (name, matrix) in enumerate(matrices.items()):
+        for name, matrix in matrices.items():
             task = FACE.task if name == "face" else EAR.task
-            points, confidence = (answers[f"{task}_{what}"][k] for what in ("points", "confidence"))
+            points, confidence = next(rows[task])
             seen[name] = Landmarks(
                 SCHEMES[task],
                 self.settings.heads[task],
