@@ -2,7 +2,7 @@
 
   python -m utils.annotate WEIGHTS photos/ --out looked_at         # draws what it finds on sheets, lists it in a table
   python -m utils.annotate WEIGHTS photos/ --out mine --verdicts looked_at/verdicts.csv
-  python train_face2ear.py --data data --data mine --nobody mine/no_ear
+  python train_face2ear.py --data data --data mine --nobody mine/NoEar
 
 The first command writes numbered pictures and verdicts.csv, one line an ear. Look at the pictures and write into its
 last column "right" (every part lies where it should) or "none" (there is no ear to be seen); what stays empty is left
@@ -97,7 +97,7 @@ def read_verdicts(path: Path) -> dict[tuple[str, str], str]:
 
 
 def write_dataset(out: Path, proposals: Sequence[Proposal], verdicts: dict[tuple[str, str], str]) -> Counter:
-    """The judged ears as photos: `CollectionA/train/` with points, `no_ear/` without; how many of each verdict."""
+    """The judged ears as photos: `CollectionA/train/` with points, `NoEar/` without; how many of each verdict."""
     written = Counter()
     for proposal in proposals:
         verdict = verdicts.get((proposal.photo.name, proposal.side))
@@ -114,7 +114,7 @@ def write_dataset(out: Path, proposals: Sequence[Proposal], verdicts: dict[tuple
             square = Warp(tuple((points.min(axis=0) + points.max(axis=0)) / 2), float(box * WITHOUT_SIDES))
             size = max(32, round(square.side))
             save_picture(
-                out / "no_ear" / f"{name}.jpg", warp_photo(decode_photo(proposal.photo), square.matrix(size), size)
+                out / "NoEar" / f"{name}.jpg", warp_photo(decode_photo(proposal.photo), square.matrix(size), size)
             )
         written[verdict] += 1
     return written
@@ -165,7 +165,7 @@ def main() -> None:
         print(f"{len(proposals)} ears in {len(photos)} photos: look at {out}/sheet_*.png, fill in {out / TABLE}")
         return
     written = write_dataset(out, proposals, verdicts)
-    print(f"{written['right']} ears in {out}, {written['none']} photos without one in {out / 'no_ear'}", end="")
+    print(f"{written['right']} ears in {out}, {written['none']} photos without one in {out / 'NoEar'}", end="")
     lost = len(verdicts) - written.total()
     print(f"; {lost} are not found any more (other weights, size or precision)" if lost else "")
 

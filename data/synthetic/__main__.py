@@ -17,12 +17,15 @@ def main() -> None:
         prog="python -m data.synthetic",
         description="Draw photos of built-in heads, with exact points, in the real datasets' folders and formats.",
     )
-    parser.add_argument("--out", required=True, metavar="DIR", help="folder for AFW/, CollectionA/ and Both/")
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder for AFW/, CollectionA/, Both/ and NoEar/")
     parser.add_argument("--faces", type=non_negative_int, default=0, help="photos with 68 face points (AFW/)")
     parser.add_argument(
         "--ears", type=non_negative_int, default=0, help="photos with one ear's 55 points (CollectionA/)"
     )
     parser.add_argument("--both", type=non_negative_int, default=0, help="photos with face and both ears (Both/)")
+    parser.add_argument(
+        "--no-ear", type=non_negative_int, default=0, help="photos of heads with hidden ears, for --nobody (NoEar/)"
+    )
     parser.add_argument("--size", type=positive_int, default=256, help="pixels a side (default: 256)")
     parser.add_argument("--seed", type=non_negative_int, default=0, help="of the people and their photos (default: 0)")
     parser.add_argument("--draft", action="store_true", help="fewer samples, triangles and hairs: faster and coarser")
@@ -35,18 +38,19 @@ def main() -> None:
         raise InputError(f"--size {args.size}: at least {SMALLEST} pixels, or nothing can be seen")
     if args.size > LARGEST:
         raise InputError(f"--size {args.size}: at most {LARGEST} pixels, the heads are no finer")
-    for kind in ("faces", "ears", "both"):
-        if getattr(args, kind) > MOST:
-            raise InputError(f"--{kind} {getattr(args, kind)}: at most {MOST:,} in one folder; use several seeds")
-    if not args.faces + args.ears + args.both:
-        raise InputError("nothing to draw: say --faces N, --ears N or --both N")
+    counts = {"--faces": args.faces, "--ears": args.ears, "--both": args.both, "--no-ear": args.no_ear}
+    for flag, count in counts.items():
+        if count > MOST:
+            raise InputError(f"{flag} {count}: at most {MOST:,} in one folder; use several seeds")
+    if not any(counts.values()):
+        raise InputError("nothing to draw: say --faces N, --ears N, --both N or --no-ear N")
 
     from tqdm import tqdm
 
     from data.synthetic.generate import Plan, generate
     from utils.workers import cores
 
-    plan = Plan(args.faces, args.ears, args.both, args.size, args.seed, args.draft, args.jpeg)
+    plan = Plan(args.faces, args.ears, args.both, args.size, args.seed, args.draft, args.jpeg, args.no_ear)
     total = len(plan.samples())
     progress = generate(Path(args.out), plan, min(args.processes or cores(), total))
     found = next(progress)
@@ -56,7 +60,9 @@ def main() -> None:
             bar.update(done - bar.n)
     drawn = total - found
     speed = f", {drawn / (time.perf_counter() - start):.1f} photos/s" if drawn else ""
-    print(f"{args.out}: {args.faces} faces, {args.ears} ears, {args.both} of both ({drawn} drawn now{speed})")
+    words = zip(counts.values(), ("faces", "ears", "of both", "without an ear"), strict=True)
+    told = ", ".join(f"{count} {what}" for count, what in words if count)
+    print(f"{args.out}: {told} ({drawn} drawn now{speed})")
 
 
 if __name__ == "__main__":

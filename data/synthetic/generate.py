@@ -11,6 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,7 +24,11 @@ from utils.errors import InputError
 from utils.files import read_json, write_json
 from utils.workers import do_work, in_order, one_thread, process_pool
 
-KINDS = ("face", "ear", "both")
+if TYPE_CHECKING:
+    from data.synthetic.scene import Photo
+
+KINDS = ("face", "ear", "both", "no_ear")
+COUNTS = ("faces", "ears", "both", "no_ear")
 MANIFEST = "synthetic.json"
 VERSION = 2  # of what a seed gives; 1 painted ear photos before it knew that hair hides the ear
 TEST_EVERY = 6  # every sixth ear photo is a test photo, about as in ibug-ears
@@ -31,7 +36,10 @@ TEST_EVERY = 6  # every sixth ear photo is a test photo, about as in ibug-ears
 
 @dataclass(frozen=True)
 class Plan:
-    """What to draw: photos of each kind, pixels a side, the seed, whether in draft quality, and ears as JPEG."""
+    """What to draw: photos of each kind, pixels a side, the seed, whether in draft quality, and ears as JPEG.
+
+    `no_ear`: heads whose ears are hidden, for training's `--nobody`.
+    """
 
     faces: int
     ears: int
@@ -40,10 +48,15 @@ class Plan:
     seed: int
     draft: bool
     jpeg: bool = False
+    no_ear: int = 0
+
+    def counts(self) -> dict[str, int]:
+        """Photos of each kind, in the order of `KINDS`, by the name that the command line has for them."""
+        return {name: getattr(self, name) for name in COUNTS}
 
     def samples(self) -> list[tuple[str, int]]:
         """Kind and number of every sample."""
-        counts = dict(zip(KINDS, (self.faces, self.ears, self.both), strict=True))
+        counts = dict(zip(KINDS, self.counts().values(), strict=True))
         return [(kind, k) for kind in KINDS for k in range(counts[kind])]
 
 
@@ -58,6 +71,8 @@ def sample_files(plan: Plan, kind: str, number: int) -> list[str]:
     if kind == "ear":
         part = "test" if number % TEST_EVERY == TEST_EVERY - 1 else "train"
         return [f"CollectionA/{part}/{name}.{ending}" for ending in ("pts", "json", "jpg" if plan.jpeg else "png")]
+    if kind == "no_ear":
+        return [f"NoEar/{name}.{ending}" for ending in ("json", "jpg")]
     endings = ("face.pts", *(f"ear_{side}.pts" for side in SIDES), "json", "jpg")
     return [f"Both/{name}.{ending}" for ending in endings]
 
@@ -78,8 +93,9 @@ def write_sample(out: Path, plan: Plan, kind: str, number: int) -> None:
             share = float(photo.seen[other].mean())
             others = [photo.points[other].round(3).tolist()] if share >= LEAST_SHOWN else []
             notes = {"all_ears_annotated": bool(others) or share == 0, "other_ears": others}
-            # The jaw ends before the ears: of a face in view, something else is to be seen.
-            write_json(files[1], notes | {"face_in_view": bool(photo.seen["face"][FACE.groups[0].last + 1 :].any())})
+            write_json(files[1], notes | {"face_in_view": _face_in_view(photo)})
+        elif kind == "no_ear":
+            write_json(files[0], {"ear_in_view": False, "face_in_view": _face_in_view(photo)})
         else:
             for name, path in zip(("face", "ear_left", "ear_right"), files, strict=False):
                 write_pts(path, photo.points[name])
@@ -94,6 +110,11 @@ def write_sample(out: Path, plan: Plan, kind: str, number: int) -> None:
         for path in files:
             path.unlink(missing_ok=True)
         raise
+
+
+def _face_in_view(photo: Photo) -> bool:
+    """Whether any of the face but the jaw is to be seen, which ends before the ears."""
+    return bool(photo.seen["face"][FACE.groups[0].last + 1 :].any())
 
 
 def _write_one(out: Path, plan: Plan, sample: tuple[str, int]) -> None:
@@ -134,13 +155,13 @@ def generate(out: Path, plan: Plan, processes: int) -> Iterator[int]:
 def _claim(out: Path, plan: Plan) -> None:
     """Check that the targets are ours to write to, note what will be in them, and clear what a killed run left."""
     manifest = out / MANIFEST
-    counts = {"faces": plan.faces, "ears": plan.ears, "both": plan.both}
+    counts = plan.counts()
     settings = {key: value for key, value in asdict(plan).items() if key not in counts}
     before = dict.fromkeys(counts, 0)
     if manifest.is_file():
         known = read_json(manifest, f"{out}: its {MANIFEST} cannot be read; delete it and the heads beside it")
         try:
-            known = {"jpeg": False, "version": 1} | known  # drawn before there was a choice
+            known = {"jpeg": False, "version": 1, "no_ear": 0} | known  # drawn before there was a choice
             before = {key: int(known[key]) for key in counts}
             if not before["ears"]:
                 known["jpeg"] = plan.jpeg  # it is said of ears alone

@@ -198,7 +198,8 @@ def _draw_camera(
 
 
 def draw_photo(rng: np.random.Generator, kind: str, size: int, draft: bool = False) -> Photo:
-    """A random photo: `kind` "face" (head and shoulders), "ear" (the head around an ear) or "both" (all of the head).
+    """A random photo: `kind` "face" (head and shoulders), "ear" (the head around an ear), "both" (all of the head) or
+    "no_ear" (the head around an ear that is hidden, as the other is).
 
     `draft` takes fewer samples than pixels, a third of the hair and a quarter of the triangles: faster and coarser.
     Where hair hides most of the face, or of the better seen ear of an ear photo, another photo is drawn: nobody would
@@ -211,15 +212,17 @@ def draw_photo(rng: np.random.Generator, kind: str, size: int, draft: bool = Fal
 
 
 def _shows_enough(kind: str, seen: dict[str, np.ndarray]) -> bool:
-    """Whether somebody would annotate what a photo shows of its subject."""
-    if kind == "ear":
-        return max(seen[f"ear_{side}"].mean() for side in SIDES) > 0.5
+    """Whether somebody would annotate what a photo shows of its subject; of "no_ear", whether there is nothing to."""
+    if kind in ("ear", "no_ear"):
+        most = max(seen[f"ear_{side}"].mean() for side in SIDES)
+        return most > 0.5 if kind == "ear" else most == 0
     # Points of a turned head hide each other: those that look at the camera are 30 of 68 at least.
     return seen["face"].mean() * 1.5 > 0.5
 
 
 def _draw_photo(rng: np.random.Generator, kind: str, size: int, draft: bool) -> Photo | None:
     """A photo, or None where hair hides too much of the subject, which is known before anything is painted."""
+    hidden, kind = kind == "no_ear", "ear" if kind == "no_ear" else kind
     model = head_model(fine=not draft)
     person = model.draw_person(rng)
     look = draw_look(rng, person)
@@ -235,7 +238,7 @@ def _draw_photo(rng: np.random.Generator, kind: str, size: int, draft: bool) -> 
     scene = Scene(person.vertices, person.eyes, look, draw_light(rng), camera, pieces)
     view = trace(model, scene, size, round(size * (COARSER if draft else FINER)))
     seen = {name: visible(view, place) for name, place in places.items()}
-    if not _shows_enough(kind, seen):
+    if not _shows_enough("no_ear" if hidden else kind, seen):
         return None
     points = {name: camera.pixels(place) for name, place in places.items()}
     rendering = paint(model, scene, view)

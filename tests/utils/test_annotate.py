@@ -64,7 +64,7 @@ def test_verdicts_make_ear_photos_with_points_and_photos_without_an_ear(given, p
     (sample,) = find_samples([out], EAR).samples
     assert sample.image.name == "one_left.png" and sample.others is None  # nobody looked for the other
     assert np.linalg.norm(sample.points - truth["one"]["left"], axis=1).mean() < 2
-    (empty,) = find_nobody([out / "no_ear"], EAR)
+    (empty,) = find_nobody([out / "NoEar"], EAR)
     assert empty.image.name == "two_right.jpg"
     box = truth["two"]["right"]
     x, y = np.round(box.mean(axis=0)).astype(int)

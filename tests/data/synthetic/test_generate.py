@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import pytest
 
-from data.datasets import NoSuchPhotosError, find_samples
+from data.datasets import NoSuchPhotosError, find_nobody, find_samples
 from data.formats import read_300w_lp, read_pts
 from data.schemes import EAR, FACE
 from data.synthetic.generate import KINDS, Plan, sample_files
@@ -93,7 +93,7 @@ def drawn(tmp_path_factory):
 
 
 def test_the_files_are_where_the_datasets_expect_them(drawn):
-    wanted = {name for kind, count in zip(KINDS, (5, 7, 4), strict=True) for k in range(count)
+    wanted = {name for kind, count in zip(KINDS, PLAN.counts().values(), strict=True) for k in range(count)
               for name in sample_files(PLAN, kind, k)}  # fmt: skip
     assert set(hashes(drawn)) == wanted
     for name in ("AFW/synthetic_face0_000004.jpg", "AFW_landmark/synthetic_face0_000004_pts.mat",
@@ -358,7 +358,7 @@ def test_a_full_disk_is_told_and_leaves_whole_samples_only(drawn, tmp_path, kilo
     refused(tmp_path, *COUNTS, "--processes", processes, says=["cannot be written"], preexec_fn=limit)
     left = hashes(tmp_path)
     assert left.items() <= hashes(drawn).items()
-    for kind, count in zip(KINDS, (5, 7, 4), strict=True):
+    for kind, count in zip(KINDS, PLAN.counts().values(), strict=True):
         for k in range(count):
             files = sample_files(PLAN, kind, k)
             assert sum(name in left for name in files) in (0, len(files))
@@ -379,6 +379,25 @@ def test_a_run_that_is_interrupted_ends_quietly_and_leaves_whole_samples(tmp_pat
     assert len(photos) < 200
     assert {path.stem.removesuffix("_pts") for path in (tmp_path / "AFW_landmark").iterdir()} == photos
     assert len(find_samples([tmp_path], FACE).samples) == len(photos)
+
+
+def test_heads_with_hidden_ears_are_photos_of_nobody_for_ears(drawn, tmp_path):
+    shutil.copytree(drawn, tmp_path, dirs_exist_ok=True)
+    manifest = json.loads((tmp_path / "synthetic.json").read_text())
+    assert manifest.pop("no_ear") == 0
+    (tmp_path / "synthetic.json").write_text(json.dumps(manifest))  # as it was before there were such photos
+    done = run(tmp_path, "--no-ear", 3)
+    assert done.returncode == 0 and "3 without an ear (3 drawn now" in done.stdout, done.stderr
+    assert json.loads((tmp_path / "synthetic.json").read_text()) == manifest | {"no_ear": 3}
+    found = find_nobody([tmp_path], EAR)
+    assert [photo.image.name for photo in found] == [f"synthetic_no_ear0_{k:06d}.jpg" for k in range(3)]
+    for k, photo in enumerate(found):
+        again = draw_photo(np.random.default_rng((0, 3, k)), "no_ear", 64, True)
+        assert not again.seen["ear_left"].any() and not again.seen["ear_right"].any()
+        notes = json.loads(photo.image.with_suffix(".json").read_text())
+        assert notes == {"ear_in_view": False, "face_in_view": bool(again.seen["face"][17:].any())}
+    for scheme in (FACE, EAR):
+        assert len(find_samples([tmp_path], scheme).samples) == len(find_samples([drawn], scheme).samples)
 
 
 def test_a_plan_lists_its_samples():
