@@ -83,10 +83,15 @@ def test_a_run_leaves_all_that_the_readme_promises(trained, photos):
     assert not [path for path in folder.rglob("*part*") if path.name.startswith(".")]
 
 
+def write_noise(folder):
+    """A folder with one photo that shows nobody."""
+    folder.mkdir()
+    cv2.imwrite(str(folder / "noise.png"), np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8))
+    return folder
+
+
 def test_photos_of_nobody_and_processes_that_make_batches_are_part_of_a_run_that_resumes(photos, tmp_path):
-    nobody = tmp_path / "nobody"
-    nobody.mkdir()
-    cv2.imwrite(str(nobody / "noise.png"), np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8))
+    nobody = write_noise(tmp_path / "nobody")
     flags = ["--run", tmp_path / "run", "--out", tmp_path / "face.keras"]
     begin = [*SMALL, "--data", photos, "--epochs", 2, "--passes", 2, "--workers", 2, "--nobody", nobody, *flags]
     done = run("train_face.py", *begin)
@@ -205,7 +210,8 @@ def test_ears_train_coarse_to_fine_on_two_folders_and_leave_bad_photos_out_when_
     spoilt = tmp_path / "more/CollectionA/train/ear_00000.png"
     spoilt.write_bytes(spoilt.read_bytes()[:500])
     flags = [*SMALL, "--data", photos, "--data", tmp_path / "more", "--epochs", 2, "--coarse-epochs", 1]
-    flags += ["--coarse-size", 32, "--run", tmp_path / "run", "--out", tmp_path / "ear.keras"]
+    flags += ["--coarse-size", 32, "--nobody", write_noise(tmp_path / "nobody")]
+    flags += ["--run", tmp_path / "run", "--out", tmp_path / "ear.keras"]
     refused = run("train_ear.py", *flags)
     assert refused.returncode == 2
     assert "ear_00000.png" in refused.stderr
@@ -215,7 +221,9 @@ def test_ears_train_coarse_to_fine_on_two_folders_and_leave_bad_photos_out_when_
     assert "left out" in done.stdout
     assert "ear_00000.png" in (tmp_path / "run/left_out.txt").read_text()
     with open(tmp_path / "run/history.csv", newline="") as stream:
-        assert [row["input_size"] for row in csv.DictReader(stream)] == ["32", "64"]
+        rows = list(csv.DictReader(stream))
+    assert [row["input_size"] for row in rows] == ["32", "64"]
+    assert all(np.isfinite(float(row["nme"])) for row in rows)  # views of nobody have no error
 
 
 def test_weights_of_the_other_task_give_the_trunk_and_are_refused_for_scoring(trained, photos, tmp_path):
@@ -479,12 +487,15 @@ def test_runs_are_compared_in_a_table_and_a_picture(taught, tmp_path):
 def test_replayed_faces_are_learned_and_softened_maps_distilled_coarse_to_fine(taught, photos, tmp_path):
     _, flags, _ = taught
     flags = [*flags, "--strategy", "distill", "--replay", photos, "--temperature", 2, "--coarse-epochs", 1]
+    flags += ["--nobody", write_noise(tmp_path / "nobody")]
     done = run("train_face2ear.py", *flags, "--run", tmp_path / "run", "--out", tmp_path / "student.keras")
     assert done.returncode == 0, done.stderr
     with open(tmp_path / "run" / "history.csv", newline="") as stream:
         coarse, row = csv.DictReader(stream)
     assert int(coarse["input_size"]) < int(row["input_size"])
-    assert all(float(row[name]) > 0 for name in ("ear", "face", "distillation"))
+    assert all(float(row[name]) > 0 for name in ("ear", "face", "distillation", "nme"))
+    trained = read_description(tmp_path / "student.keras")["record"]
+    assert trained["flags"]["nobody"] == [str(tmp_path / "nobody")]
     assert "attention" not in row
     replayed = re.search(r"faces: +(\d+) to train on", done.stdout)
     assert int(replayed[1]) > 0
