@@ -132,7 +132,7 @@ def show(
         try:
             for frame in steps.each("read", stream):
                 if frame is None:  # a camera is silent; the window goes on answering
-                    if window is not None and not window.idle():
+                    if window is not None and not window.idle(source):
                         return False
                     continue
                 with steps("find"):

@@ -34,7 +34,7 @@ def main() -> None:
 
     found = find_samples(args.data, FACE, args.points, args.skip_bad, args.limit, progress=True)
     parts = split_samples(found.samples, args.split)
-    nobody = find_nobody(args.nobody or [], FACE)
+    nobody = find_nobody(args.nobody or [], FACE, args.skip_bad)
     seen = parts | {"train": parts["train"] + nobody}
 
     args.precision = start_keras(args.precision, args.seed, args.deterministic)

@@ -34,7 +34,7 @@ def main() -> None:
 
     found = find_samples(args.data, EAR, skip_bad=args.skip_bad, limit=args.limit, progress=True)
     ears = split_samples(found.samples, args.split)
-    nobody = find_nobody(args.nobody or [], EAR)
+    nobody = find_nobody(args.nobody or [], EAR, args.skip_bad)
 
     args.precision = start_keras(args.precision, args.seed, args.deterministic)
     from models.cpm import build_network  # after the flags: TensorFlow takes seconds to import

@@ -29,10 +29,11 @@ from data.augment import decode_photo
 from data.formats import read_300w_lp, read_pts
 from data.schemes import EAR, FACE, SCHEMES, Scheme
 from utils.errors import InputError
-from utils.files import read_json, replacing
+from utils.files import read_json, write_csv
 
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 FACE_FOLDERS = ("AFW", "HELEN", "IBUG", "LFPW")
+_ANNOTATION = re.compile(r"(_pts\.mat|\.mat|(\.face|\.ear_left|\.ear_right)?\.pts)$", re.IGNORECASE)
 FARTHEST = 1e6  # pixels: no camera makes such a photo, and OpenCV cannot warp to it
 PARTS = ("train", "validation", "test")
 EAR_FILES = ("ear_left", "ear_right")  # of a photo in `Both/`: NAME.ear_left.pts
@@ -139,34 +140,48 @@ def find_samples(
     return found
 
 
-def find_nobody(folders: Iterable[str | os.PathLike], scheme: Scheme) -> list[Sample]:
+def find_nobody(folders: Iterable[str | os.PathLike], scheme: Scheme, skip_bad: bool = False) -> list[Sample]:
     """Photos below `folders` that show no face (or no ear), in a fixed order, as training samples with points all NaN.
 
     Those whose `NAME.json` says so (`"face_in_view": false`, as built-in ear photos have it; `"ear_in_view"`), and
     those that nobody annotated: with neither `NAME.json` nor points beside them, in no folder of a face dataset. Test
-    parts are left out. Raises `InputError` if a folder is missing or holds none, or a photo is empty or truncated.
+    parts are left out. Raises `InputError` if a folder is missing or holds none, or a photo is empty or truncated,
+    unless `skip_bad`: then such photos are named and left out.
     """
     found = []
     for folder in map(Path, folders):
         if not folder.is_dir():
             raise InputError(f"--nobody {folder}: no such folder")
-        before = len(found)
-        for photo in _files(folder, recursive=True):
+        before, files = len(found), _files(folder, recursive=True)
+        annotated = {path.with_name(_ANNOTATION.sub("", path.name)) for path in files if _ANNOTATION.search(path.name)}
+        for photo in files:
             within = photo.relative_to(folder.parent).parts[:-1]
-            if photo.suffix.lower() not in PHOTO_SUFFIXES or {*FACE_FOLDERS, "Both", "test"} & set(within):
+            ours = {name.removesuffix("_Flip") for name in within}
+            if photo.suffix.lower() not in PHOTO_SUFFIXES or {*FACE_FOLDERS, "Both", "test"} & ours:
                 continue
             notes = photo.with_suffix(".json")
             if notes.is_file():
                 told = read_json(notes, f"{photo}: its notes cannot be read")
                 empty = isinstance(told, dict) and told.get(f"{scheme.task}_in_view") is False
             else:
-                empty = not any(photo.with_suffix(ending).exists() for ending in (".pts", ".mat"))
+                empty = _stem(photo) not in annotated
             if empty:
-                check_photo_is_whole(photo)
+                try:
+                    check_photo_is_whole(photo)
+                except InputError as problem:
+                    if not skip_bad:
+                        raise
+                    print(f"left out: {problem}")
+                    continue
                 name = photo.relative_to(folder).as_posix()
                 found.append(Sample(name, photo, np.full((scheme.count, 2), np.nan, np.float32), photo.stem, "train"))
         if len(found) == before:
-            raise InputError(f"--nobody {folder}: no photo in it that shows no {scheme.task}, by what is known of them")
+            raise InputError(
+                f"--nobody {folder}: no photo in it that shows no {scheme.task}, by what is known of them "
+                "(test parts do not count)"
+            )
+    if found:
+        print(f"nobody:   {len(found)} photos that show no {scheme.task}")
     return found
 
 
@@ -557,10 +572,7 @@ def split_rows(parts: dict[str, list[Sample]]) -> list[tuple[str, str]]:
 
 def write_split(path: str | os.PathLike, parts: dict[str, list[Sample]]) -> None:
     """Write which photo went where as CSV (name, part). `--split` and `read_split` read it back."""
-    with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["name", "part"])
-        writer.writerows(split_rows(parts))
+    write_csv(path, [("name", "part"), *split_rows(parts)])
 
 
 def read_split(path: str | os.PathLike) -> list[tuple[str, str]]:

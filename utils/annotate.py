@@ -1,19 +1,20 @@
-"""Real ears to train on without placing a point: the network proposes, a person looks.
+"""Real ears to train on without placing a point: a network proposes, a person looks and judges.
 
-  python -m utils.annotate WEIGHTS photos/ --out looked_at         # draws what it finds on sheets, lists it in a table
-  python -m utils.annotate WEIGHTS photos/ --out mine --verdicts looked_at/verdicts.csv
-  python train_face2ear.py --data data --data mine --nobody mine/NoEar
+  python -m utils.annotate WEIGHTS photos/ --out runs/looked_at       # draws what it finds, lists it in a table
+  python -m utils.annotate WEIGHTS photos/ --out runs/mine --verdicts runs/looked_at/verdicts.csv
 
-The first command writes numbered pictures and verdicts.csv, one line an ear. Look at the pictures and write into its
+The first command writes numbered pictures and verdicts.csv, one line an ear. Look at the pictures and write into the
 last column "right" (every part lies where it should) or "none" (there is no ear to be seen); what stays empty is left
-out. The second makes ear photos with points of the right ones, and photos without an ear of the others. No verdict can
-make a network more exact than it is: it learns on which pictures to be sure, and on which not to see an ear.
+out. The second makes ear photos with points of the right ones, and photos without an ear of the others. No verdict
+makes an ear more exact than it was drawn: they teach a network on which photos to be sure, and where not to see an ear.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import os
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,104 +24,188 @@ import numpy as np
 from tqdm import tqdm
 
 from data.augment import Warp, crop_warp, decode_photo, warp_photo
+from data.datasets import PHOTO_SUFFIXES
 from data.formats import write_pts
 from data.schemes import EAR
 from utils.drawing import contact_sheet, crop_with_landmarks, save_picture, write_label
 from utils.errors import CommandLine, InputError, positive_int, run_main
-from utils.files import check_writable, replacing
-from utils.predict import SIDES, LandmarkPredictor, Landmarks
+from utils.files import check_writable, replacing, write_csv, write_json
+from utils.predict import SIDES, LandmarkPredictor
 from utils.sources import find_sources
 from utils.startup import PRECISIONS
 
-COLUMNS = ("number", "photo", "side", "score", "verdict")
+BOX = ("left", "top", "right", "bottom")
+COLUMNS = ("number", "photo", "side", "score", *BOX, "verdict")
 VERDICTS = ("right", "none")
 TABLE = "verdicts.csv"
-A_SHEET = (5, 9)  # columns, rows
-CELL = 128  # pixels a side of a picture on a sheet
+A_SHEET = (4, 7)  # columns, rows
+CELL = 160  # pixels a side of a picture on a sheet
 WITHOUT_SIDES = 3.2  # side of a photo without an ear, in longer sides of the box of what was taken for one
+SAME = 0.05  # of a box's diagonal: further apart, an ear is not the one that was judged
+LONG_STEM = 240  # bytes: a side and an ending are added to it
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """An ear that the network found in a photo, on one `side` of the person."""
+    """An ear that the network found in a photo, on one `side` of the person: `points` (55, 2) in pixels, its score."""
 
     photo: Path
     side: str
-    ear: Landmarks
+    points: np.ndarray
+    score: float
+
+    @property
+    def box(self) -> np.ndarray:
+        """Left, top, right, bottom of the points."""
+        return np.concatenate([self.points.min(axis=0), self.points.max(axis=0)])
 
 
-def propose(predictor: LandmarkPredictor, photos: Sequence[Path]) -> Iterator[Proposal]:
-    """Every ear that is found in the photos, in their order. Raises `InputError` for a photo that cannot be read."""
+@dataclass(frozen=True)
+class Verdict:
+    """What a person said of the ear in a box (left, top, right, bottom): "right" or "none"."""
+
+    word: str
+    box: np.ndarray
+
+    def is_about(self, proposal: Proposal) -> bool:
+        """Whether an ear lies where the judged one lay; other weights draw others."""
+        diagonal = np.linalg.norm(self.box[2:] - self.box[:2])
+        return bool(np.abs(proposal.box - self.box).mean() <= SAME * diagonal)
+
+
+# --- proposing --------------------------------------------------------------------------------------------------------
+
+
+def find_photos(names: Sequence[str]) -> list[Path]:
+    """The pictures among files, folders and globs. Raises `InputError` where the table could not tell two apart."""
+    photos = [source.path for source in find_sources(names) if source.kind == "picture"]
+    if not photos:
+        raise InputError(f"{names[0]}: no pictures in it")
+    stems: dict[str, Path] = {}
+    for photo in photos:
+        other = stems.setdefault(photo.stem.casefold(), photo)
+        if other != photo:
+            raise InputError(f"{photo}: has the same name as {other}; rename one")
+        name = os.fsencode(photo.stem)
+        if len(name) > LONG_STEM or name.decode("utf-8", "ignore") != photo.stem:
+            raise InputError(f"{photo}: its name is too long or not in UTF-8; rename it")
+    return photos
+
+
+def propose(predictor: LandmarkPredictor, photos: Sequence[Path], skipped: list[str]) -> Iterator[Proposal]:
+    """Every ear that is found in the photos, in their order; what cannot be read is noted in `skipped`."""
     for photo in tqdm(photos, unit="photo", leave=False, dynamic_ncols=True, disable=None):
-        found = predictor(decode_photo(photo))
-        yield from (Proposal(photo, side, found.ears[side]) for side in SIDES if side in found.ears)
+        try:
+            ears = predictor(decode_photo(photo)).ears
+        except InputError as problem:
+            skipped.append(str(problem))
+            continue
+        yield from (Proposal(photo, side, ears[side].whole, ears[side].score) for side in SIDES if side in ears)
 
 
 def write_proposals(out: Path, proposals: Sequence[Proposal]) -> None:
     """The sheets (each ear as it is, and with its points, doubtful ones first) and the table to fill in."""
-    proposals = sorted(proposals, key=lambda proposal: proposal.ear.score)
-    cells = []
-    for number, proposal in enumerate(proposals):
-        photo, warp = decode_photo(proposal.photo), crop_warp(EAR, proposal.ear.whole)
-        views = [
-            crop_with_landmarks(photo, warp, layers, EAR, CELL) for layers in ([], [(proposal.ear.whole, None, None)])
-        ]
-        cells.append(write_label(np.hstack(views), f"{number}  {proposal.side}  {proposal.ear.score:.2f}"))
+    proposals = sorted(proposals, key=lambda proposal: proposal.score)
     a_sheet = A_SHEET[0] * A_SHEET[1]
-    for k, first in enumerate(range(0, len(cells), a_sheet)):
-        save_picture(out / f"sheet_{k:02d}.png", contact_sheet(cells[first : first + a_sheet], A_SHEET[0]))
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(COLUMNS)
-    for number, proposal in enumerate(proposals):
-        table.writerow((number, proposal.photo.name, proposal.side, f"{proposal.ear.score:.3f}", ""))
-    with replacing(out / TABLE) as part:
-        part.write_text(text.getvalue(), encoding="utf-8")
+    for number, first in enumerate(range(0, len(proposals), a_sheet)):
+        cells = []
+        for k, proposal in enumerate(proposals[first : first + a_sheet], start=first):
+            photo, warp = decode_photo(proposal.photo), crop_warp(EAR, proposal.points)
+            views = [
+                crop_with_landmarks(photo, warp, layers, EAR, CELL) for layers in ([], [(proposal.points, None, None)])
+            ]
+            cells.append(write_label(np.hstack(views), f"{k}  {proposal.side}  {proposal.score:.2f}"))
+        save_picture(out / f"sheet_{number:02d}.png", contact_sheet(cells, A_SHEET[0]))
+    rows = [
+        (k, proposal.photo.name, proposal.side, f"{proposal.score:.3f}", *(f"{edge:.1f}" for edge in proposal.box), "")
+        for k, proposal in enumerate(proposals)
+    ]
+    write_csv(out / TABLE, [COLUMNS, *rows])
 
 
-def read_verdicts(path: Path) -> dict[tuple[str, str], str]:
-    """(photo's file name, side) -> verdict, of the lines that have one. Raises `InputError` that names a wrong line."""
+# --- judged -----------------------------------------------------------------------------------------------------------
+
+
+def read_verdicts(path: Path) -> dict[tuple[str, str], Verdict]:
+    """(photo's file name, side) -> verdict, of the lines that have one. Raises `InputError` that names a wrong line.
+
+    Takes what spreadsheets make of the table: commas, semicolons or tabs between the columns, capitals, empty lines.
+    """
     try:
-        rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig"))))
-    except (OSError, UnicodeDecodeError, csv.Error) as problem:
-        raise InputError(f"--verdicts {path}: cannot be read: {problem}") from problem
-    verdicts = {}
-    for line, row in enumerate(rows, start=2):
-        verdict = (row.get("verdict") or "").strip()
-        if not row.get("photo") or row.get("side") not in SIDES or verdict not in ("", *VERDICTS):
-            raise InputError(f"--verdicts {path}, line {line}: needs a photo, a side and {' or '.join(VERDICTS)} or ''")
-        if verdict:
-            verdicts[row["photo"], row["side"]] = verdict
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as problem:
+        raise InputError(f"--verdicts {path}: cannot be read; save it as CSV in UTF-8") from problem
+    head = text.partition("\n")[0]
+    separator = max(",;\t", key=head.count)
+    try:
+        rows = list(csv.reader(io.StringIO(text), delimiter=separator))
+    except csv.Error as problem:
+        raise InputError(f"--verdicts {path}: cannot be read as a table: {problem}") from problem
+    names = [name.strip().lower() for name in rows[0]] if rows else []
+    if not {"photo", "side", *BOX, "verdict"} <= set(names):
+        raise InputError(f"--verdicts {path}: its first line must name the columns {', '.join(COLUMNS)}")
+    verdicts: dict[tuple[str, str], Verdict] = {}
+    for line, values in enumerate(rows[1:], start=2):
+        row = {name: value.strip() for name, value in zip(names, values, strict=False)}
+        word = row.get("verdict", "").lower()
+        if not word:
+            continue
+        where = f"--verdicts {path}, line {line}"
+        if word not in VERDICTS:
+            raise InputError(f"{where}: {row['verdict']!r} is no verdict; write {' or '.join(VERDICTS)}, or nothing")
+        try:
+            box = np.array([float(row[edge].replace(",", ".")) for edge in BOX])
+        except ValueError as problem:
+            raise InputError(f"{where}: the box must be four numbers, as it was written") from problem
+        key = row["photo"], row["side"]
+        if row["side"] not in SIDES or key in verdicts:
+            raise InputError(f"{where}: needs a side ({' or '.join(SIDES)}), and each ear once")
+        verdicts[key] = Verdict(word, box)
     if not verdicts:
-        raise InputError(f"--verdicts {path}: its last column is empty; write {' or '.join(VERDICTS)} into it")
+        raise InputError(f"--verdicts {path}: its column verdict is empty; write {' or '.join(VERDICTS)} into it")
     return verdicts
 
 
-def write_dataset(out: Path, proposals: Sequence[Proposal], verdicts: dict[tuple[str, str], str]) -> Counter:
-    """The judged ears as photos: `CollectionA/train/` with points, `NoEar/` without; how many of each verdict."""
-    written = Counter()
+def write_dataset(out: Path, proposals: Sequence[Proposal], verdicts: dict[tuple[str, str], Verdict]) -> Counter:
+    """The judged ears as photos: `CollectionA/train/` with points, `NoEar/` without; how many of each verdict.
+
+    `identities.csv` says which are of one photo, so that no split parts them. Left out are ears that are not where the
+    judged ones were, and empty places so near to another ear that their photo would show it.
+    """
+    written: Counter = Counter()
+    people = []
     for proposal in proposals:
         verdict = verdicts.get((proposal.photo.name, proposal.side))
-        if verdict is None:
+        if verdict is None or not verdict.is_about(proposal):
             continue
-        name, points = f"{proposal.photo.stem}_{proposal.side}", proposal.ear.whole
-        if verdict == "right":
-            place = out / "CollectionA" / "train" / f"{name}{proposal.photo.suffix.lower()}"
-            write_pts(place.with_suffix(".pts"), points)
-            with replacing(place) as part:
-                part.write_bytes(proposal.photo.read_bytes())
+        photo, name = proposal.photo, f"{proposal.photo.stem}_{proposal.side}"
+        if verdict.word == "right":
+            known = photo.suffix.lower() in PHOTO_SUFFIXES
+            place = out / "CollectionA" / "train" / f"{name}{photo.suffix.lower() if known else '.png'}"
+            write_pts(place.with_suffix(".pts"), proposal.points)
+            if known:  # as it is, with its EXIF rotation
+                with replacing(place) as part:
+                    part.write_bytes(photo.read_bytes())
+            else:
+                save_picture(place, decode_photo(photo))
+            people.append((name, photo.stem))
         else:
-            box = np.ptp(points, axis=0).max()
-            square = Warp(tuple((points.min(axis=0) + points.max(axis=0)) / 2), float(box * WITHOUT_SIDES))
+            low, high = proposal.box[:2], proposal.box[2:]
+            square = Warp(tuple((low + high) / 2), float((high - low).max() * WITHOUT_SIDES))
+            others = [other for other in proposals if other.photo == photo and other.side != proposal.side]
+            if any((np.abs(other.points - square.centre) <= square.side / 2).all(axis=1).any() for other in others):
+                continue
             size = max(32, round(square.side))
-            save_picture(
-                out / "NoEar" / f"{name}.jpg", warp_photo(decode_photo(proposal.photo), square.matrix(size), size)
-            )
-        written[verdict] += 1
+            place = out / "NoEar" / f"{name}.jpg"
+            write_json(place.with_suffix(".json"), {"ear_in_view": False})
+            save_picture(place, warp_photo(decode_photo(photo), square.matrix(size), size))
+        written[verdict.word] += 1
+    if people:
+        write_csv(out / "identities.csv", [("name", "identity"), *people])
     return written
 
 
-def main() -> None:
+def main() -> int:
     """The command line."""
     parser = CommandLine(prog="python -m utils.annotate", description=__doc__.split("\n")[0])
     add = parser.add_argument
@@ -138,10 +223,9 @@ def main() -> None:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"--out {out}: is there already; name a new folder")
     check_writable("--out", out)
-    photos = [source.path for source in find_sources(args.photo) if source.kind == "picture"]
-    twice = [name for name, count in Counter(photo.name for photo in photos).items() if count > 1]
-    if twice:
-        raise InputError(f"{twice[0]}: two photos have this name; the table could not tell them apart")
+    if args.verdicts and args.limit:
+        raise InputError("--limit: the photos are those of --verdicts; leave it out")
+    photos = find_photos(args.photo)
     verdicts = read_verdicts(Path(args.verdicts)) if args.verdicts else {}
     if verdicts:
         named = {name for name, _ in verdicts}
@@ -154,20 +238,28 @@ def main() -> None:
 
     predictor = LandmarkPredictor(args.weights, precision=args.precision)
     if predictor.settings.heads.get(EAR.task) != tuple(range(EAR.count)):
-        raise InputError(
-            f"{args.weights}: has no head with all {EAR.count} ear points; name weights of train_face2ear.py"
-        )
-    proposals = list(propose(predictor, photos))
+        raise InputError(f"{args.weights}: has no head with all {EAR.count} ear points; take a student's")
+    skipped: list[str] = []
+    proposals = list(propose(predictor, photos, skipped))
+    for problem in skipped:
+        print(f"skipped: {problem}", file=sys.stderr)
     if not proposals:
         raise InputError(f"{args.weights}: sees no ear in these {len(photos)} photos")
     if not verdicts:
         write_proposals(out, proposals)
         print(f"{len(proposals)} ears in {len(photos)} photos: look at {out}/sheet_*.png, fill in {out / TABLE}")
-        return
+        return bool(skipped)
     written = write_dataset(out, proposals, verdicts)
-    print(f"{written['right']} ears in {out}, {written['none']} photos without one in {out / 'NoEar'}", end="")
+    if not written:
+        raise InputError(f"--verdicts {args.verdicts}: no ear is where it was judged; name the same weights")
+    if written["right"]:
+        print(f"{written['right']} ears: --data {out}")
+    if written["none"]:
+        print(f"{written['none']} photos without an ear: --nobody {out / 'NoEar'}")
     lost = len(verdicts) - written.total()
-    print(f"; {lost} are not found any more (other weights, size or precision)" if lost else "")
+    if lost:
+        print(f"{lost} left out: not drawn there any more (other weights?), or another ear lies near")
+    return bool(skipped)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ worst and random predictions (PNG). Errors are measured in pixels of the origina
 
 from __future__ import annotations
 
-import csv
 import functools
 import os
 from collections.abc import Sequence
@@ -21,7 +20,7 @@ from data.datasets import PARTS, NoSuchPhotosError, Sample, find_samples, split_
 from data.schemes import SCHEMES, Scheme
 from utils.drawing import contact_sheet, crop_with_landmarks, plot_ced, save_picture, write_label
 from utils.errors import CommandLine, InputError, network_size, positive_int, run_main
-from utils.files import check_writable, replacing, write_json
+from utils.files import check_writable, write_csv, write_json
 from utils.startup import PRECISIONS, start_keras
 
 TRUTH_COLOUR = (255, 255, 255)
@@ -160,11 +159,11 @@ def write_report(folder: str | os.PathLike, scores: Scores, title: str) -> None:
     """
     folder = Path(folder)
     write_json(folder / "scores.json", scores.summary)
-    with replacing(folder / "photos.csv") as part, open(part, "w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["name", "group", "nme_percent", "mean_confidence"])
-        for sample, error, confidence in zip(scores.samples, scores.errors, scores.confidence, strict=True):
-            writer.writerow([sample.name, sample.group, f"{100 * error:.4f}", f"{confidence.mean():.4f}"])
+    rows = [
+        (sample.name, sample.group, f"{100 * error:.4f}", f"{confidence.mean():.4f}")
+        for sample, error, confidence in zip(scores.samples, scores.errors, scores.confidence, strict=True)
+    ]
+    write_csv(folder / "photos.csv", [("name", "group", "nme_percent", "mean_confidence"), *rows])
     plot_ced(
         folder / "ced.png",
         {title: scores.errors},

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -57,6 +58,12 @@ def _plain(content: object) -> object:
     if isinstance(content, (list, tuple)):
         return [_plain(value) for value in content]
     return None if isinstance(content, float) and not math.isfinite(content) else content
+
+
+def write_csv(path: str | os.PathLike, rows: Iterable[Sequence]) -> None:
+    """Write rows as CSV beside and rename. Names of files in it need not be text."""
+    with replacing(path) as part, open(part, "w", newline="", encoding="utf-8", errors="surrogateescape") as stream:
+        csv.writer(stream, lineterminator="\n").writerows(rows)
 
 
 def read_json(path: str | os.PathLike, meaning: str) -> dict:

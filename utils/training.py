@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import math
 import os
 import sys
@@ -27,7 +26,7 @@ from utils.errors import (
     share,
 )
 from utils.evaluate import Scores, score_samples, write_report
-from utils.files import check_writable, read_json, replacing, write_json
+from utils.files import check_writable, read_json, replacing, write_csv, write_json
 from utils.startup import PRECISIONS
 
 if TYPE_CHECKING:
@@ -385,10 +384,8 @@ class RunFolder:
             trainer.save_weights(part)
         self.state |= {"epoch": row["epoch"], "minutes": row["minutes"], "checkpoint": name}
         self.state["history"].append(row)
-        with replacing(self.path / "history.csv") as part, open(part, "w", newline="", encoding="utf-8") as stream:
-            writer = csv.DictWriter(stream, row.keys())
-            writer.writeheader()
-            writer.writerows(self.state["history"])
+        history = ([epoch[name] for name in row] for epoch in self.state["history"])
+        write_csv(self.path / "history.csv", [list(row), *history])
         plot_history(self.path / "curves.png", self.state["history"], str(self.path.name))
         write_json(self.path / "state.json", self.state)
         if before and before != name:

@@ -78,15 +78,17 @@ class Window:
         with contextlib.suppress(cv2.error):  # the user has closed it already
             cv2.destroyAllWindows()
 
-    def idle(self) -> bool:
-        """Answer keys while there is no new frame, about the last one; False if the user quits."""
+    def idle(self, source: Source) -> bool:
+        """Answer keys while a source has no new frame, about its last one; False if the user quits."""
         action = self._action(1)
-        if action and self._shown is None:  # what comes will look so
+        if action == "quit":
+            return False
+        if action and (self._shown is None or self._shown.source != source):  # what comes will look so
             self.view.press(action)
         elif action:
             self._obey(action, self._shown, stays=True)
             self._show(self._shown.drawn, "", paused=False)
-        return action != "quit"
+        return True
 
     def present(
         self,

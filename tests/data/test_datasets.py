@@ -601,6 +601,25 @@ def test_photos_of_nobody_are_those_whose_notes_say_so_and_those_without_points(
     everywhere = [photo.image for photo in find_nobody([tmp_path], FACE)]
     assert second in everywhere and not [path for path in everywhere if "AFW" in path.parts]  # those have points
     assert all(np.isnan(photo.points).all() and photo.part == "train" for photo in find_nobody([tmp_path], FACE))
+    for place, points in (
+        ("AFW_Flip/a.jpg", None),
+        ("b.jpg", "b_pts.mat"),
+        ("c.jpg", "c.PTS"),
+        ("d.jpg", "d.ear_left.pts"),
+    ):
+        photo = tmp_path / "annotated" / place
+        photo.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(first, photo)
+        if points:
+            photo.with_name(points).write_text("")
+    with input_error("--nobody", tmp_path / "annotated", "no photo"):
+        find_nobody([tmp_path / "annotated"], FACE)
+    (tmp_path / "annotated/e.jpg").write_bytes(b"")
+    shutil.copy(first, tmp_path / "annotated/f.jpg")
+    with input_error("e.jpg"):
+        find_nobody([tmp_path / "annotated"], FACE)
+    assert [photo.image.name for photo in find_nobody([tmp_path / "annotated"], FACE, skip_bad=True)] == ["f.jpg"]
+    shutil.rmtree(tmp_path / "annotated")
     with input_error("--nobody", tmp_path / "none"):
         find_nobody([tmp_path / "none"], FACE)
     noted["side"].unlink()

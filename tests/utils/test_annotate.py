@@ -1,4 +1,5 @@
 import csv
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from data.datasets import find_nobody, find_samples
-from data.schemes import EAR
+from data.schemes import EAR, FACE
 from tests.charts import draw_chart, place, save_chart_network
 from tests.conftest import input_error
 from utils.annotate import read_verdicts
@@ -39,12 +40,20 @@ def proposed(given, tmp_path_factory):
     return out, annotate(weights, photos, "--out", out)
 
 
+def table_of(proposed, path, verdicts, change=lambda text: text):
+    """The written table with these verdicts, {(photo, side): verdict}, at `path`."""
+    with (proposed[0] / "verdicts.csv").open(newline="") as stream:
+        rows = list(csv.reader(stream))
+    lines = [rows[0], *([*row[:-1], verdicts.get((row[1], row[2]), "")] for row in rows[1:])]
+    path.write_text(change("".join(",".join(line) + "\n" for line in lines)))
+    return path
+
+
 def test_every_ear_is_drawn_and_listed(proposed):
     out, done = proposed
     assert done.returncode == 0, done.stderr
     assert "6 ears in 3 photos" in done.stdout
-    sheet = cv2.imread(str(out / "sheet_00.png"))
-    assert sheet.shape[0] >= 2 * 128 and not (out / "sheet_01.png").exists()
+    assert cv2.imread(str(out / "sheet_00.png")).shape[0] >= 2 * 160 and not (out / "sheet_01.png").exists()
     rows = list(csv.DictReader((out / "verdicts.csv").open()))
     assert {(row["photo"], row["side"]) for row in rows} == {
         (f"{name}.png", side) for name in ("one", "two", "three") for side in ("left", "right")
@@ -54,18 +63,32 @@ def test_every_ear_is_drawn_and_listed(proposed):
     assert scores == sorted(scores)  # the doubtful ones first
 
 
-def test_verdicts_make_ear_photos_with_points_and_photos_without_an_ear(given, proposed, tmp_path):
+def spreadsheet(text):
+    """As some programs save it: semicolons, decimal commas, a byte order mark, Windows line ends, an empty line."""
+    return (
+        "\ufeff" + text.replace(",", ";").replace(".", ",").replace(",png", ".png").replace("\n", "\r\n") + ";;;;\r\n"
+    )
+
+
+@pytest.mark.parametrize("change", [str, spreadsheet])
+def test_verdicts_make_ear_photos_with_points_and_photos_without_an_ear(given, proposed, tmp_path, change):
     weights, photos, truth = given
-    table = tmp_path / "verdicts.csv"
-    table.write_text("photo,side,verdict\none.png,left,right\ntwo.png,right,none\nthree.png,left,\n")
+    verdicts = {("one.png", "left"): "right", ("one.png", "right"): "Right", ("two.png", "right"): "none"}
+    table = table_of(proposed, tmp_path / "verdicts.csv", verdicts, change)
     out = tmp_path / "mine"
     done = annotate(weights, photos, "--out", out, "--verdicts", table)
-    assert done.returncode == 0 and "1 ears" in done.stdout and "1 photos without" in done.stdout, done.stderr
-    (sample,) = find_samples([out], EAR).samples
-    assert sample.image.name == "one_left.png" and sample.others is None  # nobody looked for the other
-    assert np.linalg.norm(sample.points - truth["one"]["left"], axis=1).mean() < 2
+    assert done.returncode == 0, done.stderr
+    assert f"2 ears: --data {out}\n" in done.stdout and f"without an ear: --nobody {out / 'NoEar'}\n" in done.stdout
+    left, right = find_samples([out], EAR).samples
+    assert (left.image.name, right.image.name) == ("one_left.png", "one_right.png")
+    assert left.others is None  # nobody looked for the other
+    assert left.group == right.group  # one photo is in one part of the split
+    assert np.linalg.norm(left.points - truth["one"]["left"], axis=1).mean() < 2
+    assert np.linalg.norm(right.points - truth["one"]["right"], axis=1).mean() < 2
     (empty,) = find_nobody([out / "NoEar"], EAR)
     assert empty.image.name == "two_right.jpg"
+    with input_error("no photo in it that shows no face"):  # it may well show one
+        find_nobody([out], FACE)
     box = truth["two"]["right"]
     x, y = np.round(box.mean(axis=0)).astype(int)
     picture = cv2.imread(str(empty.image))
@@ -75,14 +98,51 @@ def test_verdicts_make_ear_photos_with_points_and_photos_without_an_ear(given, p
     assert picture.shape[0] == pytest.approx(3.2 * np.ptp(box, axis=0).max(), rel=0.1)
 
 
+def test_an_ear_that_is_drawn_elsewhere_than_it_was_judged_is_left_out(given, proposed, tmp_path):
+    weights, photos, _ = given
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    for photo in photos.iterdir():
+        picture = cv2.imread(str(photo))
+        cv2.imwrite(str(moved / photo.name), np.roll(picture, 12, axis=1) if photo.stem == "one" else picture)
+    both = {("one.png", "left"): "right", ("two.png", "left"): "right"}
+    table = table_of(proposed, tmp_path / "verdicts.csv", both)
+    done = annotate(weights, moved, "--out", tmp_path / "mine", "--verdicts", table)
+    assert done.returncode == 0 and "1 ears" in done.stdout and "1 left out" in done.stdout, done.stderr
+    assert [sample.image.name for sample in find_samples([tmp_path / "mine"], EAR).samples] == ["two_left.png"]
+    table = table_of(proposed, tmp_path / "verdicts.csv", {("one.png", "left"): "none"})
+    done = annotate(weights, moved, "--out", tmp_path / "other", "--verdicts", table)
+    assert done.returncode == 2 and "no ear is where it was judged" in done.stderr
+    assert not (tmp_path / "other").exists()
+
+
+def test_what_cannot_be_read_is_named_and_skipped(given, tmp_path):
+    weights, photos, _ = given
+    some = tmp_path / "some"
+    some.mkdir()
+    (some / "a.png").write_bytes((photos / "one.png").read_bytes())
+    (some / "broken.png").write_bytes((photos / "two.png").read_bytes()[:300])
+    done = annotate(weights, some, "--out", tmp_path / "out")
+    assert done.returncode == 1 and "broken.png" in done.stderr and "2 ears in 2 photos" in done.stdout, done.stderr
+    with open(os.fsencode(some) + b"/caf\xe9.png", "wb") as stream:
+        stream.write((photos / "two.png").read_bytes())
+    done = annotate(weights, some, "--out", tmp_path / "new")
+    assert done.returncode == 2 and "not in UTF-8" in done.stderr and done.stderr.count("\n") == 1
+
+
+HEAD = "photo,side,left,top,right,bottom,verdict\n"
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("photo,side,verdict\na.png,left,\n", "last column is empty"),
-        ("photo,side,verdict\na.png,left,right\nb.png,left,maybe\n", "line 3"),
-        ("photo,side,verdict\na.png,up,right\n", "line 2"),
-        ("nothing\n", "last column is empty"),
-        ("a,b\n1,2\n", "line 2"),
+        (HEAD + "a.png,left,1,2,3,4,\n", "verdict is empty"),
+        (HEAD + "a.png,left,1,2,3,4,right\nb.png,left,1,2,3,4,maybe\n", "line 3: 'maybe'"),
+        (HEAD + "a.png,up,1,2,3,4,right\n", "line 2"),
+        (HEAD + "a.png,left,1,2,x,4,right\n", "line 2: the box"),
+        (HEAD + "a.png,left,1,2,3,4,right\na.png,left,1,2,3,4,none\n", "line 3"),
+        ("a,b\n1,2\n", "must name the columns"),
+        ("", "must name the columns"),
     ],
 )
 def test_a_table_that_says_nothing_sensible_is_refused(tmp_path, text, told):
@@ -97,15 +157,23 @@ def test_a_table_that_says_nothing_sensible_is_refused(tmp_path, text, told):
 def test_bad_input_is_one_line(given, tmp_path):
     weights, photos, _ = given
     table = tmp_path / "verdicts.csv"
-    table.write_text("photo,side,verdict\nfour.png,left,right\n")
+    table.write_text(HEAD + "four.png,left,1,2,3,4,right\n")
     (tmp_path / "full").mkdir()
     (tmp_path / "full/something").write_text("")
+    (tmp_path / "twins").mkdir()
+    for name in ("a.png", "a.jpg"):
+        (tmp_path / "twins" / name).write_bytes((photos / "one.png").read_bytes())
+    (tmp_path / "clip.mp4").write_bytes(b"")
     faces_only = save_chart_network(tmp_path / "faces.keras", ("face",))
+    new = ("--out", tmp_path / "new")
     for arguments, told in (
         ((weights, photos, "--out", tmp_path / "full"), "--out"),
-        ((weights, photos, "--out", tmp_path / "new", "--verdicts", table), "four.png"),
-        ((faces_only, photos, "--out", tmp_path / "new"), "no head with all 55"),
-        ((tmp_path / "none.keras", photos, "--out", tmp_path / "new"), "none.keras"),
+        ((weights, photos, *new, "--verdicts", table), "four.png"),
+        ((weights, photos, *new, "--verdicts", table, "--limit", 3), "--limit"),
+        ((weights, tmp_path / "twins", *new), "a.png: has the same name as"),
+        ((weights, tmp_path / "clip.mp4", *new), "no pictures"),
+        ((faces_only, photos, *new), "no head with all 55"),
+        ((tmp_path / "none.keras", photos, *new), "none.keras"),
     ):
         done = annotate(*arguments)
         assert done.returncode == 2 and told in done.stderr and done.stderr.count("\n") == 1, done.stderr

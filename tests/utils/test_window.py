@@ -26,18 +26,22 @@ def test_while_a_camera_is_silent_keys_act_on_the_last_frame(monkeypatch, tmp_pa
     monkeypatch.setattr(cv2, "imshow", lambda title, picture: shown.append(picture))
     monkeypatch.setattr(module, "KEPT", tmp_path)
     view = View(0.1, "none")
-    window = Window(view)
-    assert window.idle() and view.overlay == "heatmaps"  # before the first frame: for what comes
+    window, camera = Window(view), Source("0", "live")
+    assert window.idle(camera) and view.overlay == "heatmaps"  # before the first frame: for what comes
     assert not shown
     gray = np.full((40, 60, 3), 90, np.uint8)
     frame = Frame(gray, 7, 0.5)
-    assert window.present(Source("0", "live"), frame, None, gray, lambda: gray + 20, "")  # h
+    assert window.present(camera, frame, None, gray, lambda: gray + 20, "")  # h
     assert view.help and len(shown) == 1
-    assert window.idle() and (tmp_path / "camera0-000007.png").is_file()  # s
+    assert window.idle(camera) and (tmp_path / "camera0-000007.png").is_file()  # s
     view.help = False
-    assert window.idle()  # x means nothing
+    assert window.idle(camera)  # x means nothing
     monkeypatch.setattr(cv2, "waitKeyEx", lambda wait: ord("o"))
-    assert window.idle() and view.overlay == "attention"
+    assert window.idle(camera) and view.overlay == "attention"
     assert shown[-1].max() >= 110 and shown[0].min() < 100  # drawn again
     monkeypatch.setattr(cv2, "waitKeyEx", lambda wait: ord("q"))
-    assert not window.idle()
+    assert not window.idle(camera)
+    assert len(shown) == 3  # h, s and o; nothing is drawn into a window that is being closed
+    monkeypatch.setattr(cv2, "waitKeyEx", lambda wait: ord("s"))
+    (tmp_path / "camera0-000007.png").unlink()
+    assert window.idle(Source("1", "live")) and not list(tmp_path.iterdir())  # another camera has shown nothing yet
