@@ -52,7 +52,7 @@ class Thresholds:
     """
 
     face: float = 0.25
-    ear: float = 0.55
+    ear: float = 0.65
     sure: float = 0.75
     landmark: float = 0.1
 
@@ -267,7 +267,7 @@ class LandmarkPredictor:
                 for candidate in self._candidates(picture, size, quarter):
                     now = self.settle(picture, candidate)
                     if now.face is None:
-                        ear_alone = max(ear_alone, now, key=_merit)
+                        ear_alone = _better_alone(ear_alone, now)
                         continue
                     if now.face.score >= self.thresholds.sure:
                         return now
@@ -346,6 +346,19 @@ def _merit(prediction: Prediction) -> float:
     """The score of the face, or where there is none of the best ear."""
     seen = [prediction.face] if prediction.face is not None else prediction.ears.values()
     return max((landmarks.score for landmarks in seen), default=0.0)
+
+
+def _better_alone(one: Prediction, other: Prediction) -> Prediction:
+    """Of two ears without a face the one of the higher score; but a small one within a large one is a fold of it."""
+    if not one or not other:
+        return one or other
+    points = [ear.points for prediction in (one, other) for ear in prediction.ears.values()]
+    extents = [np.ptp(each, axis=0).max() for each in points]
+    large = int(extents[1] > extents[0])
+    inside = (points[1 - large] >= points[large].min(axis=0)) & (points[1 - large] <= points[large].max(axis=0))
+    if inside.all() and extents[1 - large] < 0.5 * extents[large]:
+        return (one, other)[large]
+    return max(one, other, key=_merit)
 
 
 def _believable(with_face: Prediction, ear_alone: Prediction) -> Prediction:

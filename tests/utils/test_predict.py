@@ -12,6 +12,7 @@ from utils.predict import (
     Landmarks,
     Prediction,
     _believable,
+    _better_alone,
     agreeing,
     ear_square,
     is_ear,
@@ -126,6 +127,15 @@ class TestPlausible:
         sure = Prediction(seen(FACE, FRONT, 0.72))
         assert _believable(sure, amid) is sure
         assert _believable(face, Prediction()) is face and _believable(Prediction(), amid) is amid
+
+    def test_an_ear_within_an_ear_is_a_fold_of_it_whatever_its_score(self):
+        shape = reference_shape(EAR)
+        large = Prediction(None, {"right": seen(EAR, shape * 200 + 100, 0.80)})
+        fold = Prediction(None, {"left": seen(EAR, shape * 30 + 120, 0.82)})
+        beside = Prediction(None, {"left": seen(EAR, shape * 30 + 400, 0.82)})
+        for one, other, better in ((large, fold, large), (fold, large, large), (large, beside, beside)):
+            assert _better_alone(one, other) is better
+            assert _better_alone(Prediction(), other) is other and _better_alone(one, Prediction()) is one
 
     def test_without_a_face_the_best_ear_alone_is_believed(self, predictor):
         one, other = (seen(EAR, reference_shape(EAR) * 35 + (x, 170), score) for x, score in ((300, 0.7), (80, 0.6)))
