@@ -138,7 +138,7 @@ class TestPlausible:
             assert _better_alone(Prediction(), other) is other and _better_alone(one, Prediction()) is one
 
     def test_without_a_face_the_best_ear_alone_is_believed(self, predictor):
-        one, other = (seen(EAR, reference_shape(EAR) * 35 + (x, 170), score) for x, score in ((300, 0.7), (80, 0.6)))
+        one, other = (seen(EAR, reference_shape(EAR) * 35 + (x, 170), score) for x, score in ((300, 0.8), (80, 0.7)))
         found = predictor._judge({"left": one, "right": other})
         assert found.face is None and list(found.ears.values()) == [one]
         assert set(predictor._judge({"face": seen(FACE, FRONT), "left": one, "right": other}).ears) == {"left", "right"}
