@@ -24,7 +24,7 @@ import numpy as np
 from tqdm import tqdm
 
 from data.augment import Warp, crop_warp, decode_photo, warp_photo
-from data.datasets import PHOTO_SUFFIXES
+from data.datasets import PHOTO_SUFFIXES, spread
 from data.formats import write_pts
 from data.schemes import EAR
 from utils.drawing import contact_sheet, crop_with_landmarks, save_picture, write_label
@@ -234,7 +234,7 @@ def main() -> int:
             raise InputError(f"--verdicts {args.verdicts}: {missing[0]} is not among the photos")
         photos = [photo for photo in photos if photo.name in named]
     elif args.limit:
-        photos = [photos[k] for k in np.linspace(0, len(photos) - 1, min(args.limit, len(photos))).round().astype(int)]
+        photos = spread(photos, args.limit)
 
     predictor = LandmarkPredictor(args.weights, precision=args.precision)
     if predictor.settings.heads.get(EAR.task) != tuple(range(EAR.count)):

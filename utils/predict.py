@@ -36,7 +36,7 @@ SIDES = ("left", "right")
 # Longer side of the whole picture in the search, network pixels: a head is found from about 30 of them upwards.
 SEARCH_SIZES = (128, 256, 512, 1024)
 QUARTERS = (0, 1, 3, 2)  # turns of the picture, counterclockwise, in the order in which they are tried
-EAR_PATIENCE = 4  # frames of a video
+EAR_PATIENCE = 4  # frames of a video for which an ear may be out of sight before it is looked for less often
 MAGNIFY = 2.0  # a small picture is not blown up further than this
 EAR_SIDES_OF_FACE = 0.42  # longer side of an ear's box in longer sides of the face's, generously
 
@@ -47,7 +47,7 @@ class Thresholds:
 
     - `face`, `ear`: of a crop that holds one; `sure`: a face of this score ends the search. Of 88 ears that a student
       (`weights/logs/student2.json`) saw in 60 built-in heads, those within a tenth of the true box's diagonal scored
-      0.72 and more.
+      0.72 and more; 0.65 was chosen on photos of validation persons for the student that ships (`weights/README.md`).
     - `landmark`: a single landmark below it is not drawn.
     """
 

@@ -27,7 +27,8 @@ python -m data.synthetic --out "$OUT/e2" --ears 1200 --size 224 --jpeg --seed 20
 # 1. Faces, real and built-in, at 256 px: 3.1 minutes.
 stage face1 train_face.py --data "$FACES" --data "$OUT/heads" --nobody "$OUT/e2" --preset lite --batch-size 32 \
     --passes 4 --epochs 10
-# 2. Mostly real ones, not mirrored (their points lie a little to the right): 2.8 minutes. The face network that ships, and the first teacher.
+# 2. Mostly real ones, not mirrored (their points lie a little to the right): 2.8 minutes. The face network that ships,
+#    and the first teacher.
 stage face2 train_face.py --data "$FACES" --data "$OUT/few" --nobody "$OUT/e2" --preset lite --batch-size 32 \
     --passes 5 --epochs 9 --mirror 0 --learning-rate 4e-4 --init "$OUT/face1.keras"
 # 3. Ears, on photos of ears alone: 2.7 minutes.
@@ -51,7 +52,7 @@ stage face3 train_face.py --data "$FACES" --nobody "$OUT/e2" --preset lite --inp
 # 7. What student3 sees of ears in the training photos, as a person judged it: 304 places, 2 minutes.
 [ -e "$OUT/judged" ] || python -m utils.annotate "$OUT/student3.keras" "$FACES/AFW" --out "$OUT/judged" \
     --verdicts weights/logs/ears_judged.csv
-# 8. The student that ships: sees ears where they are and none in hair, from the new teacher: 59 minutes.
+# 8. The student that ships: from the new teacher, with real ears and places without one: 59 minutes.
 stage student4 train_face2ear.py --data "$OUT/e0" --data "$OUT/e1" --data "$OUT/judged" --data "$OUT/judged" \
     --data "$OUT/judged" --data "$OUT/judged" --nobody "$OUT/judged/NoEar" --faces "$FACES" --replay "$FACES" \
     --teacher "$OUT/face3.keras" --teacher-size 160 --input-size 160 --init "$OUT/student3.keras" --norm weight \

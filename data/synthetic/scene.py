@@ -222,23 +222,23 @@ def _shows_enough(kind: str, seen: dict[str, np.ndarray]) -> bool:
 
 def _draw_photo(rng: np.random.Generator, kind: str, size: int, draft: bool) -> Photo | None:
     """A photo, or None where hair hides too much of the subject, which is known before anything is painted."""
-    hidden, kind = kind == "no_ear", "ear" if kind == "no_ear" else kind
+    framed = "ear" if kind == "no_ear" else kind
     model = head_model(fine=not draft)
     person = model.draw_person(rng)
     look = draw_look(rng, person)
-    pieces = draw_pieces(rng, model, person, look, kind == "ear", draft)
-    pose = _draw_pose(rng, kind)
+    pieces = draw_pieces(rng, model, person, look, framed == "ear", draft)
+    pose = _draw_pose(rng, framed)
     turn = rotation(*pose)
     places = {"face_3d": model.face.on(person.vertices)} | {
         f"ear_{side}": model.ears[side].on(person.vertices) for side in SIDES
     }
     ears = {side: places[f"ear_{side}"] for side in SIDES}
-    camera = _draw_camera(rng, kind, size, turn, places["face_3d"], ears)
+    camera = _draw_camera(rng, framed, size, turn, places["face_3d"], ears)
     places["face"] = model.jaw_on_outline(person.vertices, camera.pixels)
     scene = Scene(person.vertices, person.eyes, look, draw_light(rng), camera, pieces)
     view = trace(model, scene, size, round(size * (COARSER if draft else FINER)))
     seen = {name: visible(view, place) for name, place in places.items()}
-    if not _shows_enough("no_ear" if hidden else kind, seen):
+    if not _shows_enough(kind, seen):
         return None
     points = {name: camera.pixels(place) for name, place in places.items()}
     rendering = paint(model, scene, view)
@@ -247,12 +247,12 @@ def _draw_photo(rng: np.random.Generator, kind: str, size: int, draft: bool) -> 
         behind = _draw_bystander(rng, model, behind, size, camera, places["face_3d"])
     linear = compose(rendering, behind)
     if rng.random() < 0.12:
-        target = points["face"] if kind != "ear" else np.concatenate([points["ear_left"], points["ear_right"]])
+        target = points["face"] if framed != "ear" else np.concatenate([points["ear_left"], points["ear_right"]])
         linear, cover = backdrop.occlude(linear, target, look.skin, rng)
         for name, at in points.items():
             column, line = np.clip(np.round(at), 0, size - 1).astype(int).T
             seen[name] = seen[name] & (cover[line, column] < 0.5)
-    extent = float(np.ptp(points["ear_left" if kind == "ear" else "face"], axis=0).max())
+    extent = float(np.ptp(points["ear_left" if framed == "ear" else "face"], axis=0).max())
     picture = backdrop.photograph(backdrop.expose(linear, rendering.cover, rng), rng, extent)
     return Photo(picture, points, seen, pose)
 
