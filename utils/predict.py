@@ -236,9 +236,8 @@ class LandmarkPredictor:
         ears = {side: ear for side, ear in ears.items() if is_ear(ear, face)}
         if len(ears) == 2 and _same_place(*ears.values()):  # in a profile both squares may show the one ear
             del ears[min(ears, key=lambda side: ears[side].score)]
-        if face is None and ears:  # nothing says where the other one would be
-            best = max(ears.values(), key=lambda ear: ear.score)
-            ears = {side_of(best.whole): best}
+        if face is None:  # nothing but their own shape says which ears they are
+            ears = {side_of(ear.whole): ear for ear in sorted(ears.values(), key=lambda ear: ear.score)}
         return Prediction(face, ears)
 
     def settle(self, picture: np.ndarray, start: Prediction, passes: int = 3) -> Prediction:

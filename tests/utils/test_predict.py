@@ -137,10 +137,13 @@ class TestPlausible:
             assert _better_alone(one, other) is better
             assert _better_alone(Prediction(), other) is other and _better_alone(one, Prediction()) is one
 
-    def test_without_a_face_the_best_ear_alone_is_believed(self, predictor):
+    def test_without_a_face_an_ear_is_believed_once_for_each_side(self, predictor):
         one, other = (seen(EAR, reference_shape(EAR) * 35 + (x, 170), score) for x, score in ((300, 0.8), (80, 0.7)))
         found = predictor._judge({"left": one, "right": other})
-        assert found.face is None and list(found.ears.values()) == [one]
+        assert found.face is None and found.ears == {"left": one}
+        mirrored = seen(EAR, reference_shape(EAR) * (-35, 35) + (120, 170), 0.7)
+        both = predictor._judge({"left": mirrored, "right": one})  # their own shape tells the sides
+        assert both.ears == {"left": one, "right": mirrored}
         assert set(predictor._judge({"face": seen(FACE, FRONT), "left": one, "right": other}).ears) == {"left", "right"}
 
     def test_nothing_in_view_is_false(self):
@@ -266,6 +269,17 @@ class TestTrack:
         for _ in range(12):
             now = predictor(picture, now)
         assert face_error(now, points["face"]) < 4
+
+    def test_a_face_behind_a_hand_leaves_both_ears(self, predictor):
+        picture, points = draw_chart(240, 320, place((150.0, 120.0), 100))
+        now = predictor(picture)
+        picture[:, 105:195] = 0
+        for _ in range(3):
+            now = predictor(picture, now)
+            assert now.face is None and set(now.ears) == set(SIDES)
+        for side, ear in now.ears.items():
+            miss = np.linalg.norm(ear.points - points[side], axis=1).mean()
+            assert miss < 0.05 * np.linalg.norm(np.ptp(points[side], axis=0))
 
     def test_a_face_is_found_while_an_ear_is_tracked(self, predictor):
         picture, points = draw_chart(240, 320, place((150.0, 120.0), 100))
