@@ -43,6 +43,7 @@ from utils.files import replacing
 
 ENTRY = "landmarks.json"
 FORMAT = 1
+KIN = 0.5  # correlation of two networks' second convolutions: 0.96 and more where one came from the other, else 0
 # The predecessor draws its targets on 100 cells of a 368 px input, at x * 100 / 368, and resizes its 46 cells to
 # them. Cell u of 46 is then taught x = (u + 0.5) * 8 - 368 / 200, while ours is read as (u + 0.5) * 8 - 0.5.
 OLD_DECODE_OFFSET = 0.5 - 368 / 200
@@ -157,6 +158,40 @@ def read_description(path: str | os.PathLike) -> dict:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise InputError(f"{path}: its weights format is not {FORMAT}, the one that this version reads; update it")
     return content
+
+
+def average_networks(first: Loaded, second: Loaded, share: float) -> Loaded:
+    """The network on the straight line from `first` (`share` 0) to `second` (1) in the space of weights.
+
+    Of a network that went on learning, a point on the way back to where it started keeps more of what it could before
+    (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022, arXiv 2109.01903, equation 1). Layers that
+    only one of the two has, such as the ear heads of a student, stay that one's. The record names the photos of both.
+
+    Raises `InputError` if the two are not built alike, or do not come from the same weights: the mean of strangers
+    knows nothing.
+    """
+    pair = [fold_network(each.network, each.settings) for each in (first, second)]
+    one, other = (network for network, _ in pair)
+    shapes = [_layer_shapes(network) for network in (one, other)]
+    common = [name for name, shape in shapes[0].items() if shapes[1].get(name) == shape]
+    built = [(settings.stage_input, settings.sigma) for _, settings in pair]
+    if built[0] != built[1] or len(common) < min(map(len, shapes)):
+        raise InputError(f"{second.path}: not built as {first.path} is; give networks of one preset and normalisation")
+    kernels = [network.get_layer("trunk1_conv2").get_weights()[0].ravel() for network in (one, other)]
+    alike = float(np.corrcoef(*kernels)[0, 1])
+    if alike < KIN:
+        raise InputError(
+            f"{second.path}: no relative of {first.path} (their kernels correlate by {alike:.2f}); "
+            "give one that started from the other"
+        )
+    whole, settings = pair[len(shapes[0]) <= len(shapes[1])]
+    for name in common:
+        start, end = (network.get_layer(name).get_weights() for network in (one, other))
+        whole.get_layer(name).set_weights([a + share * (b - a) for a, b in zip(start, end, strict=True)])
+    record = {"averaged": [first.path.name, second.path.name], "share": share}
+    for photos in ("training_photos", "teacher_training_photos"):
+        record[photos] = sorted({*first.record.get(photos, ()), *second.record.get(photos, ())})
+    return Loaded(whole, settings, record, second.path)
 
 
 def check_task(loaded: Loaded, task: str) -> None:

@@ -12,6 +12,7 @@ import pytest
 from models.cpm import build_network, preset_settings
 from models.weights import (
     VGG_MEAN_BGR,
+    average_networks,
     check_task,
     copy_vgg,
     dtype_policy,
@@ -92,6 +93,67 @@ def test_a_file_that_cannot_be_halved_is_named_and_leaves_nothing(tmp_path):
     with input_error(tmp_path / "half.h5", ".keras"):
         write_half(tmp_path / "face.keras", tmp_path / "half.h5")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["face.keras", "other.keras"]
+
+
+def related(tmp_path, second_heads=FACE_HEAD):
+    """A saved network, and one that moved a little away from it, with heads of its own."""
+    first, settings = fresh(input_size=64)
+    second, other = fresh(second_heads, input_size=96)
+    for layer in first.layers:
+        if layer.weights:
+            second.get_layer(layer.name).set_weights([weight * 1.25 + 0.01 for weight in layer.get_weights()])
+    save_network(tmp_path / "first.keras", first, settings, {"training_photos": ["a", "b"]})
+    save_network(tmp_path / "second.keras", second, other, {"training_photos": ["c"], "teacher_training_photos": ["b"]})
+    return load_network(tmp_path / "first.keras"), load_network(tmp_path / "second.keras")
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_an_average_lies_between_and_new_heads_stay_whole(tmp_path, share):
+    first, second = related(tmp_path, {**FACE_HEAD, **EAR_HEAD})
+    for average in (average_networks(first, second, share), average_networks(second, first, 1 - share)):
+        assert average.settings == second.settings
+        for layer in average.network.layers:
+            for k, weight in enumerate(layer.get_weights()):
+                theirs = second.network.get_layer(layer.name).get_weights()[k]
+                if "ear" in layer.name:
+                    np.testing.assert_array_equal(weight, theirs)
+                else:
+                    ours = first.network.get_layer(layer.name).get_weights()[k]
+                    np.testing.assert_allclose(weight, (1 - share) * ours + share * theirs, rtol=1e-5, atol=1e-7)
+
+
+def test_an_average_has_seen_the_photos_of_both(tmp_path):
+    average = average_networks(*related(tmp_path), 0.5)
+    assert average.record["training_photos"] == ["a", "b", "c"]
+    assert average.record["teacher_training_photos"] == ["b"]
+
+
+def test_only_relatives_of_one_shape_are_averaged(tmp_path):
+    first, _ = related(tmp_path)
+    for name, changes in (("stranger", {}), ("wide", {"preset": "lite"}), ("blurred", {"sigma": 2.0})):
+        network, settings = fresh(**changes)
+        save_network(tmp_path / f"{name}.keras", network, settings, {})
+        with input_error(tmp_path / f"{name}.keras", "no relative" if name == "stranger" else "not built as"):
+            average_networks(first, load_network(tmp_path / f"{name}.keras"), 0.5)
+
+
+def test_the_command_averages_and_refuses_in_one_line(tmp_path):
+    related(tmp_path)
+
+    def average(*names):
+        paths = [str(tmp_path / name) for name in names]
+        command = [sys.executable, "-m", "utils.average", *paths, "--share", "0.75"]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert average("first.keras", "second.keras", "mean.keras").returncode == 0
+    bias = [
+        load_network(tmp_path / f"{name}.keras").network.get_layer("trunk1_conv1").bias
+        for name in ("first", "second", "mean")
+    ]
+    np.testing.assert_allclose(bias[2], 0.25 * bias[0] + 0.75 * bias[1], rtol=1e-5, atol=1e-7)
+    failed = average("first.keras", "absent.keras", "none.keras")
+    assert failed.returncode == 2 and "absent.keras" in failed.stderr and failed.stderr.count("\n") == 1
+    assert not (tmp_path / "none.keras").exists()
 
 
 def test_the_machine_that_loads_chooses_the_precision(tmp_path):

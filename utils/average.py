@@ -1,0 +1,33 @@
+"""Average two networks of one family: `python -m utils.average FIRST SECOND OUT`.
+
+  python -m utils.average weights/face.keras weights/face2ear.keras kept.keras --share 0.85
+
+Of a student that forgot, a point on the way back to its teacher has forgotten less and knows ears less well: --share
+says where. Of two networks of one training, the middle is often better than either. Score it with
+`python -m utils.evaluate` on validation photos to choose. It costs no training.
+"""
+
+from __future__ import annotations
+
+from utils.errors import CommandLine, run_main, share
+from utils.startup import start_keras
+
+
+def main() -> None:
+    """The command line."""
+    parser = CommandLine(prog="python -m utils.average", description="Average the weights of two networks.")
+    parser.add_argument("first", metavar="FIRST", help="weights file; a student's teacher, for one")
+    parser.add_argument("second", metavar="SECOND", help="one that started from it, or from where it started")
+    parser.add_argument("out", metavar="OUT", help="the .keras file to write")
+    parser.add_argument("--share", type=share, default=0.5, help="of SECOND, from 0 to 1 (default: %(default)s)")
+    args = parser.parse_args()
+    start_keras("float32")
+    from models.weights import average_networks, load_network, save_network
+
+    average = average_networks(load_network(args.first), load_network(args.second), args.share)
+    save_network(args.out, average.network, average.settings, average.record)
+    print(f"{args.out}: {1 - args.share:g} x {args.first} + {args.share:g} x {args.second}")
+
+
+if __name__ == "__main__":
+    run_main(main)
