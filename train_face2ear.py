@@ -58,9 +58,9 @@ def main() -> None:
     trainer = Distiller(
         student, settings, weights, face, args.loss, args.temperature, args.attention_layers, args.teacher_size
     )
-    workers = -(-args.workers // 2) if "face" in weights else args.workers  # each of two chains has its own
+    workers = -(-args.workers // 2) if replayed else args.workers  # each of two chains has its own
     views = (trainer.chain_size(), args.batch_size, args.seed, args.augment, args.mirror, args.passes, workers)
-    replay = TrainingChain(replayed, FACE, *views) if "face" in weights else None
+    replay = TrainingChain(replayed, FACE, *views) if replayed else None
     main = TrainingChain(ears["train"], EAR, *views, nobody=[photo.image for photo in nobody])
     chain = PairedChain(main, replay, FACE.task)
     compile_trainer(trainer, args, chain.steps)

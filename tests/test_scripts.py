@@ -501,6 +501,20 @@ def test_replayed_faces_are_learned_and_softened_maps_distilled_coarse_to_fine(t
     assert int(replayed[1]) > 0
 
 
+def test_faces_can_be_rehearsed_without_their_points(taught, photos, tmp_path):
+    _, flags, _ = taught
+    flags = [*flags, "--replay", photos, "--face-weight", 0]
+    done = run("train_face2ear.py", *flags, "--run", tmp_path / "run", "--out", tmp_path / "student.keras")
+    assert done.returncode == 0, done.stderr
+    assert int(re.search(r"faces: +(\d+) to train on", done.stdout)[1]) > 0
+    with open(tmp_path / "run" / "history.csv", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert "face" not in rows[0]
+    with open(taught[0] / "distill-at" / "history.csv", newline="") as stream:
+        alone = list(csv.DictReader(stream))
+    assert rows[0]["distillation"] != alone[0]["distillation"]  # it was taught on other views too
+
+
 def test_what_is_missing_of_the_comparison_is_trained_and_what_is_there_is_not(taught, tmp_path):
     folder, flags, _ = taught
     base = tmp_path / "compare"
@@ -530,6 +544,7 @@ def test_what_is_missing_of_the_comparison_is_trained_and_what_is_there_is_not(t
         (["--strategy", "joint", "--faces", "nowhere"], "nowhere"),
         (["--strategy", "best"], "--strategy"),
         (["--ear-weight", "-1"], "--ear-weight"),
+        (["--strategy", "finetune", "--replay", ".", "--face-weight", "0"], "--face-weight"),
     ],
 )
 def test_bad_flags_of_a_student_are_one_line(taught, tmp_path, flags, says):

@@ -1,12 +1,17 @@
-"""Real ears to train on without placing a point: a network proposes, a person looks and judges.
+"""Real photos to train on without placing a point.
 
-  python -m utils.annotate WEIGHTS photos/ --out runs/looked_at       # draws what it finds, lists it in a table
+  python -m utils.annotate WEIGHTS photos/ --out runs/looked_at       # draws the ears it finds, lists them in a table
   python -m utils.annotate WEIGHTS photos/ --out runs/mine --verdicts runs/looked_at/verdicts.csv
+  python -m utils.annotate WEIGHTS photos/ --out runs/faces --faces   # faces that a student is not to forget
 
-The first command writes numbered pictures and verdicts.csv, one line an ear. Look at the pictures and write into the
-last column "right" (every part lies where it should) or "none" (there is no ear to be seen); what stays empty is left
-out. The second makes ear photos with points of the right ones, and photos without an ear of the others. No verdict
-makes an ear more exact than it was drawn: they teach a network on which photos to be sure, and where not to see an ear.
+Ears: a network proposes, a person looks and judges. The first command writes numbered pictures and verdicts.csv, one
+line an ear. Look at the pictures and write into the last column "right" (every part lies where it should) or "none"
+(there is no ear to be seen); what stays empty is left out. The second makes ear photos with points of the right ones,
+and photos without an ear of the others. No verdict makes an ear more exact than it was drawn: they teach a network on
+which photos to be sure, and where not to see an ear.
+
+Faces: the third makes face photos with the points that the network finds. They tell where faces are, and not more; that
+is enough for `train_face2ear.py --replay runs/faces --face-weight 0`, where the teacher says the rest.
 """
 
 from __future__ import annotations
@@ -26,7 +31,7 @@ from tqdm import tqdm
 from data.augment import Warp, crop_warp, decode_photo, warp_photo
 from data.datasets import PHOTO_SUFFIXES, spread
 from data.formats import write_pts
-from data.schemes import EAR
+from data.schemes import EAR, FACE, Scheme
 from utils.drawing import contact_sheet, crop_with_landmarks, save_picture, write_label
 from utils.errors import CommandLine, InputError, positive_int, run_main
 from utils.files import check_writable, replacing, write_csv, write_json
@@ -47,7 +52,10 @@ LONG_STEM = 240  # bytes: a side and an ending are added to it
 
 @dataclass(frozen=True)
 class Proposal:
-    """An ear that the network found in a photo, on one `side` of the person: `points` (55, 2) in pixels, its score."""
+    """An ear that the network found in a photo, on one `side` of the person: `points` (55, 2) in pixels, its score.
+
+    Or a face: `side` is "face", `points` (68, 2).
+    """
 
     photo: Path
     side: str
@@ -92,15 +100,19 @@ def find_photos(names: Sequence[str]) -> list[Path]:
     return photos
 
 
-def propose(predictor: LandmarkPredictor, photos: Sequence[Path], skipped: list[str]) -> Iterator[Proposal]:
-    """Every ear that is found in the photos, in their order; what cannot be read is noted in `skipped`."""
+def propose(
+    predictor: LandmarkPredictor, photos: Sequence[Path], skipped: list[str], scheme: Scheme = EAR
+) -> Iterator[Proposal]:
+    """Every ear, or face, that is found in the photos, in their order; what cannot be read is noted in `skipped`."""
     for photo in tqdm(photos, unit="photo", leave=False, dynamic_ncols=True, disable=None):
         try:
-            ears = predictor(decode_photo(photo)).ears
+            found = predictor(decode_photo(photo))
         except InputError as problem:
             skipped.append(str(problem))
             continue
-        yield from (Proposal(photo, side, ears[side].whole, ears[side].score) for side in SIDES if side in ears)
+        faces = {} if found.face is None else {FACE.task: found.face}
+        for name, landmarks in sorted((faces if scheme is FACE else found.ears).items()):
+            yield Proposal(photo, name, landmarks.whole, landmarks.score)
 
 
 def write_proposals(out: Path, proposals: Sequence[Proposal]) -> None:
@@ -180,14 +192,7 @@ def write_dataset(out: Path, proposals: Sequence[Proposal], verdicts: dict[tuple
             continue
         photo, name = proposal.photo, f"{proposal.photo.stem}_{proposal.side}"
         if verdict.word == "right":
-            known = photo.suffix.lower() in PHOTO_SUFFIXES
-            place = out / "CollectionA" / "train" / f"{name}{photo.suffix.lower() if known else '.png'}"
-            write_pts(place.with_suffix(".pts"), proposal.points)
-            if known:  # as it is, with its EXIF rotation
-                with replacing(place) as part:
-                    part.write_bytes(photo.read_bytes())
-            else:
-                save_picture(place, decode_photo(photo))
+            write_annotated(out / "CollectionA" / "train", name, photo, proposal.points)
             people.append((name, photo.stem))
         else:
             low, high = proposal.box[:2], proposal.box[2:]
@@ -205,15 +210,34 @@ def write_dataset(out: Path, proposals: Sequence[Proposal], verdicts: dict[tuple
     return written
 
 
+def write_annotated(folder: Path, name: str, photo: Path, points: np.ndarray) -> None:
+    """A copy of a photo, as it is where datasets may hold such files (else as PNG), and its points beside it."""
+    known = photo.suffix.lower() in PHOTO_SUFFIXES
+    place = folder / f"{name}{photo.suffix.lower() if known else '.png'}"
+    write_pts(place.with_suffix(".pts"), points)
+    if known:  # with its EXIF rotation
+        with replacing(place) as part:
+            part.write_bytes(photo.read_bytes())
+    else:
+        save_picture(place, decode_photo(photo))
+
+
+def write_faces(out: Path, proposals: Sequence[Proposal]) -> None:
+    """Photos with the points of the faces that were found in them, as a dataset of faces."""
+    for proposal in proposals:
+        write_annotated(out, proposal.photo.stem, proposal.photo, proposal.points)
+
+
 def main() -> int:
     """The command line."""
     parser = CommandLine(prog="python -m utils.annotate", description=__doc__.split("\n")[0])
     add = parser.add_argument
-    add("weights", help="weights file with an ear head; the same for both commands")
+    add("weights", help="weights file with an ear head, the same for both commands; with --faces one with a face head")
     add("photo", nargs="+", help="photos, folders or globs")
     add("--out", required=True, metavar="DIR", help="a new folder for the sheets and the table, or for the dataset")
     add("--verdicts", metavar="FILE", help="the table, filled in: makes the dataset")
-    add("--limit", type=positive_int, metavar="N", help="propose ears in N of the photos only, evenly spread")
+    add("--faces", action="store_true", help="make face photos of the faces that are found: nothing to judge")
+    add("--limit", type=positive_int, metavar="N", help="look at N of the photos only, evenly spread")
     add("--precision", choices=PRECISIONS, default="auto", help="auto (default): the fastest here")
     args = parser.parse_args()
 
@@ -223,8 +247,11 @@ def main() -> int:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"--out {out}: is there already; name a new folder")
     check_writable("--out", out)
-    if args.verdicts and args.limit:
-        raise InputError("--limit: the photos are those of --verdicts; leave it out")
+    if args.verdicts and (args.limit or args.faces):
+        flag, why = (
+            ("--limit", "the photos are those of --verdicts") if args.limit else ("--faces", "verdicts are of ears")
+        )
+        raise InputError(f"{flag}: {why}; leave it out")
     photos = find_photos(args.photo)
     verdicts = read_verdicts(Path(args.verdicts)) if args.verdicts else {}
     if verdicts:
@@ -237,14 +264,19 @@ def main() -> int:
         photos = spread(photos, args.limit)
 
     predictor = LandmarkPredictor(args.weights, precision=args.precision)
-    if predictor.settings.heads.get(EAR.task) != tuple(range(EAR.count)):
-        raise InputError(f"{args.weights}: has no head with all {EAR.count} ear points; take a student's")
+    scheme = FACE if args.faces else EAR
+    if predictor.settings.heads.get(scheme.task) != tuple(range(scheme.count)):
+        raise InputError(f"{args.weights}: has no head with all {scheme.count} {scheme.task} points; take a student's")
     skipped: list[str] = []
-    proposals = list(propose(predictor, photos, skipped))
+    proposals = list(propose(predictor, photos, skipped, scheme))
     for problem in skipped:
         print(f"skipped: {problem}", file=sys.stderr)
     if not proposals:
-        raise InputError(f"{args.weights}: sees no ear in these {len(photos)} photos")
+        raise InputError(f"{args.weights}: sees no {scheme.task} in these {len(photos)} photos")
+    if args.faces:
+        write_faces(out, proposals)
+        print(f"{len(proposals)} faces in {len(photos)} photos: --replay {out} --face-weight 0")
+        return bool(skipped)
     if not verdicts:
         write_proposals(out, proposals)
         print(f"{len(proposals)} ears in {len(photos)} photos: look at {out}/sheet_*.png, fill in {out / TABLE}")

@@ -96,7 +96,12 @@ def student_flags(description: str) -> argparse.ArgumentParser:
     )
     add("--replay", action="append", metavar="DIR", help="mix these face photos into training (joint: default --faces)")
     add("--ear-weight", type=non_negative_float, default=1.0, help="factor of the ear loss (default: 1)")
-    add("--face-weight", type=non_negative_float, default=1.0, help="factor of the loss on replayed faces (default: 1)")
+    add(
+        "--face-weight",
+        type=non_negative_float,
+        default=1.0,
+        help="factor of the loss on the points of replayed faces (default: 1; 0: only the teacher says where they are)",
+    )
     add(
         "--distillation-weight",
         type=non_negative_float,
@@ -151,6 +156,10 @@ def parse_student_flags(parser: argparse.ArgumentParser, arguments: list[str] | 
         raise InputError(f"--face-split {args.face_split}: no such file")
     if not args.ear_weight:
         raise InputError("--ear-weight 0: then no ear is learned; give a number above 0")
+    if args.replay and not args.face_weight and not args.strategy.startswith("distill"):
+        raise InputError(
+            f"--face-weight 0: nothing in --strategy {args.strategy} then learns from --replay; take distill"
+        )
     return args
 
 

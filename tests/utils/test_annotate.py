@@ -178,3 +178,26 @@ def test_bad_input_is_one_line(given, tmp_path):
         done = annotate(*arguments)
         assert done.returncode == 2 and told in done.stderr and done.stderr.count("\n") == 1, done.stderr
         assert not (tmp_path / "new").exists()
+
+
+def test_faces_become_photos_that_a_student_can_rehearse(given, tmp_path):
+    weights, photos, truth = given
+    done = annotate(weights, photos, "--out", tmp_path / "faces", "--faces")
+    assert done.returncode == 0, done.stderr
+    assert f"3 faces in 3 photos: --replay {tmp_path / 'faces'} --face-weight 0" in done.stdout
+    samples = {sample.image.stem: sample for sample in find_samples([tmp_path / "faces"], FACE).samples}
+    assert set(samples) == set(truth)
+    for name, sample in samples.items():
+        assert np.abs(sample.points - truth[name]["face"]).mean() < 3
+        assert sample.image.read_bytes() == (photos / f"{name}.png").read_bytes()
+
+
+def test_faces_are_not_judged_and_need_a_face_head(given, tmp_path):
+    weights, photos, _ = given
+    (tmp_path / "v.csv").write_text("photo\n")
+    judged = annotate(weights, photos, "--out", tmp_path / "out", "--faces", "--verdicts", tmp_path / "v.csv")
+    ears = save_chart_network(tmp_path / "ears.keras", tasks=("ear",))
+    blind = annotate(ears, photos, "--out", tmp_path / "out", "--faces")
+    for done, says in ((judged, "--faces"), (blind, "face points")):
+        assert done.returncode == 2 and says in done.stderr and done.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()
