@@ -45,9 +45,10 @@ EAR_SIDES_OF_FACE = 0.42  # longer side of an ear's box in longer sides of the f
 class Thresholds:
     """Scores (mean height of the peaks) from which on something counts as seen.
 
-    - `face`, `ear`: of a crop that holds one; `sure`: a face of this score ends the search. Of 88 ears that a student
-      (`weights/logs/student2.json`) saw in 60 built-in heads, those within a tenth of the true box's diagonal scored
-      0.72 and more; 0.65 was chosen on photos of validation persons for the student that ships (`weights/README.md`).
+    - `face`, `ear`: of a crop that holds one. Of 88 ears that a student (`weights/logs/student2.json`) saw in 60
+      built-in heads, those within a tenth of the true box's diagonal scored 0.72 and more; 0.65 was chosen on photos of
+      validation persons for the student that ships (`weights/README.md`).
+    - `sure`: a face of this score ends the search, and a second ear without a face needs it.
     - `landmark`: a single landmark below it is not drawn.
     """
 
@@ -165,11 +166,15 @@ class LandmarkPredictor:
         """
         if before is None:
             return self.search(picture)
-        now = self.track(picture, before, ears_due(before)) if before else before
+        due = ears_due(before)
+        now = self.track(picture, before, due) if before else before
+        sizes = search_sizes(picture)
         if now.face is not None or (now and FACE.task not in self.tasks):
             unseen = {side: before.unseen.get(side, 0) + 1 for side in SIDES if side not in now.ears}
-            return replace(now, unseen=unseen)
-        sizes = search_sizes(picture)
+            if now.face is None and set(due) & set(unseen):
+                count = max(unseen.values())
+                now = self._with_other_ear(picture, now, (sizes[count // EAR_PATIENCE % len(sizes)],))
+            return replace(now, unseen={side: count for side, count in unseen.items() if side not in now.ears})
         chosen, quarter = look_of_frame(sizes, before.searched) if before.searched else (sizes[:3], 0)
         found = self.search(picture, chosen, quarters=(quarter,))
         if found.face is not None or (found and not now):
@@ -273,8 +278,28 @@ class LandmarkPredictor:
                     with_face = max(with_face, now, key=_merit)
             best = _believable(with_face, ear_alone)
             if best:
-                return best
+                return best if FACE.task in self.tasks else self._with_other_ear(picture, best, sizes)
         return Prediction()
+
+    def _with_other_ear(self, picture: np.ndarray, alone: Prediction, sizes: tuple[int, ...]) -> Prediction:
+        """An ear without a face, and the person's other one if it is in the picture too, at one of these `sizes`.
+
+        For weights that know no face beside which it could be looked for: the first ear is painted over. What remains
+        of it and of the head is easily taken for an ear, so the other one has to score as a sure face does.
+        """
+        ((side, ear),) = alone.ears.items()
+        low, high = ear.points.min(axis=0), ear.points.max(axis=0)
+        margin, extent = 0.2 * (high - low), (high - low).max()
+        (left, top), (right, bottom) = (np.maximum(low - margin, 0).astype(int), (high + margin).astype(int) + 1)
+        rest = picture.copy()
+        rest[top:bottom, left:right] = np.median(picture, axis=(0, 1))
+        for size in sizes:
+            for candidate in self._candidates(rest, size, round(-ear.crop.angle / 90) % 4):
+                for name, other in self.settle(rest, candidate).ears.items():
+                    sure = name != side and other.score >= self.thresholds.sure
+                    if sure and 0.5 < np.ptp(other.points, axis=0).max() / extent < 2:
+                        return replace(alone, ears=alone.ears | {name: other})
+        return alone
 
     def coarse(self, picture: np.ndarray) -> Prediction:
         """What the first pass alone sees: the best face and the best ear of the whole picture, at any search size."""

@@ -158,6 +158,13 @@ def predictor(tmp_path_factory):
     return LandmarkPredictor(weights, precision="float32")
 
 
+@pytest.fixture(scope="module")
+def ears_only(tmp_path_factory):
+    """The same of a network without a face head."""
+    weights = save_chart_network(tmp_path_factory.mktemp("weights") / "ear.keras", tasks=("ear",))
+    return LandmarkPredictor(weights, precision="float32")
+
+
 def face_error(found, truth):
     """NME of the face, per cent."""
     return 100 * np.linalg.norm(found.face.points - truth, axis=1).mean() / np.linalg.norm(truth[36] - truth[45])
@@ -203,6 +210,43 @@ class TestSearch:
     def test_an_empty_picture_shows_nobody(self, predictor):
         for shape in ((1, 1), (7, 300), (240, 320)):
             assert not predictor(np.zeros((*shape, 3), np.uint8))
+
+
+class TestEarsAlone:
+    """Weights without a face head."""
+
+    @staticmethod
+    def misses(found, points):
+        """Mean error of each ear that was found, in diagonals of its box."""
+        return [
+            np.linalg.norm(ear.points - points[side], axis=1).mean() / np.linalg.norm(np.ptp(points[side], axis=0))
+            for side, ear in found.ears.items()
+        ]
+
+    @pytest.mark.parametrize("degrees", [0, 90])
+    def test_both_ears_of_a_head_are_found(self, ears_only, degrees):
+        picture, points = draw_chart(400, 400, place((200.0, 200.0), 160, degrees))
+        found = ears_only(picture)
+        assert found.face is None and set(found.ears) == set(SIDES)
+        assert max(self.misses(found, points)) < 0.08
+
+    def test_of_one_ear_no_second_is_made(self, ears_only):
+        picture, points = draw_chart(240, 320, place((150.0, 120.0), 110))
+        picture[:, :200] = 0
+        found = ears_only(picture)
+        assert set(found.ears) == {"left"} and max(self.misses(found, points)) < 0.08
+
+    def test_in_a_video_the_other_ear_is_seen_when_it_comes(self, ears_only):
+        picture, points = draw_chart(240, 320, place((150.0, 120.0), 110))
+        profile = picture.copy()
+        profile[:, :200] = 0
+        now = Prediction()
+        for _ in range(3):
+            now = ears_only(profile, now)
+        assert set(now.ears) == {"left"}
+        for _ in range(16):
+            now = ears_only(picture, now)
+        assert set(now.ears) == set(SIDES) and max(self.misses(now, points)) < 0.08
 
 
 class TestTrack:
