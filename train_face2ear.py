@@ -1,6 +1,7 @@
 """Teach the trained face network ears without forgetting faces -> weights/face2ear.keras.
 
   python train_face2ear.py                                  # distillation + attention transfer from weights/face.keras
+  python train_face2ear.py --replay data                    # and face photos beside the ears, which keep the faces
   python train_face2ear.py --strategy finetune --run runs/finetune   # without a teacher: see how it forgets
   python train_face2ear.py --strategy joint --replay data   # both datasets from scratch
   python -m utils.compare runs/face2ear runs/finetune       # the table of several runs

@@ -172,14 +172,24 @@ def average_networks(first: Loaded, second: Loaded, share: float) -> Loaded:
     """
     pair = [fold_network(each.network, each.settings) for each in (first, second)]
     one, other = (network for network, _ in pair)
+    shared = set(first.settings.heads) & set(second.settings.heads)
+    for name in ("stages", "stage_input", "separate_tasks", "heads", "points", "sigma", "decode_offset"):
+        told = [getattr(settings, name) for _, settings in pair]
+        if name == "heads":
+            told = [{task: heads[task] for task in shared} for heads in told]
+        if told[0] != told[1]:
+            raise InputError(f"{second.path}: differs from {first.path} in {name}; give two that are alike")
     shapes = [_layer_shapes(network) for network in (one, other)]
     common = [name for name, shape in shapes[0].items() if shapes[1].get(name) == shape]
-    built = [(settings.stage_input, settings.sigma) for _, settings in pair]
-    if built[0] != built[1] or len(common) < min(map(len, shapes)):
-        raise InputError(f"{second.path}: not built as {first.path} is; give networks of one preset and normalisation")
+    if len(common) < min(map(len, shapes)):
+        raise InputError(
+            f"{second.path}: not built as {first.path} is; give networks of one preset and normalisation, of which "
+            "one has all that the other has"
+        )
     kernels = [network.get_layer("trunk1_conv2").get_weights()[0].ravel() for network in (one, other)]
-    alike = float(np.corrcoef(*kernels)[0, 1])
-    if alike < KIN:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        alike = float(np.corrcoef(*kernels)[0, 1])
+    if not alike >= KIN:  # nor if it is NaN
         raise InputError(
             f"{second.path}: no relative of {first.path} (their kernels correlate by {alike:.2f}); "
             "give one that started from the other"

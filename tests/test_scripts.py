@@ -420,6 +420,7 @@ def test_a_student_learns_ears_and_says_what_it_forgot(taught):
     for name in ("face_before", "face_after", "ear", "parameters", "gflop", "speed", "minutes"):
         assert row[name] > 0, name
     assert "| distill-at |" in done.stdout
+    assert ("note:     photos of people" in done.stdout) == (row["forgetting"] > 0.5)
     for name in ("attention.png", "curves.png", "ear/worst.png", "face/ced.png", "settings.json"):
         assert (folder / "distill-at" / name).stat().st_size > 0, name
     with open(folder / "distill-at" / "history.csv", newline="") as stream:
@@ -544,13 +545,17 @@ def test_what_is_missing_of_the_comparison_is_trained_and_what_is_there_is_not(t
         (["--strategy", "joint", "--faces", "nowhere"], "nowhere"),
         (["--strategy", "best"], "--strategy"),
         (["--ear-weight", "-1"], "--ear-weight"),
-        (["--strategy", "finetune", "--replay", ".", "--face-weight", "0"], "--face-weight"),
+        (["--strategy", "finetune", "--replay", "PHOTOS", "--face-weight", "0"], "--face-weight"),
+        (["--strategy", "joint", "--faces", "PHOTOS", "--face-weight", "0"], "--face-weight"),
+        (["--replay", "BARE"], "utils.annotate --faces"),
     ],
 )
 def test_bad_flags_of_a_student_are_one_line(taught, tmp_path, flags, says):
     _, given, _ = taught
     given = given if "--teacher" not in flags else ["--data", given[1]]
-    done = run("train_face2ear.py", *given, *flags, "--run", tmp_path / "run")
+    write_noise(tmp_path / "bare")
+    places = {"PHOTOS": given[1], "BARE": tmp_path / "bare"}
+    done = run("train_face2ear.py", *given, *(places.get(flag, flag) for flag in flags), "--run", tmp_path / "run")
     assert done.returncode == 2
     assert says in done.stderr and done.stderr.count("\n") == 1
     assert not (tmp_path / "run").exists()

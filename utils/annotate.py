@@ -97,6 +97,8 @@ def find_photos(names: Sequence[str]) -> list[Path]:
         name = os.fsencode(photo.stem)
         if len(name) > LONG_STEM or name.decode("utf-8", "ignore") != photo.stem:
             raise InputError(f"{photo}: its name is too long or not in UTF-8; rename it")
+        if Path(photo.stem).suffix in (".face", ".ear_left", ".ear_right"):
+            raise InputError(f"{photo}: in a dataset such a name says whose the points are; rename it")
     return photos
 
 
@@ -266,7 +268,8 @@ def main() -> int:
     predictor = LandmarkPredictor(args.weights, precision=args.precision)
     scheme = FACE if args.faces else EAR
     if predictor.settings.heads.get(scheme.task) != tuple(range(scheme.count)):
-        raise InputError(f"{args.weights}: has no head with all {scheme.count} {scheme.task} points; take a student's")
+        whose = "face weights" if args.faces else "a student's"
+        raise InputError(f"{args.weights}: has no head with all {scheme.count} {scheme.task} points; take {whose}")
     skipped: list[str] = []
     proposals = list(propose(predictor, photos, skipped, scheme))
     for problem in skipped:

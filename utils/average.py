@@ -9,7 +9,10 @@ says where. Of two networks of one training, the middle is often better than eit
 
 from __future__ import annotations
 
-from utils.errors import CommandLine, run_main, share
+from pathlib import Path
+
+from utils.errors import CommandLine, InputError, run_main, share
+from utils.files import check_writable
 from utils.startup import start_keras
 
 
@@ -17,10 +20,16 @@ def main() -> None:
     """The command line."""
     parser = CommandLine(prog="python -m utils.average", description="Average the weights of two networks.")
     parser.add_argument("first", metavar="FIRST", help="weights file; a student's teacher, for one")
-    parser.add_argument("second", metavar="SECOND", help="one that started from it, or from where it started")
+    parser.add_argument("second", metavar="SECOND", help="one that started from it, or from the same weights")
     parser.add_argument("out", metavar="OUT", help="the .keras file to write")
     parser.add_argument("--share", type=share, default=0.5, help="of SECOND, from 0 to 1 (default: %(default)s)")
     args = parser.parse_args()
+    out = Path(args.out)
+    if out.suffix != ".keras":
+        raise InputError(f"{out}: weights are written as .keras; give a name that ends so")
+    if out.exists() and any(Path(source).exists() and out.samefile(source) for source in (args.first, args.second)):
+        raise InputError(f"{out}: is one of the two to be averaged; name another file")
+    check_writable(args.out, out.parent)
     start_keras("float32")
     from models.weights import average_networks, load_network, save_network
 

@@ -36,6 +36,7 @@ TABLE = "forgetting.json"
 DISTILLATION_WEIGHT = 30.0
 SOFTENED_WEIGHT = 0.06
 ATTENTION_WEIGHT = 1.0
+MUCH = 0.5  # points of face NME that are worth a note when they are forgotten
 
 # --- flags -----------------------------------------------------------------------------------------------------------
 
@@ -156,10 +157,8 @@ def parse_student_flags(parser: argparse.ArgumentParser, arguments: list[str] | 
         raise InputError(f"--face-split {args.face_split}: no such file")
     if not args.ear_weight:
         raise InputError("--ear-weight 0: then no ear is learned; give a number above 0")
-    if args.replay and not args.face_weight and not args.strategy.startswith("distill"):
-        raise InputError(
-            f"--face-weight 0: nothing in --strategy {args.strategy} then learns from --replay; take distill"
-        )
+    if args.strategy == "joint" and not args.face_weight:
+        raise InputError("--face-weight 0: --strategy joint learns faces from their points; give a number above 0")
     return args
 
 
@@ -173,26 +172,35 @@ def face_folders(args: argparse.Namespace) -> list[str]:
 def find_faces(args: argparse.Namespace, face: Loaded) -> tuple[dict[str, list[Sample]], list[Sample], list[str]]:
     """Face photos by part, those of them or of `--replay` to train on, and what was left out.
 
-    All are empty where there are none: ears can be learned without, but then nobody knows what was forgotten. Raises
-    `InputError` if the teacher was trained on photos that forgetting would be measured on.
+    All are empty where there are none: ears can be learned without, but then nobody knows what was forgotten. Photos of
+    `--replay` that forgetting is measured on, here or there, are not trained on. Raises `InputError` if none is left,
+    or if the teacher was trained on photos that forgetting would be measured on.
     """
     problems: list[str] = []
 
-    def read(folders: list[str]) -> dict[str, list[Sample]]:
-        if not folders:
-            return {part: [] for part in PARTS}
+    def read(folders: list[str]) -> list[Sample]:
         found = find_samples(folders, FACE, face.settings.points, args.skip_bad, args.limit, progress=True)
         problems.extend(found.problems)
-        return split_samples(found.samples, args.face_split)
+        return found.samples
 
-    parts = read(face_folders(args))
+    folders = face_folders(args)
+    parts = split_samples(read(folders), args.face_split) if folders else {part: [] for part in PARTS}
     refuse_trained_photos(
         args.teacher,
         face.record,
         parts["validation"] + parts["test"],
         "split the faces as then: --face-split RUN/split.csv",
     )
-    replayed = read(args.replay)["train"] if args.replay else parts["train"] if args.strategy == "joint" else []
+    replayed = parts["train"] if args.strategy == "joint" else []
+    if args.replay:
+        try:
+            photos = read(args.replay)
+        except InputError as problem:
+            raise InputError(f"--replay: {problem} (points for faces: python -m utils.annotate --faces)") from problem
+        scored = {sample.photo_id for sample in parts["validation"] + parts["test"]}
+        replayed = [photo for photo in photos if photo.part != "test" and photo.photo_id not in scored]
+        if not replayed:
+            raise InputError(f"--replay {args.replay[0]}: forgetting is measured on all of its photos; give others")
     print(f"faces:    {len(replayed)} to train on, {len(parts['validation'])} validation, {len(parts['test'])} test")
     return parts, replayed, problems
 
@@ -239,7 +247,10 @@ def student_settings(args: argparse.Namespace, face: Loaded) -> tuple[Settings, 
 
 
 def term_weights(args: argparse.Namespace, plan: Strategy) -> dict[str, float]:
-    """Loss term -> its factor, of the terms that the strategy and the flags ask for."""
+    """Loss term -> its factor, of the terms that the strategy and the flags ask for.
+
+    Raises `InputError` if none of them would learn from the photos of `--replay`.
+    """
     factors = {
         "ear": args.ear_weight,
         "face": args.face_weight,
@@ -251,7 +262,10 @@ def term_weights(args: argparse.Namespace, plan: Strategy) -> dict[str, float]:
         chosen["face"] = args.face_weight
     if args.boundary_weight:
         chosen["boundary"] = args.boundary_weight
-    return {name: factor for name, factor in chosen.items() if factor}
+    chosen = {name: factor for name, factor in chosen.items() if factor}
+    if args.replay and set(chosen) == {"ear"}:
+        raise InputError(f"--face-weight 0: then nothing in --strategy {args.strategy} learns from --replay")
+    return chosen
 
 
 def validate_both(
@@ -373,6 +387,10 @@ def report(
     write_json(run.path / TABLE, row)
     print(markdown_table([row]))
     print(f"table:    {run.path / TABLE}")
+    if not args.replay and args.strategy != "joint" and (row["forgetting"] or 0) > MUCH:
+        print(
+            "note:     photos of people keep the faces, with labels or without: --replay (README, What keeps the faces)"
+        )
     scheme = FACE if FACE.task in scores else EAR
     if scheme.task in scores:
         save_picture(run.path / "attention.png", draw_attention(face, best, scores[scheme.task].samples[:4], scheme))

@@ -36,6 +36,7 @@ SIDES = ("left", "right")
 # Longer side of the whole picture in the search, network pixels: a head is found from about 30 of them upwards.
 SEARCH_SIZES = (128, 256, 512, 1024)
 QUARTERS = (0, 1, 3, 2)  # turns of the picture, counterclockwise, in the order in which they are tried
+SEARCHED_EAR = 40  # network pixels: about the length at which the ear of a whole picture is found best
 EAR_PATIENCE = 4  # frames of a video for which an ear may be out of sight before it is looked for less often
 MAGNIFY = 2.0  # a small picture is not blown up further than this
 EAR_SIDES_OF_FACE = 0.42  # longer side of an ear's box in longer sides of the face's, generously
@@ -96,7 +97,7 @@ class Prediction:
     """What is in view: the face, or None, and the ears by side of the subject ("left", "right").
 
     Of a video: `searched` for how many frames a face has been looked for in vain, `unseen` for how many each ear has
-    not been seen beside one.
+    not been seen beside one (or, by weights that know no faces, beside the other ear).
     """
 
     face: Landmarks | None = None
@@ -168,13 +169,12 @@ class LandmarkPredictor:
             return self.search(picture)
         due = ears_due(before)
         now = self.track(picture, before, due) if before else before
-        sizes = search_sizes(picture)
         if now.face is not None or (now and FACE.task not in self.tasks):
             unseen = {side: before.unseen.get(side, 0) + 1 for side in SIDES if side not in now.ears}
             if now.face is None and set(due) & set(unseen):
-                count = max(unseen.values())
-                now = self._with_other_ear(picture, now, (sizes[count // EAR_PATIENCE % len(sizes)],))
+                now = self._with_other_ear(picture, now)
             return replace(now, unseen={side: count for side, count in unseen.items() if side not in now.ears})
+        sizes = search_sizes(picture)
         chosen, quarter = look_of_frame(sizes, before.searched) if before.searched else (sizes[:3], 0)
         found = self.search(picture, chosen, quarters=(quarter,))
         if found.face is not None or (found and not now):
@@ -278,27 +278,30 @@ class LandmarkPredictor:
                     with_face = max(with_face, now, key=_merit)
             best = _believable(with_face, ear_alone)
             if best:
-                return best if FACE.task in self.tasks else self._with_other_ear(picture, best, sizes)
+                return best if FACE.task in self.tasks else self._with_other_ear(picture, best)
         return Prediction()
 
-    def _with_other_ear(self, picture: np.ndarray, alone: Prediction, sizes: tuple[int, ...]) -> Prediction:
-        """An ear without a face, and the person's other one if it is in the picture too, at one of these `sizes`.
+    def _with_other_ear(self, picture: np.ndarray, alone: Prediction) -> Prediction:
+        """An ear without a face, and the person's other one if it is in the picture too, nearly as large.
 
-        For weights that know no face beside which it could be looked for: the first ear is painted over. What remains
+        For weights that know no face beside which it could be looked for. The first ear is painted over; what remains
         of it and of the head is easily taken for an ear, so the other one has to score as a sure face does.
         """
+        if len(alone.ears) > 1:
+            return alone
         ((side, ear),) = alone.ears.items()
         low, high = ear.points.min(axis=0), ear.points.max(axis=0)
-        margin, extent = 0.2 * (high - low), (high - low).max()
-        (left, top), (right, bottom) = (np.maximum(low - margin, 0).astype(int), (high + margin).astype(int) + 1)
+        margin, extent = 0.2 * (high - low), float((high - low).max())
+        (left, top), (right, bottom) = (np.maximum(edge, 0).astype(int) for edge in (low - margin, high + margin + 1))
         rest = picture.copy()
         rest[top:bottom, left:right] = np.median(picture, axis=(0, 1))
-        for size in sizes:
-            for candidate in self._candidates(rest, size, round(-ear.crop.angle / 90) % 4):
-                for name, other in self.settle(rest, candidate).ears.items():
-                    sure = name != side and other.score >= self.thresholds.sure
-                    if sure and 0.5 < np.ptp(other.points, axis=0).max() / extent < 2:
-                        return replace(alone, ears=alone.ears | {name: other})
+        longest = max(picture.shape[:2])
+        size = min(search_sizes(picture), key=lambda size: abs(math.log(extent * size / longest / SEARCHED_EAR)))
+        for candidate in self._candidates(rest, size, round(-ear.crop.angle / 90) % 4):
+            for name, other in self.settle(rest, candidate).ears.items():
+                sure = name != side and other.score >= self.thresholds.sure
+                if sure and 0.5 < np.ptp(other.points, axis=0).max() / extent < 2:
+                    return replace(alone, ears=alone.ears | {name: other})
         return alone
 
     def coarse(self, picture: np.ndarray) -> Prediction:
@@ -372,11 +375,15 @@ def _merit(prediction: Prediction) -> float:
     return max((landmarks.score for landmarks in seen), default=0.0)
 
 
+def _best_ear(prediction: Prediction) -> Landmarks:
+    return max(prediction.ears.values(), key=lambda ear: ear.score)
+
+
 def _better_alone(one: Prediction, other: Prediction) -> Prediction:
-    """Of two ears without a face the one of the higher score; but a small one within a large one is a fold of it."""
+    """Of two answers without a face that of the higher score; but a small ear within a large one is a fold of it."""
     if not one or not other:
         return one or other
-    points = [ear.points for prediction in (one, other) for ear in prediction.ears.values()]
+    points = [_best_ear(prediction).points for prediction in (one, other)]
     extents = [np.ptp(each, axis=0).max() for each in points]
     large = int(extents[1] > extents[0])
     inside = (points[1 - large] >= points[large].min(axis=0)) & (points[1 - large] <= points[large].max(axis=0))
@@ -396,7 +403,7 @@ def _believable(with_face: Prediction, ear_alone: Prediction) -> Prediction:
     if not np.isfinite(inner).any():  # a network that knows the jaw alone
         return with_face
     low, high = np.nanmin(inner, axis=0), np.nanmax(inner, axis=0)
-    (ear,) = ear_alone.ears.values()
+    ear = _best_ear(ear_alone)
     middle = ear.points.mean(axis=0)
     amid = bool((middle > low).all() and (middle < high).all())
     own = is_ear(ear, with_face.face) and not amid

@@ -130,11 +130,29 @@ def test_an_average_has_seen_the_photos_of_both(tmp_path):
 
 def test_only_relatives_of_one_shape_are_averaged(tmp_path):
     first, _ = related(tmp_path)
-    for name, changes in (("stranger", {}), ("wide", {"preset": "lite"}), ("blurred", {"sigma": 2.0})):
+    others = {
+        "stranger": ({}, "no relative"),
+        "wide": ({"preset": "lite", "stages": 2}, "not built as"),
+        "blurred": ({"sigma": 2.0}, " in sigma;"),
+        "jaw": ({"points": "3d"}, " in points;"),
+        "few": ({"heads": {"face": tuple(range(20))}}, " in heads;"),
+        "ear": ({"heads": EAR_HEAD}, "not built as"),
+        "beside": ({"heads": {**FACE_HEAD, **EAR_HEAD}, "separate_tasks": ("ear",)}, " in separate_tasks;"),
+    }
+    for name, (changes, says) in others.items():
         network, settings = fresh(**changes)
         save_network(tmp_path / f"{name}.keras", network, settings, {})
-        with input_error(tmp_path / f"{name}.keras", "no relative" if name == "stranger" else "not built as"):
+        with input_error(tmp_path / f"{name}.keras", says):
             average_networks(first, load_network(tmp_path / f"{name}.keras"), 0.5)
+
+
+@pytest.mark.parametrize("value", [np.nan, 0.0])
+def test_kernels_without_any_correlation_are_no_relatives(tmp_path, value):
+    first, second = related(tmp_path)
+    layer = second.network.get_layer("trunk1_conv2")
+    layer.set_weights([np.full_like(weight, value) for weight in layer.get_weights()])
+    with input_error("no relative"):
+        average_networks(first, second, 0.5)
 
 
 def test_the_command_averages_and_refuses_in_one_line(tmp_path):
@@ -151,9 +169,15 @@ def test_the_command_averages_and_refuses_in_one_line(tmp_path):
         for name in ("first", "second", "mean")
     ]
     np.testing.assert_allclose(bias[2], 0.25 * bias[0] + 0.75 * bias[1], rtol=1e-5, atol=1e-7)
-    failed = average("first.keras", "absent.keras", "none.keras")
-    assert failed.returncode == 2 and "absent.keras" in failed.stderr and failed.stderr.count("\n") == 1
-    assert not (tmp_path / "none.keras").exists()
+    before = (tmp_path / "first.keras").read_bytes()
+    for names, says in (
+        (("first.keras", "absent.keras", "none.keras"), "absent.keras"),
+        (("first.keras", "second.keras", "none.h5"), ".keras"),
+        (("first.keras", "second.keras", "first.keras"), "one of the two"),
+    ):
+        failed = average(*names)
+        assert failed.returncode == 2 and says in failed.stderr and failed.stderr.count("\n") == 1
+    assert not (tmp_path / "none.keras").exists() and (tmp_path / "first.keras").read_bytes() == before
 
 
 def test_the_machine_that_loads_chooses_the_precision(tmp_path):

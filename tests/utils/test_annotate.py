@@ -200,4 +200,7 @@ def test_faces_are_not_judged_and_need_a_face_head(given, tmp_path):
     blind = annotate(ears, photos, "--out", tmp_path / "out", "--faces")
     for done, says in ((judged, "--faces"), (blind, "face points")):
         assert done.returncode == 2 and says in done.stderr and done.stderr.count("\n") == 1
+    (tmp_path / "me.face.jpg").write_bytes((photos / "one.png").read_bytes())
+    named = annotate(weights, tmp_path / "me.face.jpg", "--out", tmp_path / "out", "--faces")
+    assert named.returncode == 2 and "me.face.jpg" in named.stderr and named.stderr.count("\n") == 1
     assert not (tmp_path / "out").exists()

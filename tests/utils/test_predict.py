@@ -137,6 +137,15 @@ class TestPlausible:
             assert _better_alone(one, other) is better
             assert _better_alone(Prediction(), other) is other and _better_alone(one, Prediction()) is one
 
+    def test_two_ears_without_a_face_count_as_the_better_of_them(self):
+        ears = {
+            side: seen(EAR, reference_shape(EAR) * (sign * 35, 35) + (x, 170), score)
+            for side, sign, x, score in (("left", 1, 300, 0.7), ("right", -1, 120, 0.8))
+        }
+        both, face = Prediction(None, ears), Prediction(seen(FACE, FRONT, 0.9))
+        assert _better_alone(both, Prediction(None, {"left": ears["left"]})) is both
+        assert _believable(face, both) is face and _believable(Prediction(), both) is both
+
     def test_without_a_face_an_ear_is_believed_once_for_each_side(self, predictor):
         one, other = (seen(EAR, reference_shape(EAR) * 35 + (x, 170), score) for x, score in ((300, 0.8), (80, 0.7)))
         found = predictor._judge({"left": one, "right": other})
