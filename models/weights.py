@@ -189,7 +189,7 @@ def average_networks(first: Loaded, second: Loaded, share: float) -> Loaded:
     kernels = [network.get_layer("trunk1_conv2").get_weights()[0].ravel() for network in (one, other)]
     with np.errstate(invalid="ignore", divide="ignore"):
         alike = float(np.corrcoef(*kernels)[0, 1])
-    if not alike >= KIN:  # nor if it is NaN
+    if not alike >= KIN:  # so that NaN is refused too
         raise InputError(
             f"{second.path}: no relative of {first.path} (their kernels correlate by {alike:.2f}); "
             "give one that started from the other"
