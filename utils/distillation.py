@@ -173,8 +173,10 @@ def find_faces(args: argparse.Namespace, face: Loaded) -> tuple[dict[str, list[S
     """Face photos by part, those of them or of `--replay` to train on, and what was left out.
 
     All are empty where there are none: ears can be learned without, but then nobody knows what was forgotten. Photos of
-    `--replay` that forgetting is measured on, wherever they lie, are not trained on. Raises `InputError` if none is left,
-    or if the teacher was trained on photos that forgetting would be measured on.
+    `--replay` that forgetting is measured on, wherever they lie, are not trained on.
+
+    Raises `InputError` if none of `--replay` is left, or if the teacher was trained on photos that forgetting would be
+    measured on.
     """
     problems: list[str] = []
 
