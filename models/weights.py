@@ -173,11 +173,9 @@ def average_networks(first: Loaded, second: Loaded, share: float) -> Loaded:
     pair = [fold_network(each.network, each.settings) for each in (first, second)]
     one, other = (network for network, _ in pair)
     shared = set(first.settings.heads) & set(second.settings.heads)
+    told = [{**vars(each), "heads": {task: each.heads[task] for task in shared}} for _, each in pair]
     for name in ("stages", "stage_input", "separate_tasks", "heads", "points", "sigma", "decode_offset"):
-        told = [getattr(settings, name) for _, settings in pair]
-        if name == "heads":
-            told = [{task: heads[task] for task in shared} for heads in told]
-        if told[0] != told[1]:
+        if told[0][name] != told[1][name]:
             raise InputError(f"{second.path}: differs from {first.path} in {name}; give two that are alike")
     shapes = [_layer_shapes(network) for network in (one, other)]
     common = [name for name, shape in shapes[0].items() if shapes[1].get(name) == shape]

@@ -249,11 +249,10 @@ def main() -> int:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"--out {out}: is there already; name a new folder")
     check_writable("--out", out)
-    if args.verdicts and (args.limit or args.faces):
-        flag, why = (
-            ("--limit", "the photos are those of --verdicts") if args.limit else ("--faces", "verdicts are of ears")
-        )
-        raise InputError(f"{flag}: {why}; leave it out")
+    if args.verdicts and args.limit:
+        raise InputError("--limit: the photos are those of --verdicts; leave it out")
+    if args.verdicts and args.faces:
+        raise InputError("--faces: verdicts are of ears; leave it out")
     photos = find_photos(args.photo)
     verdicts = read_verdicts(Path(args.verdicts)) if args.verdicts else {}
     if verdicts:

@@ -36,7 +36,7 @@ SIDES = ("left", "right")
 # Longer side of the whole picture in the search, network pixels: a head is found from about 30 of them upwards.
 SEARCH_SIZES = (128, 256, 512, 1024)
 QUARTERS = (0, 1, 3, 2)  # turns of the picture, counterclockwise, in the order in which they are tried
-SEARCHED_EAR = 40  # network pixels: about the length at which the ear of a whole picture is found best
+SEARCHED_EAR = 40  # network pixels: about as long the whole picture shows an ear where its like is searched for
 EAR_PATIENCE = 4  # frames of a video for which an ear may be out of sight before it is looked for less often
 MAGNIFY = 2.0  # a small picture is not blown up further than this
 EAR_SIDES_OF_FACE = 0.42  # longer side of an ear's box in longer sides of the face's, generously
@@ -170,10 +170,10 @@ class LandmarkPredictor:
         due = ears_due(before)
         now = self.track(picture, before, due) if before else before
         if now.face is not None or (now and FACE.task not in self.tasks):
-            unseen = {side: before.unseen.get(side, 0) + 1 for side in SIDES if side not in now.ears}
-            if now.face is None and set(due) & set(unseen):
+            if now.face is None and set(due) - set(now.ears):
                 now = self._with_other_ear(picture, now)
-            return replace(now, unseen={side: count for side, count in unseen.items() if side not in now.ears})
+            unseen = {side: before.unseen.get(side, 0) + 1 for side in SIDES if side not in now.ears}
+            return replace(now, unseen=unseen)
         sizes = search_sizes(picture)
         chosen, quarter = look_of_frame(sizes, before.searched) if before.searched else (sizes[:3], 0)
         found = self.search(picture, chosen, quarters=(quarter,))
