@@ -58,7 +58,8 @@ stage student4 train_face2ear.py --data "$OUT/e0" --data "$OUT/e1" --data "$OUT/
     --teacher "$OUT/face3.keras" --teacher-size 160 --input-size 160 --init "$OUT/student3.keras" --norm weight \
     --mirror 0 --augment 0.8 --distillation-weight 40 --attention-weight 0.2 --learning-rate 4e-4 --epochs 3
 
-# Built-in heads alone, at 128 px; 59 minutes on 2 cores: 29, 10 and 20.
+# Built-in heads alone, at 128 px; 59 minutes on 2 cores: 29, 10 and 20. The file that ships replayed nine tenths of heads-b;
+# today --replay takes all of a folder but what is scored.
 python -m data.synthetic --out "$OUT/heads-a" --faces 3000 --size 192 --seed 100
 python -m data.synthetic --out "$OUT/heads-b" --faces 3000 --size 192 --seed 104
 stage heads1 train_face.py --data "$OUT/heads-a" --preset lite --input-size 128 --epochs 8 --augment 0.6
