@@ -85,15 +85,18 @@ def warp_photo(
     size: int | tuple[int, int],
     border: int = cv2.BORDER_CONSTANT,
     fill: tuple[int, int, int] = (0, 0, 0),
+    out: np.ndarray | None = None,
 ) -> np.ndarray:
     """The photo (height, width, 3) through `matrix` (2, 3): (size, size, 3) uint8, without aliasing.
 
     `size` may be a width and a height. Bilinear sampling skips pixels where the map shrinks more than 2 times, so the
     photo is first shrunk by a whole number with area averaging, and an axis that a squeeze shrinks further is sampled
     more densely and averaged. Outside the photo the picture is `fill`, or what the OpenCV `border` mode makes of the
-    edge.
+    edge. `out`, if given, is a contiguous array of the result's shape, which is filled and returned.
     """
     wide, high = (size, size) if isinstance(size, int) else size
+    if out is None:
+        out = np.empty((high, wide, 3), np.uint8)
     corners = apply_matrix(invert_matrix(matrix), np.array([[0, 0], [wide, 0], [0, high], [wide, high]]) - 0.5)
     shrink = max(1, int(1 / np.linalg.norm(matrix[:, :2], 2)))
     height, width = photo.shape[:2]
@@ -103,7 +106,8 @@ def warp_photo(
         min(length, int(high)) for length, high in zip((width, height), corners.max(0) + 2 * shrink + 1, strict=True)
     )
     if right <= left or bottom <= top:
-        return np.full((high, wide, 3), fill, dtype=np.uint8)
+        out[:] = fill
+        return out
     photo = photo[top:bottom, left:right]
     matrix = matrix @ np.array([[1, 0, left], [0, 1, top], [0, 0, 1]], dtype=np.float64)
     if shrink > 1:
@@ -115,10 +119,17 @@ def warp_photo(
     matrix = np.array(
         [[n * row[0], n * row[1], n * row[2] + (n - 1) / 2] for n, row in zip(dense, matrix, strict=True)]
     )
+    sampled = (wide * dense[0], high * dense[1])
     warped = cv2.warpAffine(
-        photo, matrix, (wide * dense[0], high * dense[1]), flags=cv2.INTER_LINEAR, borderMode=border, borderValue=fill
+        photo,
+        matrix,
+        sampled,
+        dst=out if max(dense) == 1 else None,
+        flags=cv2.INTER_LINEAR,
+        borderMode=border,
+        borderValue=fill,
     )
-    return cv2.resize(warped, (wide, high), interpolation=cv2.INTER_AREA) if max(dense) > 1 else warped
+    return cv2.resize(warped, (wide, high), dst=out, interpolation=cv2.INTER_AREA) if max(dense) > 1 else warped
 
 
 def crop_warp(scheme: Scheme, points: np.ndarray) -> Warp:

@@ -136,6 +136,7 @@ class LandmarkPredictor:
         self.thresholds = thresholds or Thresholds()
         self.tasks = tuple(loaded.settings.heads)
         self._network = loaded.network
+        self._crops = np.empty((1 + len(SIDES), self.size, self.size, 3), np.uint8)  # of every frame anew
         self._steps = steps or Steps()
         reader = HeadsReader(loaded.network, loaded.settings)
         self._heatmaps, self._decode = _frozen(reader.heatmaps), _compiled(reader.decode, self.settings.heads)
@@ -205,8 +206,9 @@ class LandmarkPredictor:
             return {}
         matrices = {name: square.matrix(self.size) for name, square in squares.items()}
         with self._steps("crop"):
-            images = np.stack([warp_photo(picture, matrix, self.size) for matrix in matrices.values()])
-        answers = self._read(images, faces=int("face" in squares))
+            for crop, matrix in zip(self._crops, matrices.values(), strict=False):
+                warp_photo(picture, matrix, self.size, out=crop)
+        answers = self._read(self._crops[: len(squares)], faces=int("face" in squares))
         rows = {task: zip(answers[f"{task}_points"], answers[f"{task}_confidence"], strict=True) for task in self.tasks}
         seen = {}
         for name, matrix in matrices.items():

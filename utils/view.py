@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -47,6 +47,7 @@ class View:
     ears: tuple[str, ...] = SIDES
     mirror: bool = False
     help: bool = False
+    _canvas: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint8), init=False, repr=False)
 
     def press(self, action: str) -> bool:
         """Change what an action of `KEYS` changes; False if it changes nothing in the view."""
@@ -61,10 +62,16 @@ class View:
         return True
 
     def draw(self, picture: np.ndarray, prediction: Prediction, predictor: LandmarkPredictor) -> np.ndarray:
-        """A copy of the picture (height, width, 3) uint8 RGB with what was found in it."""
+        """A copy of the picture (height, width, 3) uint8 RGB with what was found in it; the next call draws over it."""
         shown = in_view(prediction, self.ears)
         width = picture.shape[1]
-        drawn = cv2.flip(picture, 1) if self.mirror else picture.copy()
+        if self._canvas.shape != picture.shape:
+            self._canvas = np.empty_like(picture, order="C")
+        drawn = self._canvas
+        if self.mirror:
+            cv2.flip(picture, 1, dst=drawn)
+        else:
+            np.copyto(drawn, picture)
         if self.overlay in ("heatmaps", "attention"):
             for square, heat in self._maps(picture, shown, predictor):
                 paint_map(

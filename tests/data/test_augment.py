@@ -211,6 +211,17 @@ class TestWarpPhoto:
         reflected = warp_photo(NOISE, matrix, 40, cv2.BORDER_REFLECT_101)
         np.testing.assert_array_equal(reflected[:, :20], NOISE[28:68, 20:0:-1])
 
+    @pytest.mark.parametrize(
+        "warp",
+        [Warp((47.5, 47.5), 96, 10), Warp((40, 50), 300), Warp((47, 47), 96, squeeze_x=0.25), Warp((900, 900), 20)],
+        ids=["turned", "shrunk", "squeezed", "outside"],
+    )
+    def test_an_array_that_is_given_is_filled_with_the_same(self, warp):
+        batch = np.full((3, 32, 32, 3), 77, np.uint8)
+        warp_photo(NOISE, warp.matrix(32), 32, out=batch[1])
+        np.testing.assert_array_equal(batch[1], warp_photo(NOISE, warp.matrix(32), 32))
+        assert (batch[[0, 2]] == 77).all()
+
     @given(
         st.tuples(st.integers(1, 150), st.integers(1, 150)),
         st.tuples(st.floats(-300, 450), st.floats(-300, 450)),

@@ -53,6 +53,16 @@ def test_face_and_ears_are_drawn_where_they_are_and_the_picture_is_kept():
     assert abs(right - (220 + 30 * reference_shape(EAR)[:, 0].max())) <= 3
 
 
+@pytest.mark.parametrize("mirror", [False, True])
+def test_frames_are_drawn_into_one_array_without_a_trace_of_the_last(mirror):
+    view = View(0.1, mirror=mirror)
+    first = view.draw(PICTURE, head(), None)
+    assert (first != PICTURE).any()
+    second = view.draw(PICTURE, Prediction(), None)
+    assert second is first and np.array_equal(second, PICTURE)
+    assert view.draw(PICTURE[:100], Prediction(), None).shape == (100, 300, 3)
+
+
 def test_every_part_of_an_ear_has_its_colour():
     drawn = View(0.1).draw(PICTURE, Prediction(None, {"left": seen(EAR, (100, 40), 120)}), None)
     for group in EAR.groups:
