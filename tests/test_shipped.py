@@ -36,7 +36,7 @@ def test_plain_keras_reads_them_and_their_record_names_no_machine(path):
     with zipfile.ZipFile(path) as archive:
         content = json.loads(archive.read("landmarks.json"))
     assert content["record"]["training_photos"] and content["settings"]["preset"] == "lite"
-    texts = [text for value in content["record"]["flags"].values() for text in np.ravel(value).tolist()]
+    texts = [text for value in content["record"].get("flags", {}).values() for text in np.ravel(value).tolist()]
     assert not [text for text in texts if isinstance(text, str) and text.startswith("/")]
 
 

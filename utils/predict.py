@@ -39,6 +39,7 @@ QUARTERS = (0, 1, 3, 2)  # turns of the picture, counterclockwise, in the order 
 SEARCHED_EAR = 40  # network pixels: about as long the whole picture shows an ear where its like is searched for
 EAR_PATIENCE = 4  # frames of a video for which an ear may be out of sight before it is looked for less often
 MAGNIFY = 2.0  # a small picture is not blown up further than this
+EAR_FROM_FACE = 1.5  # longer sides of the face's box within which its ear's middle lies, from its own middle
 EAR_SIDES_OF_FACE = 0.42  # longer side of an ear's box in longer sides of the face's, generously
 
 
@@ -278,7 +279,7 @@ class LandmarkPredictor:
                     if now.face.score >= self.thresholds.sure:
                         return now
                     with_face = max(with_face, now, key=_merit)
-            best = _believable(with_face, ear_alone)
+            best = _believable(with_face, ear_alone, self.thresholds.sure)
             if best:
                 return best if FACE.task in self.tasks else self._with_other_ear(picture, best)
         return Prediction()
@@ -394,10 +395,12 @@ def _better_alone(one: Prediction, other: Prediction) -> Prediction:
     return max(one, other, key=_merit)
 
 
-def _believable(with_face: Prediction, ear_alone: Prediction) -> Prediction:
+def _believable(with_face: Prediction, ear_alone: Prediction, sure: float = Thresholds.sure) -> Prediction:
     """The face, unless an ear of a higher score cannot be that head's own: then the ear.
 
-    It cannot if it lies where the eyes, nose and mouth would be, or is too large or too small for the face.
+    It cannot if it lies where the eyes, nose and mouth would be, or is too large or too small for the face. A sure ear
+    that can be its own joins a face that none was found beside: of a profile the far half of the face is guessed, and
+    the ear then lies elsewhere than such a face says.
     """
     if with_face.face is None or not ear_alone:
         return with_face or ear_alone
@@ -408,8 +411,13 @@ def _believable(with_face: Prediction, ear_alone: Prediction) -> Prediction:
     ear = _best_ear(ear_alone)
     middle = ear.points.mean(axis=0)
     amid = bool((middle > low).all() and (middle < high).all())
-    own = is_ear(ear, with_face.face) and not amid
-    return with_face if own else max(with_face, ear_alone, key=_merit)
+    if amid or not is_ear(ear, with_face.face):
+        return max(with_face, ear_alone, key=_merit)
+    apart = np.linalg.norm(middle - _mean(with_face.face.points))
+    near = apart < EAR_FROM_FACE * np.ptp(with_face.face.points, axis=0).max()
+    if with_face.ears or ear.score < sure or not near:
+        return with_face
+    return replace(with_face, ears={side_of(ear.whole): ear})
 
 
 def _frozen(function: Callable[[np.ndarray], dict[str, Tensor]]) -> Callable[[np.ndarray], dict[str, Tensor]]:

@@ -128,6 +128,18 @@ class TestPlausible:
         assert _believable(sure, amid) is sure
         assert _believable(face, Prediction()) is face and _believable(Prediction(), amid) is amid
 
+    def test_a_sure_ear_near_a_face_without_one_is_its_own(self):
+        def ear(x, score):
+            return Prediction(None, {"left": seen(EAR, reference_shape(EAR) * 35 + (x, 170), score)})
+
+        face = Prediction(seen(FACE, FRONT, 0.5))
+        both = _believable(face, ear(330, 0.8))
+        assert both.face is face.face and set(both.ears) == {"left"} and not face.ears
+        assert _believable(face, ear(330, 0.7)) is face  # in doubt
+        assert _believable(face, ear(700, 0.8)) is face  # somebody else's
+        with_ears = Prediction(face.face, ear(290, 0.66).ears)
+        assert _believable(with_ears, ear(330, 0.8)) is with_ears
+
     def test_an_ear_within_an_ear_is_a_fold_of_it_whatever_its_score(self):
         shape = reference_shape(EAR)
         large = Prediction(None, {"right": seen(EAR, shape * 200 + 100, 0.80)})
@@ -144,7 +156,8 @@ class TestPlausible:
         }
         both, face = Prediction(None, ears), Prediction(seen(FACE, FRONT, 0.9))
         assert _better_alone(both, Prediction(None, {"left": ears["left"]})) is both
-        assert _believable(face, both) is face and _believable(Prediction(), both) is both
+        assert _believable(Prediction(), both) is both
+        assert _believable(face, both).face is face.face and set(_believable(face, both).ears) == {"right"}
 
     def test_without_a_face_an_ear_is_believed_once_for_each_side(self, predictor):
         one, other = (seen(EAR, reference_shape(EAR) * 35 + (x, 170), score) for x, score in ((300, 0.8), (80, 0.7)))
