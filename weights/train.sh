@@ -3,7 +3,8 @@
 #
 # FACES: photos with 68 points, AFW/NAME.jpg and AFW_landmark/NAME_pts.mat (300W-LP, for one). OUT: default runs/weights.
 # Each stage is skipped once its file is there, and goes on where it was interrupted. Minutes: drawing and stages 4 to 8 on 2
-# cores without AMX, stages 1 to 3 on one H100 (KERAS_BACKEND=jax, pip install "jax[cuda13]", 16 cores for the photos).
+# cores without AMX, stages 9 and 10 on 2 cores with it, stages 1 to 3 on one H100 (KERAS_BACKEND=jax, pip install
+# "jax[cuda13]", 16 cores for the photos).
 set -eu
 FACES=${1:?name the folder of the face photos}
 OUT=${2:-runs/weights}
@@ -23,6 +24,7 @@ python -m data.synthetic --out "$OUT/few" --faces 700 --size 192 --seed 103
 python -m data.synthetic --out "$OUT/e0" --ears 4000 --size 224 --jpeg --seed 2000
 python -m data.synthetic --out "$OUT/e1" --ears 2000 --size 224 --jpeg --seed 2001
 python -m data.synthetic --out "$OUT/e2" --ears 1200 --size 224 --jpeg --seed 2002
+python -m data.synthetic --out "$OUT/e3" --ears 2400 --size 224 --jpeg --seed 2003
 
 # 1. Faces, real and built-in, at 256 px: 3.1 minutes.
 stage face1 train_face.py --data "$FACES" --data "$OUT/heads" --nobody "$OUT/e2" --preset lite --batch-size 32 \
@@ -52,11 +54,27 @@ stage face3 train_face.py --data "$FACES" --nobody "$OUT/e2" --preset lite --inp
 # 7. What student3 sees of ears in the training photos, as a person judged it: 304 places, 2 minutes.
 [ -e "$OUT/judged" ] || python -m utils.annotate "$OUT/student3.keras" "$FACES/AFW" --out "$OUT/judged" \
     --verdicts weights/logs/ears_judged.csv
-# 8. The student that ships: from the new teacher, with real ears and places without one: 59 minutes.
+# 8. From the new teacher, with real ears and places without one: 59 minutes.
 stage student4 train_face2ear.py --data "$OUT/e0" --data "$OUT/e1" --data "$OUT/judged" --data "$OUT/judged" \
     --data "$OUT/judged" --data "$OUT/judged" --nobody "$OUT/judged/NoEar" --faces "$FACES" --replay "$FACES" \
     --teacher "$OUT/face3.keras" --teacher-size 160 --input-size 160 --init "$OUT/student3.keras" --norm weight \
     --mirror 0 --augment 0.8 --distillation-weight 40 --attention-weight 0.2 --learning-rate 4e-4 --epochs 3
+
+# 9. From itself as its teacher, with drawn faces among those it rehearses: 29 minutes. The places judged above, as it
+#    draws them: 223 ears, and 19 places where it still sees one.
+[ -e "$OUT/judged5" ] || python -m utils.annotate "$OUT/student4.keras" "$FACES/AFW" --out "$OUT/judged5" \
+    --verdicts weights/logs/ears_judged.csv
+goes_on() { # goes_on NAME FLAGS: the student once more
+    name=$1; shift
+    stage "$name" train_face2ear.py --data "$OUT/e3" --data "$OUT/judged5" --data "$OUT/judged5" --data "$OUT/judged5" \
+        --data "$OUT/judged5" --nobody "$OUT/judged5/NoEar" --faces "$FACES" --replay "$FACES" --replay "$OUT/few" \
+        --teacher "$OUT/student4.keras" --teacher-size 160 --norm weight --mirror 0 --augment 0.7 \
+        --distillation-weight 15 --attention-weight 0 --batch-size 32 "$@"
+}
+goes_on student5a --input-size 160 --init "$OUT/student4.keras" --learning-rate 6e-4 --passes 2 --epochs 7
+# 10. At 256 px, 9 minutes, and a point between the two, which reads crops of either size. The student that ships.
+goes_on student5b --input-size 256 --init "$OUT/student5a.keras" --learning-rate 2e-4 --epochs 2
+python -m utils.average "$OUT/student5b.keras" "$OUT/student5a.keras" "$OUT/student5.keras" --share 0.7
 
 # Built-in heads alone, at 128 px; 59 minutes on 2 cores: 29, 10 and 20. The file that ships replayed nine tenths of heads-b;
 # today --replay takes all of a folder but what is scored.
@@ -71,5 +89,5 @@ stage heads3 train_face2ear.py --data "$OUT/e0" --data "$OUT/e1" --faces "$OUT/h
 
 # What ships: the same arrays as float16.
 python -m utils.ship "$OUT/face2.keras" weights/face-lite.keras
-python -m utils.ship "$OUT/student4.keras" weights/face2ear-lite.keras
+python -m utils.ship "$OUT/student5.keras" weights/face2ear-lite.keras
 python -m utils.ship "$OUT/heads3.keras" weights/face2ear-heads-lite.keras
