@@ -50,8 +50,8 @@ class Thresholds:
     - `face`, `ear`: of a crop that holds one. Of 88 ears that a student (`weights/logs/student2.json`) saw in 60
       built-in heads, those within a tenth of the true box's diagonal scored 0.72 and more; 0.65 was chosen on photos of
       validation persons for the student that ships (`weights/README.md`).
-    - `sure_face`: a face of this score ends the search. Of 334 photos of validation persons the student that ships reads
-      331 with at least that, while a third of a face is taken for one with up to 0.78.
+    - `sure_face`: a face of this score ends the search. The student that ships reads 331 of 334 photos of validation
+      persons with at least that, while it takes a part of a face for one with up to 0.78.
     - `sure_ear`: what an ear needs that nothing else speaks for: a second one without a face, one apart from its face.
     - `landmark`: a single landmark below it is not drawn.
     """
