@@ -85,12 +85,9 @@ def write_half(source: str | os.PathLike, path: str | os.PathLike) -> None:
     not ours.
     """
     description = read_description(source)
-    flags = description["record"].get("flags", {})
-    for name, value in flags.items():
-        if isinstance(value, list):
-            flags[name] = [_last_part(each) for each in value]
-        else:
-            flags[name] = _last_part(value)
+    for record in (description["record"], *description["record"].get("averaged", {}).values()):
+        if "flags" in record:
+            record["flags"] = {name: _last_part(value) for name, value in record["flags"].items()}
     if Path(path).suffix != ".keras":
         raise InputError(f"{path}: weights are written as .keras; give a name that ends so")
     with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(source) as archive, replacing(Path(path)) as part:
@@ -105,7 +102,9 @@ def write_half(source: str | os.PathLike, path: str | os.PathLike) -> None:
 
 
 def _last_part(value: object) -> object:
-    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
+    if isinstance(value, list):
+        return [_last_part(each) for each in value]
+    return Path(value).name if isinstance(value, str) and "/" in value else value
 
 
 def _copy_half(source: h5py.Group, target: h5py.Group) -> None:
@@ -165,7 +164,8 @@ def average_networks(first: Loaded, second: Loaded, share: float) -> Loaded:
 
     Of a network that went on learning, a point on the way back to where it started keeps more of what it could before
     (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022, arXiv 2109.01903, equation 1). Layers that
-    only one of the two has, such as the ear heads of a student, stay that one's. The record names the photos of both.
+    only one of the two has, such as the ear heads of a student, stay that one's. The record tells how each of the two
+    was made, and names the photos of both.
 
     Raises `InputError` if the two are not built alike, or do not come from the same weights: the mean of strangers
     knows nothing.
@@ -196,7 +196,11 @@ def average_networks(first: Loaded, second: Loaded, share: float) -> Loaded:
     for name in common:
         start, end = (network.get_layer(name).get_weights() for network in (one, other))
         whole.get_layer(name).set_weights([a + share * (b - a) for a, b in zip(start, end, strict=True)])
-    record = {"averaged": [first.path.name, second.path.name], "share": share}
+    told = ("flags", "steps", "epoch", "validation_nme", "minutes", "test")
+    made = {
+        each.path.name: {name: each.record[name] for name in told if name in each.record} for each in (first, second)
+    }
+    record = {"averaged": made, "share": share}
     for photos in ("training_photos", "teacher_training_photos"):
         record[photos] = sorted({*first.record.get(photos, ()), *second.record.get(photos, ())})
     return Loaded(whole, settings, record, second.path)

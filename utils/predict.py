@@ -39,7 +39,8 @@ QUARTERS = (0, 1, 3, 2)  # turns of the picture, counterclockwise, in the order 
 SEARCHED_EAR = 40  # network pixels: about as long the whole picture shows an ear where its like is searched for
 EAR_PATIENCE = 4  # frames of a video for which an ear may be out of sight before it is looked for less often
 MAGNIFY = 2.0  # a small picture is not blown up further than this
-EAR_FROM_FACE = 1.5  # longer sides of the face's box within which its ear's middle lies, from its own middle
+# From the middle of an upright face to its ear's, outward and up or down, in longer sides of the face's box.
+EAR_FROM_FACE = (1.75, 0.9)
 EAR_SIDES_OF_FACE = 0.42  # longer side of an ear's box in longer sides of the face's, generously
 
 
@@ -49,9 +50,11 @@ class Thresholds:
 
     - `face`, `ear`: of a crop that holds one. Of 88 ears that a student (`weights/logs/student2.json`) saw in 60
       built-in heads, those within a tenth of the true box's diagonal scored 0.72 and more; 0.65 was chosen on photos of
-      validation persons for the student that ships (`weights/README.md`).
+      validation persons for `student4`, and looked at again for the student that ships (`weights/README.md`).
     - `sure_face`: a face of this score ends the search. The student that ships reads 331 of 334 photos of validation
       persons with at least that, while it takes a part of a face for one with up to 0.78.
+    - `doubtful_face`: a face of less gives way to a sure ear that does not lie beside it. Real ones, of those photos, score
+      0.72 and more; what is taken for a face in profiles scores about 0.5.
     - `sure_ear`: what an ear needs that nothing else speaks for: a second one without a face, one apart from its face.
     - `landmark`: a single landmark below it is not drawn.
     """
@@ -59,6 +62,7 @@ class Thresholds:
     face: float = 0.25
     ear: float = 0.65
     sure_face: float = 0.8
+    doubtful_face: float = 0.6
     sure_ear: float = 0.75
     landmark: float = 0.1
 
@@ -119,7 +123,8 @@ class LandmarkPredictor:
 
     `size`: pixels a side of the crops that the network sees (default: as it was trained); `precision` as in the
     scripts; `steps` measures how long its steps "crop", "network" and "decode" take. Weights without a face head find
-    ears, those without an ear head faces. Raises `InputError` for weights that cannot be used.
+    ears, those without an ear head faces. Every call uses the same arrays: one predictor for each thread. Raises
+    `InputError` for weights that cannot be used.
     """
 
     def __init__(
@@ -168,8 +173,10 @@ class LandmarkPredictor:
 
         `before`: the prediction of the frame before, empty at first. Its squares are looked into; a lost head is
         searched for at once in large, then by one look a frame, also turned by quarters, so that a camera with nobody
-        before it stays quick.
+        before it stays quick. Raises ValueError for an array that is no such picture.
         """
+        if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
+            raise ValueError(f"a picture is (height, width, 3) uint8 RGB, not {picture.shape} {picture.dtype}")
         if before is None:
             return self.search(picture)
         due = ears_due(before)
@@ -282,7 +289,7 @@ class LandmarkPredictor:
                     if now.face.score >= self.thresholds.sure_face:
                         return now
                     with_face = max(with_face, now, key=_merit)
-            best = _believable(with_face, ear_alone, self.thresholds.sure_ear)
+            best = _believable(with_face, ear_alone, self.thresholds)
             if best:
                 return best if FACE.task in self.tasks else self._with_other_ear(picture, best)
         return Prediction()
@@ -398,12 +405,12 @@ def _better_alone(one: Prediction, other: Prediction) -> Prediction:
     return max(one, other, key=_merit)
 
 
-def _believable(with_face: Prediction, ear_alone: Prediction, sure: float = Thresholds.sure_ear) -> Prediction:
+def _believable(with_face: Prediction, ear_alone: Prediction, thresholds: Thresholds) -> Prediction:
     """The face, unless an ear of a higher score cannot be that head's own: then the ear.
 
-    It cannot if it lies where the eyes, nose and mouth would be, or is too large or too small for the face. A sure ear
-    that can be its own joins a face that none was found beside: of a profile the far half of the face is guessed, and
-    the ear then lies elsewhere than such a face says.
+    It cannot if it lies where the eyes, nose and mouth would be, or is too large or too small for the face; a sure one
+    neither if it does not lie beside a doubtful face. A sure ear beside a face that has none joins it: of a profile the
+    far half of the face is guessed, and the ear lies elsewhere than such a face says.
     """
     if with_face.face is None or not ear_alone:
         return with_face or ear_alone
@@ -416,11 +423,19 @@ def _believable(with_face: Prediction, ear_alone: Prediction, sure: float = Thre
     amid = bool((middle > low).all() and (middle < high).all())
     if amid or not is_ear(ear, with_face.face):
         return max(with_face, ear_alone, key=_merit)
-    apart = np.linalg.norm(middle - _mean(with_face.face.points))
-    near = apart < EAR_FROM_FACE * np.ptp(with_face.face.points, axis=0).max()
-    if with_face.ears or ear.score < sure or not near:
+    if with_face.ears or ear.score < thresholds.sure_ear:
         return with_face
-    return replace(with_face, ears={side_of(ear.whole): ear})
+    if _beside(ear, with_face.face):
+        return replace(with_face, ears={side_of(ear.whole): ear})
+    return ear_alone if with_face.face.score < thresholds.doubtful_face else with_face
+
+
+def _beside(ear: Landmarks, face: Landmarks) -> bool:
+    """Whether an ear lies on its own side of a face, near enough and about as high."""
+    apart = _turn(tilt(face.whole)) @ (_mean(ear.points) - _mean(face.points))
+    across, down = apart / np.ptp(face.points, axis=0).max()
+    outward = across if side_of(ear.whole) == "left" else -across
+    return bool(0 < outward < EAR_FROM_FACE[0] and abs(down) < EAR_FROM_FACE[1])
 
 
 def _frozen(function: Callable[[np.ndarray], dict[str, Tensor]]) -> Callable[[np.ndarray], dict[str, Tensor]]:

@@ -47,7 +47,7 @@ class View:
     ears: tuple[str, ...] = SIDES
     mirror: bool = False
     help: bool = False
-    _canvas: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint8), init=False, repr=False)
+    _canvas: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint8), init=False, repr=False, compare=False)
 
     def press(self, action: str) -> bool:
         """Change what an action of `KEYS` changes; False if it changes nothing in the view."""

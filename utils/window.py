@@ -62,6 +62,7 @@ class Window:
         self._recording: VideoFile | None = None
         self._shown: Shown | None = None
         self._start: tuple[Source, float] | None = None  # source and the clock's time at its time 0
+        self._screen = np.empty(0, np.uint8)  # what is shown, of every frame anew
 
     def __enter__(self) -> Window:
         """Open."""
@@ -145,11 +146,11 @@ class Window:
     def _show(self, drawn: np.ndarray, status: str, paused: bool) -> None:
         height, width = drawn.shape[:2]
         factor = min(LARGEST[0] / width, LARGEST[1] / height, max(1.0, SMALLEST / max(width, height)))
-        if factor == 1:
-            shown = drawn.copy()
-        else:
-            size = max(1, round(width * factor)), max(1, round(height * factor))
-            shown = cv2.resize(drawn, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
+        size = max(1, round(width * factor)), max(1, round(height * factor))
+        if self._screen.shape != (*size[::-1], 3):
+            self._screen = np.empty((*size[::-1], 3), np.uint8)
+        interpolation = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
+        shown = cv2.resize(drawn, size, dst=self._screen, interpolation=interpolation)
         if self.view.help:
             write_lines(shown, HELP)
         state = ["PAUSED"] * paused + ["RECORDING"] * (self._recording is not None) + ["h: help"]

@@ -69,13 +69,15 @@ def test_plain_keras_reads_our_file_as_float32_wherever_it_was_trained(tmp_path)
 
 def test_a_halved_file_is_half_as_large_and_read_as_float32(tmp_path):
     network, settings = fresh(preset="lite")
-    record = {"epoch": 3, "flags": {"data": ["/somewhere/faces", "heads"], "out": "/elsewhere/face.keras", "seed": 0}}
+    flags = {"data": ["/somewhere/faces", "heads"], "out": "../elsewhere/face.keras", "seed": 0}
+    record = {"epoch": 3, "flags": flags, "averaged": {"one.keras": {"flags": flags}, "other.keras": {}}}
     save_network(tmp_path / "face.keras", network, settings, record)
     write_half(tmp_path / "face.keras", tmp_path / "half.keras")
     sizes = [(tmp_path / name).stat().st_size for name in ("half.keras", "face.keras")]
     assert sizes[0] < 0.53 * sizes[1]
     half, whole = load_network(tmp_path / "half.keras"), load_network(tmp_path / "face.keras")
-    assert half.record == {"epoch": 3, "flags": {"data": ["faces", "heads"], "out": "face.keras", "seed": 0}}
+    short = {"data": ["faces", "heads"], "out": "face.keras", "seed": 0}
+    assert half.record == {"epoch": 3, "flags": short, "averaged": {"one.keras": {"flags": short}, "other.keras": {}}}
     assert whole.record == record and half.settings == whole.settings
     plain = keras.saving.load_model(tmp_path / "half.keras")
     for ours, theirs, exact in zip(half.network.weights, plain.weights, whole.network.weights, strict=True):
@@ -102,7 +104,7 @@ def related(tmp_path, second_heads=FACE_HEAD):
     for layer in first.layers:
         if layer.weights:
             second.get_layer(layer.name).set_weights([weight * 1.25 + 0.01 for weight in layer.get_weights()])
-    save_network(tmp_path / "first.keras", first, settings, {"training_photos": ["a", "b"]})
+    save_network(tmp_path / "first.keras", first, settings, {"training_photos": ["a", "b"], "flags": {"seed": 3}})
     save_network(tmp_path / "second.keras", second, other, {"training_photos": ["c"], "teacher_training_photos": ["b"]})
     return load_network(tmp_path / "first.keras"), load_network(tmp_path / "second.keras")
 
@@ -122,8 +124,9 @@ def test_an_average_lies_between_and_new_heads_stay_whole(tmp_path, share):
                     np.testing.assert_allclose(weight, (1 - share) * ours + share * theirs, rtol=1e-5, atol=1e-7)
 
 
-def test_an_average_has_seen_the_photos_of_both(tmp_path):
+def test_an_average_has_seen_the_photos_of_both_and_tells_how_they_were_made(tmp_path):
     average = average_networks(*related(tmp_path), 0.5)
+    assert average.record["averaged"] == {"first.keras": {"flags": {"seed": 3}}, "second.keras": {}}
     assert average.record["training_photos"] == ["a", "b", "c"]
     assert average.record["teacher_training_photos"] == ["b"]
 

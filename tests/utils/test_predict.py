@@ -11,6 +11,7 @@ from utils.predict import (
     LandmarkPredictor,
     Landmarks,
     Prediction,
+    Thresholds,
     _believable,
     _better_alone,
     agreeing,
@@ -33,6 +34,10 @@ def turned(points, degrees):
 
 def seen(scheme, points, score=1.0):
     return Landmarks(scheme, tuple(range(scheme.count)), points, np.full(scheme.count, score), Warp((0, 0), 100.0))
+
+
+def believable(with_face, ear_alone):
+    return _believable(with_face, ear_alone, Thresholds())
 
 
 FRONT = reference_shape(FACE) * 100 + (200, 150)
@@ -122,23 +127,29 @@ class TestPlausible:
             Prediction(None, {"left": seen(EAR, reference_shape(EAR) * size + place, 0.7)})
             for size, place in ((35, (300, 170)), (35, FRONT[30] - 15), (90, (300, 170)))
         )
-        assert _believable(face, beside) is face
-        assert _believable(face, amid) is amid and _believable(face, large) is large
+        assert believable(face, beside) is face
+        assert believable(face, amid) is amid and believable(face, large) is large
         sure = Prediction(seen(FACE, FRONT, 0.72))
-        assert _believable(sure, amid) is sure
-        assert _believable(face, Prediction()) is face and _believable(Prediction(), amid) is amid
+        assert believable(sure, amid) is sure
+        assert believable(face, Prediction()) is face and believable(Prediction(), amid) is amid
 
     def test_a_sure_ear_near_a_face_without_one_is_its_own(self):
         def ear(x, score):
             return Prediction(None, {"left": seen(EAR, reference_shape(EAR) * 35 + (x, 170), score)})
 
         face = Prediction(seen(FACE, FRONT, 0.5))
-        both = _believable(face, ear(330, 0.8))
+        both = believable(face, ear(330, 0.8))
         assert both.face is face.face and set(both.ears) == {"left"} and not face.ears
-        assert _believable(face, ear(330, 0.7)) is face  # in doubt
-        assert _believable(face, ear(700, 0.8)) is face  # somebody else's
+        assert believable(face, ear(330, 0.7)) is face  # in doubt
+        wrong_side, below = (
+            ear(120, 0.8),
+            Prediction(None, {"left": seen(EAR, reference_shape(EAR) * 35 + (250, 320), 0.8)}),
+        )
+        for elsewhere in (ear(700, 0.8), wrong_side, below):  # somebody else's, or that is no face
+            assert believable(Prediction(seen(FACE, FRONT, 0.65)), elsewhere).ears == {}
+            assert believable(face, elsewhere) is elsewhere
         with_ears = Prediction(face.face, ear(290, 0.66).ears)
-        assert _believable(with_ears, ear(330, 0.8)) is with_ears
+        assert believable(with_ears, ear(330, 0.8)) is with_ears
 
     def test_an_ear_within_an_ear_is_a_fold_of_it_whatever_its_score(self):
         shape = reference_shape(EAR)
@@ -156,8 +167,8 @@ class TestPlausible:
         }
         both, face = Prediction(None, ears), Prediction(seen(FACE, FRONT, 0.9))
         assert _better_alone(both, Prediction(None, {"left": ears["left"]})) is both
-        assert _believable(Prediction(), both) is both
-        assert _believable(face, both).face is face.face and set(_believable(face, both).ears) == {"right"}
+        assert believable(Prediction(), both) is both
+        assert believable(face, both).face is face.face and set(believable(face, both).ears) == {"right"}
 
     def test_without_a_face_an_ear_is_believed_once_for_each_side(self, predictor):
         one, other = (seen(EAR, reference_shape(EAR) * 35 + (x, 170), score) for x, score in ((300, 0.8), (80, 0.7)))
@@ -190,6 +201,14 @@ def ears_only(tmp_path_factory):
 def face_error(found, truth):
     """NME of the face, per cent."""
     return 100 * np.linalg.norm(found.face.points - truth, axis=1).mean() / np.linalg.norm(truth[36] - truth[45])
+
+
+@pytest.mark.parametrize(
+    "wrong", [np.zeros((40, 40), np.uint8), np.zeros((40, 40, 4), np.uint8), np.zeros((40, 40, 3))]
+)
+def test_what_is_no_picture_is_refused(predictor, wrong):
+    with pytest.raises(ValueError, match="uint8 RGB"):
+        predictor(wrong)
 
 
 class TestSearch:
