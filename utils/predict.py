@@ -53,8 +53,8 @@ class Thresholds:
       validation persons for `student4`, and looked at again for the student that ships (`weights/README.md`).
     - `sure_face`: a face of this score ends the search. The student that ships reads 331 of 334 photos of validation
       persons with at least that, while it takes a part of a face for one with up to 0.78.
-    - `doubtful_face`: a face of less gives way to a sure ear that does not lie beside it. Real ones, of those photos, score
-      0.72 and more; what is taken for a face in profiles scores about 0.5.
+    - `doubtful_face`: a face of less gives way to a sure ear that does not lie beside it. The faces of those photos
+      score 0.72 and more, what is taken for one in profiles about 0.5.
     - `sure_ear`: what an ear needs that nothing else speaks for: a second one without a face, one apart from its face.
     - `landmark`: a single landmark below it is not drawn.
     """

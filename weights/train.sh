@@ -36,7 +36,7 @@ stage face2 train_face.py --data "$FACES" --data "$OUT/few" --nobody "$OUT/e2" -
 # 3. Ears, on photos of ears alone: 2.7 minutes.
 stage student1 train_face2ear.py --data "$OUT/e0" --data "$OUT/e1" --data "$OUT/e2" --faces "$FACES" \
     --teacher "$OUT/face2.keras" --batch-size 32 --passes 3 --epochs 8
-# 4. Real faces beside the ears, or the student forgets faces from the front: 28 minutes on the 2 cores.
+# 4. Real faces beside the ears, or the student forgets faces from the front: 30 minutes on the 2 cores.
 stage student2 train_face2ear.py --data "$OUT/e0" --faces "$FACES" --replay "$FACES" --teacher "$OUT/face2.keras" \
     --teacher-size 160 --input-size 160 --init "$OUT/student1.keras" --norm weight --mirror 0 \
     --distillation-weight 60 --attention-weight 0.2 --learning-rate 4e-4 --epochs 3
@@ -45,7 +45,7 @@ stage student3 train_face2ear.py --data "$OUT/e0" --data "$OUT/e1" --faces "$FAC
     --teacher "$OUT/face2.keras" --teacher-size 208 --input-size 160 --init "$OUT/student2.keras" --norm weight --mirror 0 \
     --augment 0.8 --distillation-weight 40 --attention-weight 0.2 --learning-rate 4e-4 --epochs 4
 
-# 6. A teacher for small crops: 121 and 12 minutes at 128 px, then 23 at 160 px with views of nobody.
+# 6. A teacher for small crops: 121 and 12 minutes at 128 px, then 28 at 160 px with views of nobody.
 stage face3a train_face.py --data "$FACES" --preset lite --input-size 128 --epochs 42 --augment 0.6
 stage face3b train_face.py --data "$FACES" --preset lite --input-size 128 --epochs 4 --augment 0.6 --mirror 0 \
     --learning-rate 3e-4 --init "$OUT/face3a.keras"
