@@ -216,8 +216,9 @@ def check_task(loaded: Loaded, task: str) -> None:
 def start_from(network: keras.Model, settings: Settings, path: str | os.PathLike) -> str:
     """Copy into `network` what fits of the weights in `path`; returns what was copied, in words.
 
-    Everything, if the heads are the same; trunk and `feature_map` alone, if they differ. Raises `InputError` if not
-    even the trunk fits, or if it was trained without standardised kernels and `network` has them.
+    Everything, if it has all heads of `network` (a student has those of a face network, and of an ear network); trunk
+    and `feature_map` alone, if heads differ. Raises `InputError` if not even the trunk fits, or if it was trained
+    without standardised kernels and `network` has them.
     """
     source = load_network(path)
     ours, theirs = _layer_shapes(network), _layer_shapes(source.network)
@@ -231,8 +232,17 @@ def start_from(network: keras.Model, settings: Settings, path: str | os.PathLike
         raise InputError(
             f"--init {path}: was trained without standardised kernels, which cannot hold it; add --norm none"
         )
-    heads = [(each.heads, each.delayed_heads, each.stage_input) for each in (source.settings, settings)]
-    whole = heads[0] == heads[1] and ours == theirs
+    given, wanted = source.settings, settings
+    built_alike = given.stage_input == wanted.stage_input and all(
+        (task in getattr(given, name)) == (task in getattr(wanted, name))
+        for name in ("delayed_heads", "separate_tasks")
+        for task in wanted.heads
+    )
+    # Stages that read features never see the heads of another task beside ours; those that read heatmaps do.
+    held = wanted.heads.items() <= given.heads.items()
+    undisturbed = wanted.stage_input == "features" or given.heads == wanted.heads
+    fits = all(theirs.get(name) == shape for name, shape in ours.items())
+    whole = built_alike and held and undisturbed and fits
     copy_layers(source.network, network, list(ours if whole else trunk))
     return "all weights" if whole else "the trunk's weights (heads or stages differ)"
 

@@ -119,7 +119,11 @@ def training_flags(name: str, description: str, **changed: dict | None) -> argpa
         help=f"mix in views of these photos, which show no {'face' if name == 'face' else 'ear'}: so that the network "
         f"says so ({'built-in ears will do' if name == 'face' else 'hair over ears, hands, backgrounds'})",
     )
-    add("--init", metavar="FILE", help="start from weights that fit (the trunk alone if heads differ), or 'imagenet'")
+    add(
+        "--init",
+        metavar="FILE",
+        help="start from weights that fit (a student's too; the trunk alone if they lack the heads), or 'imagenet'",
+    )
     add(
         "--input-size",
         type=network_size,
@@ -255,6 +259,8 @@ def _take_settings_of_run(args: argparse.Namespace, given: dict) -> None:
                 f"{flag} {given[name]}: the run was started {was}; a resumed run keeps its settings: leave the flag out"
             )
         setattr(args, name, value)
+    for name in sorted(set(given) - set(flags) - {"run", "resume", "workers", "trains"}):
+        raise InputError(f"--{name.replace('_', '-')}: the run was started without it; leave the flag out")
     for name in ("split", "face_split"):
         if getattr(args, name, None) and (run / "split.csv").exists():
             setattr(args, name, str(run / "split.csv"))

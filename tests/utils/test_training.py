@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from data.datasets import find_samples, split_samples
@@ -51,6 +53,14 @@ class TestResume:
     def test_a_flag_that_says_otherwise_is_refused_even_if_it_says_the_default(self, started, flags):
         with input_error(*flags, "resumed run keeps its settings"):
             parse(*started[:2], "--resume", *flags)
+
+    def test_a_run_from_before_a_flag_was_there_is_not_resumed_with_it(self, started, tmp_path):
+        settings = json.loads((tmp_path / "run/settings.json").read_text())
+        del settings["flags"]["passes"]
+        write_json(tmp_path / "run/settings.json", settings)
+        assert parse(*started, "--resume").passes == 1
+        with input_error("--passes", "started without it"):
+            parse(*started, "--resume", "--passes", "2")
 
     def test_neither_the_split_file_nor_once_an_epoch_is_done_the_init_file_is_needed(self, started, tmp_path):
         (tmp_path / "split.csv").unlink()
