@@ -75,7 +75,7 @@ def decode_photo(path: str | os.PathLike) -> np.ndarray:
     except cv2.error as problem:  # a picture above OpenCV's size limit, for one
         raise InputError(f"{path}: cannot be decoded ({problem.err})") from problem
     if photo is None:
-        raise InputError(f"{path}: cannot be decoded; it is corrupt or no picture (see it with python -m data.check)")
+        raise InputError(f"{path}: cannot be decoded; it is corrupt or no picture: replace it or take it away")
     return cv2.cvtColor(photo, cv2.COLOR_BGR2RGB)
 
 

@@ -29,6 +29,7 @@ from utils.files import read_json, replacing, write_json
 from utils.startup import quiet_stderr
 
 SPREAD_FROM = 3  # seeds: a spread of fewer says nothing
+FOLLOWS = ("preset", "norm", "input_size", "learning_rate")  # what a run works out where the flag is not given
 
 
 def merge_seeds(rows: list[dict]) -> list[dict]:
@@ -93,10 +94,11 @@ def check_same(run: Path, flags: list[str]) -> None:
     """Raise an `InputError` if a run that is there was started with other flags than these."""
     known = read_json(run / "settings.json", f"{run}: not a run of train_face2ear.py")["flags"]
     wanted = vars(parse_student_flags(student_flags(""), [*flags, "--run", str(run.with_name("probe"))]))
-    for name in sorted(set(known) & set(wanted) - {"out", "precision"}):  # what is not given follows from the rest
-        if wanted[name] is not None and known[name] != wanted[name]:
+    for name in sorted(set(known) & set(wanted) - {"out", "precision"}):
+        if known[name] != wanted[name] and not (wanted[name] is None and name in FOLLOWS):
             flag = "--" + name.replace("_", "-")
-            raise InputError(f"{run}: was trained with {flag} {known.get(name)}; delete it, or name another --base")
+            was = f"without {flag}" if known[name] is None else f"with {flag} {known[name]}"
+            raise InputError(f"{run}: was trained {was}; delete it, or name another --base")
 
 
 def train(run: Path, flags: list[str]) -> None:

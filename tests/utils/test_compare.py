@@ -3,8 +3,10 @@
 import pytest
 
 from tests.conftest import input_error
-from utils.compare import merge_seeds
-from utils.distillation import markdown_table, read_row
+from utils.compare import check_same, merge_seeds
+from utils.distillation import markdown_table, parse_student_flags, read_row, student_flags
+from utils.files import write_json
+from utils.training import flags_of
 
 
 def row(strategy, seed=0, **figures):
@@ -36,3 +38,26 @@ def test_the_table_shows_signs_spreads_thousands_and_dashes():
 def test_a_folder_that_is_no_finished_run_is_named(tmp_path):
     with input_error(tmp_path, "train_face2ear.py"):
         read_row(tmp_path)
+
+
+def test_a_run_of_other_flags_is_refused_whichever_of_the_two_was_given_the_flag(ears, tmp_path):
+    teacher = tmp_path / "teacher.keras"
+    teacher.touch()
+    plain = ["--data", str(ears), "--teacher", str(teacher)]
+    limited = [*plain, "--limit", "4", "--nobody", str(ears)]
+
+    def trained(name, flags):
+        args = parse_student_flags(student_flags(""), [*flags, "--run", str(tmp_path / "new")])
+        # A run fills these in.
+        args.preset, args.norm, args.input_size, args.learning_rate = "tiny", "weight", 96, 1e-3
+        write_json(tmp_path / name / "settings.json", {"flags": flags_of(args)})
+        return tmp_path / name
+
+    check_same(trained("plain", plain), plain)
+    check_same(trained("limited", limited), limited)
+    with input_error("limited", "with --limit 4", "--base"):
+        check_same(tmp_path / "limited", plain)
+    with input_error("plain", "without --limit", "--base"):
+        check_same(tmp_path / "plain", limited)
+    with input_error("plain", "--learning-rate 0.001"):
+        check_same(tmp_path / "plain", [*plain, "--learning-rate", "0.1"])
