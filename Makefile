@@ -34,7 +34,7 @@ demo: $(VENV)/.runtime
 	$(if $(PICTURE),,$(BIN)/python -m data.synthetic --out runs/make-demo/heads --both 1 --size 640 --seed 22)
 	$(BIN)/python demo_multi.py $(if $(PICTURE),"$(PICTURE)",runs/make-demo/heads/Both/*.jpg) --no-window \
 	    --weights weights/face2ear-lite.keras --save runs/make-demo/drawn --json runs/make-demo/points.jsonl
-	@echo "Done. Look at runs/make-demo/drawn/*.png; the points are in runs/make-demo/points.jsonl."
+	@echo "Done. Look at runs/make-demo/drawn/; the points are in runs/make-demo/points.jsonl."
 
 test: $(VENV)/.tests
 	$(BIN)/ruff format --check .
