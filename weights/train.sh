@@ -7,7 +7,7 @@
 # written over.
 # Each stage is skipped once its file is there, and goes on where it was interrupted. Minutes: drawing and stages 4 to 8 on 2
 # cores without AMX, stages 9, 10 and ear1 on 2 cores with it, stages 1 to 3 on one H100 (KERAS_BACKEND=jax, pip install
-# "jax[cuda13]", 16 cores for the photos). WORKERS: processes that read photos; 0 (threads) serves 2 cores best.
+# "jax[cuda13]", 16 cores for the photos). WORKERS: processes that read photos (default 0: threads).
 set -eu
 FACES=${1:?name the folder of the face photos}
 OUT=${2:-runs/weights}
