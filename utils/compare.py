@@ -22,14 +22,20 @@ import numpy as np
 
 from data.datasets import find_samples, split_samples
 from data.schemes import EAR
-from utils.distillation import TABLE, markdown_table, parse_student_flags, read_row, student_flags
+from utils.distillation import (
+    FOLLOWS_FROM_TEACHER,
+    TABLE,
+    markdown_table,
+    parse_student_flags,
+    read_row,
+    student_flags,
+)
 from utils.drawing import new_figure, write_figure
 from utils.errors import CommandLine, InputError, positive_int, run_main
 from utils.files import read_json, replacing, write_json
 from utils.startup import quiet_stderr
 
 SPREAD_FROM = 3  # seeds: a spread of fewer says nothing
-FOLLOWS = ("preset", "norm", "input_size", "learning_rate")  # what a run works out where the flag is not given
 
 
 def merge_seeds(rows: list[dict]) -> list[dict]:
@@ -95,7 +101,7 @@ def check_same(run: Path, flags: list[str]) -> None:
     known = read_json(run / "settings.json", f"{run}: not a run of train_face2ear.py")["flags"]
     wanted = vars(parse_student_flags(student_flags(""), [*flags, "--run", str(run.with_name("probe"))]))
     for name in sorted(set(known) & set(wanted) - {"out", "precision"}):
-        if known[name] != wanted[name] and not (wanted[name] is None and name in FOLLOWS):
+        if known[name] != wanted[name] and not (wanted[name] is None and name in FOLLOWS_FROM_TEACHER):
             flag = "--" + name.replace("_", "-")
             was = f"without {flag}" if known[name] is None else f"with {flag} {known[name]}"
             raise InputError(f"{run}: was trained {was}; delete it, or name another --base")

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 # Those of `models.distiller.STRATEGIES`, whose import would make --help wait for TensorFlow; a test holds them equal.
 STRATEGY_NAMES = ("separate", "joint", "frozen", "finetune", "distill", "distill-at")
 TABLE = "forgetting.json"
+# The flags that `student_settings` fills in where they are not given.
+FOLLOWS_FROM_TEACHER = ("preset", "norm", "input_size", "learning_rate")
 # Their pull on the trunk should be within a factor of ten of the ear loss's (design: after the first 100 steps). The
 # softened cross-entropy pulls some 500 times harder than the squared error.
 DISTILLATION_WEIGHT = 30.0

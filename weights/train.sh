@@ -3,11 +3,11 @@
 #
 # FACES: photos with 68 points, AFW/NAME.jpg and AFW_landmark/NAME_pts.mat, and identities.csv, which names the person of each
 # photo. OUT: default runs/weights. Stage 7 wants the very photos that the verdicts name; with others (300W-LP, for one) judge
-# ears yourself (README, "Real ears without placing a point"), or leave stages 7 to 10 out. At the end the shipped files are
-# written over.
+# ears yourself (README, "Real ears without placing a point"), or leave stages 7 to 10 out and ship student3. At the end the
+# shipped files are written over.
 # Each stage is skipped once its file is there, and goes on where it was interrupted. Minutes: drawing and stages 4 to 8 on 2
 # cores without AMX, stages 9, 10 and ear1 on 2 cores with it, stages 1 to 3 on one H100 (KERAS_BACKEND=jax, pip install
-# "jax[cuda13]", 16 cores for the photos). WORKERS: processes that read photos (default 0: threads).
+# "jax[cuda13]", 16 cores for the photos). WORKERS: processes that read photos (default 0: threads; a GPU wants one a core).
 set -eu
 FACES=${1:?name the folder of the face photos}
 OUT=${2:-runs/weights}
