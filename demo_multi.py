@@ -3,10 +3,10 @@
   python demo_multi.py                                     # camera 0, in a window; h lists the keys
   python demo_multi.py 1                                   # another camera
   python demo_multi.py clip.mp4 --save out.mp4             # a video, shown and saved
-  python demo_multi.py photos/ --no-window --save drawn/ --json points.jsonl
+  python demo_multi.py images/ --no-window --save drawn/ --json points.jsonl
   python demo_multi.py http://127.0.0.1:8080/stream        # a stream
 
-The whole picture is searched for a head; then a crop round the face and one round each ear are read, in one batch. Of
+The whole image is searched for a head; then a crop round the face and one round each ear are read, in one batch. Of
 a video the next frame is read where the head was, and searched only when it is lost. No other detector is needed.
 Weights that know only faces, or only ears, show those.
 """
@@ -20,25 +20,25 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from utils.errors import CommandLine, InputError, network_size, positive_int, run_main, share
-from utils.one_euro import PointSmoother
-from utils.predict import LandmarkPredictor, Prediction, Thresholds
-from utils.sinks import JsonLines, open_target, plan_saves
-from utils.sources import Source, UnreadableError, find_sources, open_source
-from utils.startup import PRECISIONS, limit_threads
-from utils.steps import Steps
-from utils.view import OVERLAYS, View, in_view
-from utils.window import Window, require_display
+from utils.common.cli import CommandLine, InputError, network_size, positive_int, run_main, unit_interval
+from utils.common.keras_runtime import PRECISIONS, limit_threads
+from utils.demo.predictor import LandmarkPredictor, Prediction, Thresholds
+from utils.demo.smoothing import PointSmoother
+from utils.demo.sources import Source, UnreadableError, find_sources, open_source
+from utils.demo.timing import Steps
+from utils.demo.view import OVERLAYS, View, in_view
+from utils.demo.window import Window, require_display
+from utils.demo.writers import JsonLines, open_target, plan_saves
 
 WEIGHTS = Path(__file__).parent / "weights"
 OWN, SHIPPED = WEIGHTS / "face2ear.keras", WEIGHTS / "face2ear-lite.keras"
 
 
-def parse_flags() -> argparse.Namespace:
+def parse_flags(argv: list[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = CommandLine(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("source", nargs="*", default=["0"], help="camera number, video, picture, folder, glob or address (default: 0)")
+    add("source", nargs="*", default=["0"], help="camera number, video, image, folder, glob or address (default: 0)")
     add(
         "--weights",
         help="weights file: .keras, .weights.h5 or the predecessor's .h5 (default: "
@@ -47,7 +47,7 @@ def parse_flags() -> argparse.Namespace:
     add(
         "--save",
         metavar="OUT",
-        help="write what is drawn: a .mp4 (or an animated .webp) for one video or camera, a .png for one picture, or a "
+        help="write what is drawn: a .mp4 (or an animated .webp) for one video or camera, a .png for one image, or a "
         "folder for any number",
     )
     add(
@@ -82,7 +82,7 @@ def parse_flags() -> argparse.Namespace:
     )
     add(
         "--threshold",
-        type=share,
+        type=unit_interval,
         default=Thresholds.landmark,
         help="points of less confidence are not drawn (default: %(default)s); JSON has them all",
     )
@@ -97,7 +97,7 @@ def parse_flags() -> argparse.Namespace:
         action=argparse.BooleanOptionalAction,
         help="draw left and right swapped (default: of cameras in a window, as mirrors do); not in JSON",
     )
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
 def choose_weights(named: str | None) -> Path:
@@ -123,7 +123,7 @@ def show(
     steps: Steps,
 ) -> bool:
     """Run one source to its end; False if the user quits."""
-    still = source.kind == "picture"
+    still = source.kind == "image"
     found, smooth, frames, seen = Prediction(), PointSmoother(), 0, Counter()
     with open_source(source) as feed, open_target(target, source, feed.rate) as file:
         stream = feed.frames(wait=0.05)
@@ -136,13 +136,13 @@ def show(
                         return False
                     continue
                 with steps("find"):
-                    found = predictor(frame.picture, None if still else found)
+                    found = predictor(frame.image, None if still else found)
                     shown = smooth(found, frame.time) if args.smooth and not still else found
                 frames += 1
                 seen.update(in_view(shown).keys())
                 lines.write(source, frame, shown)
                 if file is not None or window is not None:
-                    redraw = partial(view.draw, frame.picture, shown, predictor)
+                    redraw = partial(view.draw, frame.image, shown, predictor)
                     with steps("draw"):
                         drawn = redraw()
                 if file is not None:
@@ -162,9 +162,9 @@ def show(
     return True
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
     """Flags -> sources -> network -> every source, frame by frame: find, draw, save, show."""
-    args = parse_flags()
+    args = parse_flags(argv)
     sources = find_sources(args.source)
     targets = plan_saves(args.save, sources)
     weights = choose_weights(args.weights)

@@ -1,64 +1,72 @@
-"""Train the ear network: photos with 55 points on an ear -> weights/ear.keras.
+"""Train the ear network: images with 55 points on an ear -> weights/ear.keras.
 
-  python train_ear.py --preset lite                # the laptop network on the photos below data/
+  python train_ear.py --preset lite                # the laptop network on the images below data/
   python train_ear.py --data data --data my_ears   # two folders, mixed
   python train_ear.py --run runs/ear --resume      # continue after Ctrl-C, a crash or a power cut
 
-Every epoch is scored on validation photos (the crop protocol, NME in per cent of the diagonal of the ear's box); the
-best network is kept, scored once on the test photos at the end, and written to --out. The run folder holds the
-settings, the split, curves, pictures of predictions and the state to resume from.
+Every epoch is scored on validation images (the crop protocol, NME in per cent of the diagonal of the ear's box); the
+best network is kept, scored once on the test images at the end, and written to --out. The run folder holds the
+settings, the split, curves, images of predictions and the state to resume from.
 """
 
-from data.datasets import find_nobody, find_samples, split_samples
-from data.pipeline import TrainingChain
+from data.datasets import find_negatives, find_samples, split_samples
+from data.pipeline import TrainingPipeline
 from data.schemes import EAR
-from utils.errors import run_main
-from utils.startup import start_keras
-from utils.training import (
+from utils.common.cli import run_main
+from utils.common.keras_runtime import start_keras
+from utils.training.config import (
     RunFolder,
-    announce,
     compile_trainer,
-    finish,
     fit,
     initialise,
-    network_settings,
+    network_config,
     parse_flags,
+    print_summary,
+    test_and_export,
     training_flags,
     validation_nme,
 )
 
 
-def main() -> None:
-    """Flags -> photos -> chain -> network -> fit -> scores and weights."""
-    args = parse_flags(training_flags(EAR.task, __doc__), EAR)
+def main(argv: list[str] | None = None) -> None:
+    """Flags -> images -> pipeline -> network -> fit -> scores and weights."""
+    args = parse_flags(training_flags(EAR.task, __doc__), EAR, argv)
 
     found = find_samples(args.data, EAR, args.points, args.skip_bad, args.limit, progress=True)
     parts = split_samples(found.samples, args.split)
-    nobody = find_nobody(args.nobody or [], EAR, args.skip_bad)
-    seen = parts | {"train": parts["train"] + nobody}
+    negatives = find_negatives(args.negatives or [], EAR, args.skip_bad)
+    seen = parts | {"train": parts["train"] + negatives}
 
     args.precision = start_keras(args.precision, args.seed, args.deterministic)
     from models.cpm import build_network  # after the flags: TensorFlow takes seconds to import
     from models.trainer import LandmarkReader, StageTrainer
 
-    settings = network_settings(args, heads={EAR.task: args.landmark_indices})
-    network = build_network(settings)
-    initialise(network, settings, args.init)
-    reader = LandmarkReader(network, settings, EAR.task)
+    config = network_config(args, heads={EAR.task: args.landmark_indices})
+    network = build_network(config)
+    initialise(network, config, args.init)
+    reader = LandmarkReader(network, config, EAR.task)
 
-    views = (settings.input_size, args.batch_size, args.seed, args.augment, args.mirror, args.passes, args.workers)
-    chain = TrainingChain(parts["train"], EAR, *views, nobody=[photo.image for photo in nobody])
-    trainer = StageTrainer(network, settings, EAR, args.loss)
-    compile_trainer(trainer, args, chain.steps)
-    announce(args, found, parts, chain, network, settings)
+    views = (
+        config.input_size,
+        args.batch_size,
+        args.seed,
+        args.augment,
+        args.flip_probability,
+        args.repeats,
+        args.workers,
+    )
+    pipeline = TrainingPipeline(parts["train"], EAR, *views, negatives=[sample.image for sample in negatives])
+    trainer = StageTrainer(network, config, EAR, args.loss)
+    compile_trainer(trainer, args, pipeline.steps)
+    print_summary(args, found, parts, pipeline, network, config)
 
     def validate(size: int) -> dict[str, float]:
         return {"val_nme": validation_nme(reader, parts["validation"], args, size)}
 
     run = RunFolder(args.run)
     run.start(args, seen, found.problems)
-    fit(trainer, chain, run, args, seen, validate)
-    finish(run, args, {EAR.task: parts["test"]})
+    fit(trainer, pipeline, run, args, seen, validate)
+    test_and_export(run, args, {EAR.task: parts["test"]})
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""Landmark schemes, file formats, datasets and the input chain."""
+"""Landmark schemes, file formats, datasets and the input pipeline."""

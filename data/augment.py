@@ -1,34 +1,32 @@
-"""Decode, warp and jitter: plain functions of one photo, a random generator and settings.
+"""Decode, warp and jitter: plain functions of one image, a random generator and settings.
 
-A warp is one affine map from photo pixels to network-input pixels, so that crop, scale, squeeze, rotation, shift and
+A warp is one affine map from image pixels to network-input pixels, so that crop, scale, squeeze, rotation, shift and
 mirror cost a single resample. Pixel centres are at whole numbers; scaling by f therefore maps x to (x + 0.5) f - 0.5.
 """
 
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from data.schemes import Scheme
-from utils.errors import InputError
 
 # Shares of the training crops. Most look like the `crop` protocol, since that is what a tracking crop shows; the rest
 # span the scales of the scheme evenly (in log scale), since the demo first looks at the whole frame.
-ANY_SCALE_SHARE = 0.2
-ANY_ANGLE_SHARE = 0.1
+ANY_SCALE_FRACTION = 0.2
+ANY_ANGLE_FRACTION = 0.1
 # Views without a face teach that there may be none: a network that has only seen faces finds them in ears and curtains.
-AWAY_SHARE = 0.08
+BACKGROUND_FRACTION = 0.08
 # Views that show a part, large: or a network that has only seen whole ears finds small ones inside an ear.
-CLOSE_SHARE = 0.06
+CLOSE_UP_FRACTION = 0.06
 
 
 @dataclass(frozen=True)
 class Warp:
-    """A square cut from a photo: `centre` (x, y) and `side` in photo pixels, turned by `angle` degrees (positive turns
+    """A square cut from an image: `centre` (x, y) and `side` in image pixels, turned by `angle` degrees (positive turns
     the content clockwise on the screen), then narrowed by `squeeze_x` and `squeeze_y` (1: not at all), then mirrored.
     """
 
@@ -37,13 +35,13 @@ class Warp:
     angle: float = 0.0
     squeeze_x: float = 1.0
     squeeze_y: float = 1.0
-    mirror: bool = False
+    flip: bool = False
 
     def matrix(self, size: int) -> np.ndarray:
-        """The map (2, 3) from photo pixels to pixels of a `size` x `size` input."""
+        """The map (2, 3) from image pixels to pixels of a `size` x `size` input."""
         turn = math.radians(self.angle)
         rotation = np.array([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]])
-        scale = np.diag([self.squeeze_x * (-1 if self.mirror else 1), self.squeeze_y]) * (size / self.side)
+        scale = np.diag([self.squeeze_x * (-1 if self.flip else 1), self.squeeze_y]) * (size / self.side)
         linear = scale @ rotation
         middle = (size - 1) / 2  # the centre of the cut lands on the centre of the input
         return np.column_stack([linear, middle - linear @ np.asarray(self.centre, dtype=np.float64)])
@@ -59,39 +57,19 @@ def invert_matrix(matrix: np.ndarray) -> np.ndarray:
     return cv2.invertAffineTransform(np.asarray(matrix, dtype=np.float64))
 
 
-def decode_photo(path: str | os.PathLike) -> np.ndarray:
-    """The photo as displayed: (height, width, 3) uint8 RGB.
-
-    EXIF rotation is applied, gray becomes RGB, alpha is dropped and 16 bits become 8. Raises `InputError` if the file
-    cannot be decoded.
-    """
-    try:
-        # Not cv2.imread: it cannot open every path on Windows and prints a warning of its own where a file is missing.
-        data = np.fromfile(path, dtype=np.uint8)
-    except OSError as problem:
-        raise InputError(f"{path}: cannot be read: {problem.strerror}") from problem
-    try:
-        photo = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    except cv2.error as problem:  # a picture above OpenCV's size limit, for one
-        raise InputError(f"{path}: cannot be decoded ({problem.err})") from problem
-    if photo is None:
-        raise InputError(f"{path}: cannot be decoded; it is corrupt or no picture: replace it or take it away")
-    return cv2.cvtColor(photo, cv2.COLOR_BGR2RGB)
-
-
-def warp_photo(
-    photo: np.ndarray,
+def warp_image(
+    image: np.ndarray,
     matrix: np.ndarray,
     size: int | tuple[int, int],
     border: int = cv2.BORDER_CONSTANT,
     fill: tuple[int, int, int] = (0, 0, 0),
     out: np.ndarray | None = None,
 ) -> np.ndarray:
-    """The photo (height, width, 3) through `matrix` (2, 3): (size, size, 3) uint8, without aliasing.
+    """The image (height, width, 3) through `matrix` (2, 3): (size, size, 3) uint8, without aliasing.
 
     `size` may be a width and a height. Bilinear sampling skips pixels where the map shrinks more than 2 times, so the
-    photo is first shrunk by a whole number with area averaging, and an axis that a squeeze shrinks further is sampled
-    more densely and averaged. Outside the photo the picture is `fill`, or what the OpenCV `border` mode makes of the
+    image is first shrunk by a whole number with area averaging, and an axis that a squeeze shrinks further is sampled
+    more densely and averaged. Outside the image the image is `fill`, or what the OpenCV `border` mode makes of the
     edge. `out`, if given, is a contiguous array of the result's shape, which is filled and returned.
     """
     wide, high = (size, size) if isinstance(size, int) else size
@@ -99,7 +77,7 @@ def warp_photo(
         out = np.empty((high, wide, 3), np.uint8)
     corners = apply_matrix(invert_matrix(matrix), np.array([[0, 0], [wide, 0], [0, high], [wide, high]]) - 0.5)
     shrink = max(1, int(1 / np.linalg.norm(matrix[:, :2], 2)))
-    height, width = photo.shape[:2]
+    height, width = image.shape[:2]
     # Only the part that can be seen, with room for the interpolation, on the grid of the shrink.
     left, top = (max(0, int(low) // shrink * shrink) for low in corners.min(0) - 2 * shrink)
     right, bottom = (
@@ -108,12 +86,12 @@ def warp_photo(
     if right <= left or bottom <= top:
         out[:] = fill
         return out
-    photo = photo[top:bottom, left:right]
+    image = image[top:bottom, left:right]
     matrix = matrix @ np.array([[1, 0, left], [0, 1, top], [0, 0, 1]], dtype=np.float64)
     if shrink > 1:
-        down, across = -photo.shape[0] % shrink, -photo.shape[1] % shrink
-        photo = cv2.copyMakeBorder(photo, 0, down, 0, across, cv2.BORDER_REPLICATE)
-        photo = cv2.resize(photo, (photo.shape[1] // shrink, photo.shape[0] // shrink), interpolation=cv2.INTER_AREA)
+        down, across = -image.shape[0] % shrink, -image.shape[1] % shrink
+        image = cv2.copyMakeBorder(image, 0, down, 0, across, cv2.BORDER_REPLICATE)
+        image = cv2.resize(image, (image.shape[1] // shrink, image.shape[0] // shrink), interpolation=cv2.INTER_AREA)
         matrix = matrix @ np.array([[shrink, 0, (shrink - 1) / 2], [0, shrink, (shrink - 1) / 2], [0, 0, 1]])
     dense = [max(1, int(1 / max(np.linalg.norm(row), 1 / 16))) for row in matrix[:, :2]]
     matrix = np.array(
@@ -121,7 +99,7 @@ def warp_photo(
     )
     sampled = (wide * dense[0], high * dense[1])
     warped = cv2.warpAffine(
-        photo,
+        image,
         matrix,
         sampled,
         dst=out if max(dense) == 1 else None,
@@ -140,26 +118,26 @@ def crop_warp(scheme: Scheme, points: np.ndarray) -> Warp:
 
 
 def draw_warp(
-    scheme: Scheme, points: np.ndarray, rng: np.random.Generator, strength: float, mirror: float = 0.5
+    scheme: Scheme, points: np.ndarray, rng: np.random.Generator, strength: float, flip_probability: float = 0.5
 ) -> Warp:
     """A random warp for training; `strength` scales every spread (1: as tuned, 0: exactly `crop_warp`).
 
-    `mirror` is the share of warps that mirror. Where a dataset's points all lie a little to one side, mirrored copies
-    contradict it, and a network learns the middle.
+    `flip_probability` is that of a mirrored warp. Where a dataset's points all lie a little to one side, mirrored
+    copies contradict it, and a network learns the middle.
     """
     base = crop_warp(scheme, points)
     if strength == 0:
         return base
     longer = base.side / scheme.crop_side
     tight, wide = scheme.train_sides
-    if rng.random() < ANY_SCALE_SHARE:
+    if rng.random() < ANY_SCALE_FRACTION:
         side = math.exp(rng.uniform(math.log(tight), math.log(wide)))
     else:
         side = float(np.clip(scheme.crop_side * math.exp(rng.normal(0, 0.12 * strength)), tight, wide))
     # A tight crop moves a little; in a wide one the head is anywhere, as long as its points stay inside.
     room = max(0.06 * side, (side - scheme.crop_side) / 2)
     shift = np.clip(rng.uniform(-room, room, 2) * strength, -side / 2, side / 2) * longer
-    if rng.random() < ANY_ANGLE_SHARE:
+    if rng.random() < ANY_ANGLE_FRACTION:
         angle = rng.uniform(-60, 60) * min(strength, 1.5)
     else:
         angle = rng.normal(0, 12 * strength)
@@ -175,11 +153,13 @@ def draw_warp(
         angle=angle,
         squeeze_x=squeeze[0],
         squeeze_y=squeeze[1],
-        mirror=bool(rng.random() < mirror),
+        flip=bool(rng.random() < flip_probability),
     )
 
 
-def draw_close_warp(scheme: Scheme, points: np.ndarray, rng: np.random.Generator, mirror: float = 0.5) -> Warp:
+def draw_close_up_warp(
+    scheme: Scheme, points: np.ndarray, rng: np.random.Generator, flip_probability: float = 0.5
+) -> Warp:
     """A random square that shows a part only: its side is 0.35 of the longer side of the points' box and more, up to
     the tightest of `draw_warp`, its centre anywhere in the box.
     """
@@ -189,11 +169,11 @@ def draw_close_warp(scheme: Scheme, points: np.ndarray, rng: np.random.Generator
         centre=tuple((np.asarray(base.centre) + rng.uniform(-0.5, 0.5, 2) * longer).tolist()),
         side=math.exp(rng.uniform(math.log(0.35), math.log(scheme.train_sides[0]))) * longer,
         angle=rng.normal(0, 20),
-        mirror=bool(rng.random() < mirror),
+        flip=bool(rng.random() < flip_probability),
     )
 
 
-def draw_away_warp(
+def draw_background_warp(
     scheme: Scheme,
     points: np.ndarray,
     everyone: np.ndarray,
@@ -201,7 +181,7 @@ def draw_away_warp(
     rng: np.random.Generator,
     tries: int = 10,
 ) -> Warp | None:
-    """A random square of a photo of this `shape` (height, width, ...) that shows none of `everyone`, or None.
+    """A random square of an image of this `shape` (height, width, ...) that shows none of `everyone`, or None.
 
     `points` (landmarks, 2) set its scale, `everyone` (n, 2) are those and the points of other ears. Its side is 0.25 to
     1.5 times the longer side of the points' box: an ear, a hand, a shoulder, a piece of background.
@@ -216,61 +196,61 @@ def draw_away_warp(
     return None
 
 
-def draw_photo_warp(shape: tuple[int, ...], rng: np.random.Generator) -> Warp:
-    """A random square of a photo of this `shape` (height, width, ...), 0.35 to 1.1 times its shorter side."""
+def draw_image_warp(shape: tuple[int, ...], rng: np.random.Generator) -> Warp:
+    """A random square of an image of this `shape` (height, width, ...), 0.35 to 1.1 times its shorter side."""
     return _draw_square(shape, math.exp(rng.uniform(math.log(0.35), math.log(1.1))) * min(shape[:2]), 0.15, rng)
 
 
 def _draw_square(shape: tuple[int, ...], side: float, margin: float, rng: np.random.Generator) -> Warp:
-    """A square of this side anywhere in a photo; its centre keeps `margin` of the photo's length from the edges."""
+    """A square of this side anywhere in an image; its centre keeps `margin` of the image's length from the edges."""
     return Warp(
         centre=tuple((rng.uniform(margin, 1 - margin, 2) * (shape[1], shape[0])).tolist()),
         side=side,
         angle=rng.normal(0, 20),
-        mirror=bool(rng.random() < 0.5),
+        flip=bool(rng.random() < 0.5),
     )
 
 
-def jitter_photo(photo: np.ndarray, rng: np.random.Generator, strength: float) -> np.ndarray:
-    """Occlusion, colour, gray, blur, low resolution, noise and JPEG jitter of a (height, width, 3) uint8 picture.
+def jitter_image(image: np.ndarray, rng: np.random.Generator, strength: float) -> np.ndarray:
+    """Occlusion, colour, gray, blur, low resolution, noise and JPEG jitter of a (height, width, 3) uint8 image.
 
-    `strength` scales the spreads and the chances; 0 returns the picture unchanged.
+    `strength` scales the spreads and the chances; 0 returns the image unchanged.
     """
     if strength == 0:
-        return photo
-    size = photo.shape[0]
+        return image
+    size = image.shape[0]
     if rng.random() < 0.25 * strength:
-        photo = _occlude(photo, rng)
-    photo = _jitter_colour(photo, rng, strength)
+        image = _occlude(image, rng)
+    image = _jitter_colour(image, rng, strength)
     if rng.random() < 0.1 * strength:
-        photo = cv2.cvtColor(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+        image = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     if rng.random() < 0.2 * strength:
-        photo = cv2.GaussianBlur(photo, (0, 0), rng.uniform(0.3, max(0.3, 0.011 * size)))
+        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, max(0.3, 0.011 * size)))
     if rng.random() < 0.15 * strength:
         small = max(16, int(size * rng.uniform(0.35, 0.9)))
-        photo = cv2.resize(photo, (small, small), interpolation=cv2.INTER_AREA)
-        photo = cv2.resize(photo, (size, size), interpolation=cv2.INTER_LINEAR)
+        image = cv2.resize(image, (small, small), interpolation=cv2.INTER_AREA)
+        image = cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR)
     if rng.random() < 0.15 * strength:
-        noise = rng.standard_normal(photo.shape, dtype=np.float32) * rng.uniform(2, 12)
-        photo = np.clip(photo + noise, 0, 255).astype(np.uint8)
+        noise = rng.standard_normal(image.shape, dtype=np.float32) * rng.uniform(2, 12)
+        image = np.clip(image + noise, 0, 255).astype(np.uint8)
     if rng.random() < 0.15 * strength:
-        _, packed = cv2.imencode(".jpg", photo, [cv2.IMWRITE_JPEG_QUALITY, int(rng.uniform(20, 80))])
-        photo = cv2.imdecode(packed, cv2.IMREAD_COLOR)
-    return photo
+        _, packed = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.uniform(20, 80))])
+        image = cv2.imdecode(packed, cv2.IMREAD_COLOR)
+    return image
 
 
-def _jitter_colour(photo: np.ndarray, rng: np.random.Generator, strength: float) -> np.ndarray:
+def _jitter_colour(image: np.ndarray, rng: np.random.Generator, strength: float) -> np.ndarray:
     """Gamma, contrast, brightness and colour cast in one table look-up a channel."""
     levels = np.linspace(0, 1, 256)[:, None] ** math.exp(rng.normal(0, 0.2 * strength))
     contrast = math.exp(rng.normal(0, 0.2 * strength))
     cast = rng.normal(0, 0.03 * strength, 3) + rng.normal(0, 0.08 * strength)
     table = (levels - 0.5) * contrast * np.exp(rng.normal(0, 0.05 * strength, 3)) + 0.5 + cast
-    return cv2.LUT(photo, (np.clip(table, 0, 1) * 255).astype(np.uint8)[:, None, :])
+    return cv2.LUT(image, (np.clip(table, 0, 1) * 255).astype(np.uint8)[:, None, :])
 
 
-def _occlude(photo: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Cover a part with a turned rectangle or ellipse, of one colour or of another part of the picture."""
-    size = photo.shape[0]
+def _occlude(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Cover a part with a turned rectangle or ellipse, of one colour or of another part of the image."""
+    size = image.shape[0]
     centre = rng.uniform(0, size, 2)
     axes = np.exp(rng.uniform(math.log(0.06), math.log(0.45), 2)) * size
     angle = rng.uniform(0, 180)
@@ -281,7 +261,7 @@ def _occlude(photo: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         corners = cv2.boxPoints((tuple(map(float, centre)), tuple(map(float, axes)), float(angle)))
         cv2.fillConvexPoly(mask, corners.astype(np.int32), 255)
     if rng.random() < 0.5:
-        cover = np.broadcast_to(rng.integers(0, 256, 3, dtype=np.uint8), photo.shape)
+        cover = np.broadcast_to(rng.integers(0, 256, 3, dtype=np.uint8), image.shape)
     else:
-        cover = np.roll(photo, tuple(rng.integers(0, size, 2)), axis=(0, 1))
-    return np.where(mask[..., None] > 0, cover, photo)
+        cover = np.roll(image, tuple(rng.integers(0, size, 2)), axis=(0, 1))
+    return np.where(mask[..., None] > 0, cover, image)

@@ -1,6 +1,6 @@
 """Read a whole dataset and say what is in it: `python -m data.check DIR`.
 
-Prints counts, photo and shape sizes, points out of frame and every file that cannot be used, and draws a contact
+Prints counts, image and shape sizes, points out of frame and every file that cannot be used, and draws a contact
 sheet. Exit status 1 if any file cannot be used, 2 if there is no dataset at all.
 """
 
@@ -11,18 +11,19 @@ from pathlib import Path
 
 import numpy as np
 
-from data.augment import Warp, decode_photo
-from data.datasets import Found, NoSuchPhotosError, Sample, find_samples, split_samples, spread
+from data.augment import Warp
+from data.datasets import DatasetListing, NoSuchImagesError, Sample, find_samples, split_samples, spread
+from data.drawing import contact_sheet, crop_with_landmarks, write_label
 from data.schemes import SCHEMES, Scheme
-from utils.drawing import contact_sheet, crop_with_landmarks, save_picture, write_label
-from utils.errors import CommandLine, InputError, positive_int, run_main
-from utils.files import check_writable
+from utils.common.cli import CommandLine, InputError, positive_int, run_main
+from utils.common.files import check_writable
+from utils.common.images import decode_image, save_image
 
 OTHER_COLOUR = (255, 255, 255)  # of a second ear on the contact sheet
 
 
-def describe(found: Found, scheme: Scheme) -> list[str]:
-    """The lines that `python -m data.check` prints about one scheme's photos, all of them decoded."""
+def describe(found: DatasetListing, scheme: Scheme) -> list[str]:
+    """The lines that `python -m data.check` prints about one scheme's images, all of them decoded."""
     sizes = np.array(found.sizes)
     points = np.stack([sample.points for sample in found.samples])
     outside = ((points < -0.5) | (points > sizes[:, None] - 0.5)).any(axis=-1)
@@ -30,22 +31,22 @@ def describe(found: Found, scheme: Scheme) -> list[str]:
     parts = ", ".join(f"{len(samples)} {part}" for part, samples in split_samples(found.samples).items())
     groups = len({sample.group for sample in found.samples})
     return [
-        f"{scheme.task}: {len(found.samples)} photos of {groups} persons or photos ({parts})",
-        f"  photo width   {_spread(sizes[:, 0])} px",
-        f"  photo height  {_spread(sizes[:, 1])} px",
+        f"{scheme.task}: {len(found.samples)} images of {groups} persons or images ({parts})",
+        f"  image width   {_spread(sizes[:, 0])} px",
+        f"  image height  {_spread(sizes[:, 1])} px",
         f"  {scheme.task} size     {_spread(longer)} px (longer side of the points' box)",
-        f"  points out of frame: {int(outside.sum())} in {int(outside.any(axis=1).sum())} photos",
+        f"  points out of frame: {int(outside.sum())} in {int(outside.any(axis=1).sum())} images",
         *_describe_others(found.samples),
         f"  unusable: {len(found.problems)}",
     ]
 
 
 def _describe_others(samples: Sequence[Sample]) -> list[str]:
-    """How many photos say that all of their ears are annotated, and how many of those show a second."""
+    """How many images say that all of their ears are annotated, and how many of those show a second."""
     known = [sample.others for sample in samples if sample.others is not None]
     if not known:
         return []
-    return [f"  all ears annotated: {len(known)} photos, a second ear in {sum(map(len, known))}"]
+    return [f"  all ears annotated: {len(known)} images, a second ear in {sum(map(len, known))}"]
 
 
 def _spread(values: np.ndarray) -> str:
@@ -54,29 +55,29 @@ def _spread(values: np.ndarray) -> str:
 
 
 def draw_samples(samples: Sequence[Sample], scheme: Scheme, count: int = 32) -> np.ndarray:
-    """A contact sheet of `count` photos spread over the list, with their points, cut 2 x wider than the points."""
-    pictures = []
+    """A contact sheet of `count` images spread over the list, with their points, cut 2 x wider than the points."""
+    images = []
     for sample in spread(samples, count):
         low, high = sample.points.min(axis=0), sample.points.max(axis=0)
         warp = Warp(tuple((low + high) / 2), 2 * max(float((high - low).max()), 1.0))
         layers = [(sample.points, None, None)]
         layers += [(ear, None, OTHER_COLOUR) for ear in ([] if sample.others is None else sample.others)]
-        picture = crop_with_landmarks(decode_photo(sample.image), warp, layers, scheme)
-        pictures.append(write_label(picture, Path(sample.name).stem[:30]))
-    return contact_sheet(pictures, columns=8)
+        image = crop_with_landmarks(decode_image(sample.image), warp, layers, scheme)
+        images.append(write_label(image, Path(sample.name).stem[:30]))
+    return contact_sheet(images, columns=8)
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
     """The command line."""
     parser = CommandLine(prog="python -m data.check", description="Read a whole dataset and say what is in it.")
-    parser.add_argument("folder", metavar="DIR", help="the folder that holds AFW/ or CollectionA/, or photos with .pts")
+    parser.add_argument("folder", metavar="DIR", help="the folder that holds AFW/ or CollectionA/, or images with .pts")
     parser.add_argument(
         "--task", choices=tuple(SCHEMES), help="look for faces or ears only (default: whatever is there)"
     )
     parser.add_argument("--points", choices=("2d", "3d"), default="2d", help="which points of .mat files (default: 2d)")
-    parser.add_argument("--limit", type=positive_int, help="look at only that many photos")
+    parser.add_argument("--limit", type=positive_int, help="look at only that many images")
     parser.add_argument("--out", default="runs/check", help="folder for the contact sheets (default: runs/check)")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
 
     check_writable("--out", Path(args.out))
     nothing: list[InputError] = []
@@ -84,7 +85,7 @@ def main() -> int:
     for scheme in [SCHEMES[args.task]] if args.task else SCHEMES.values():
         try:
             found = find_samples([args.folder], scheme, args.points, True, args.limit, progress=True)
-        except NoSuchPhotosError as problem:
+        except NoSuchImagesError as problem:
             nothing.append(problem)
             continue
         except InputError as problem:
@@ -97,7 +98,7 @@ def main() -> int:
         for problem in found.problems:
             print(f"    {problem}")
         sheet = Path(args.out) / f"{Path(args.folder).resolve().name}_{scheme.task}.png"
-        save_picture(sheet, draw_samples(found.samples, scheme))
+        save_image(sheet, draw_samples(found.samples, scheme))
         print(f"  contact sheet: {sheet}")
     if len(nothing) == (1 if args.task else len(SCHEMES)):
         raise nothing[0]

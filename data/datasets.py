@@ -1,15 +1,15 @@
-"""Datasets on disk -> a list of samples, and the split by person or photo.
+"""Datasets on disk -> a list of samples, and the split by person or image.
 
 Layouts that are recognised below the folder given as `--data`:
 
 - 300W-LP as its zip unpacks: `AFW/NAME.jpg`, `AFW_Flip/...`, `HELEN/...` with `landmarks/AFW/NAME_pts.mat`, or each
-  photo's own `NAME.mat` beside it;
+  image's own `NAME.mat` beside it;
 - 300W-LP as the predecessor laid it out: `AFW/NAME.jpg` with `AFW_landmark/NAME_pts.mat`;
-- ibug-ears: `CollectionA/train` and `CollectionA/test`, photos with `.pts` of the same stem; built-in ears have a
+- ibug-ears: `CollectionA/train` and `CollectionA/test`, images with `.pts` of the same stem; synthetic ears have a
   `NAME.json` too, which says that all ears are annotated (`all_ears_annotated`) and where the other is (`other_ears`);
-- built-in heads for scoring: `Both/NAME.jpg` with `NAME.face.pts`, `NAME.ear_left.pts`, `NAME.ear_right.pts` and
+- synthetic heads for scoring: `Both/NAME.jpg` with `NAME.face.pts`, `NAME.ear_left.pts`, `NAME.ear_right.pts` and
   `NAME.json`; read where there is no layout above, and all of it is a test part;
-- any folder of photos with `.pts` (or, for faces, `.mat`) of the same stem, subfolders included.
+- any folder of images with `.pts` (or, for faces, `.mat`) of the same stem, subfolders included.
 """
 
 from __future__ import annotations
@@ -25,44 +25,43 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from data.augment import decode_photo
 from data.formats import read_300w_lp, read_pts
 from data.schemes import EAR, FACE, SCHEMES, Scheme
-from utils.errors import InputError
-from utils.files import read_json, write_csv
+from utils.common.cli import InputError
+from utils.common.files import read_json, write_csv
+from utils.common.images import IMAGE_SUFFIXES, check_image_is_whole, decode_image
 
-PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 FACE_FOLDERS = ("AFW", "HELEN", "IBUG", "LFPW")
 _ANNOTATION = re.compile(r"(_pts\.mat|\.mat|(\.face|\.ear_left|\.ear_right)?\.pts)$", re.IGNORECASE)
-FARTHEST = 1e6  # pixels: no camera makes such a photo, and OpenCV cannot warp to it
+FARTHEST = 1e6  # pixels: no camera makes such an image, and OpenCV cannot warp to it
 PARTS = ("train", "validation", "test")
-EAR_FILES = ("ear_left", "ear_right")  # of a photo in `Both/`: NAME.ear_left.pts
+EAR_FILES = ("ear_left", "ear_right")  # of an image in `Both/`: NAME.ear_left.pts
 LEAST_SHOWN = 0.4  # share of an ear's points that must be visible in `Both/`
 
 WHERE_TO_GET = {
     "face": "300W-LP (see data/README.md) unpacks to AFW/NAME.jpg with landmarks/AFW/NAME_pts.mat; "
-    "a folder of photos with NAME.pts beside NAME.jpg also does",
+    "a folder of images with NAME.pts beside NAME.jpg also does",
     "ear": "ibug-ears (see data/README.md) unpacks to CollectionA/train/NAME.png with NAME.pts beside it; "
-    "a folder of photos with NAME.pts beside NAME.jpg also does",
+    "a folder of images with NAME.pts beside NAME.jpg also does",
 }
 
 
-class NoSuchPhotosError(InputError):
-    """There are no photos with points of the scheme at all."""
+class NoSuchImagesError(InputError):
+    """There are no images with points of the scheme at all."""
 
 
-class NoUsablePhotoError(InputError):
-    """There are photos or points of the scheme, but not one pair that can be used."""
+class NoUsableImageError(InputError):
+    """There are images or points of the scheme, but not one pair that can be used."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One annotated photo.
+    """One annotated image.
 
-    - `name`: the photo's path below its dataset, unique within it.
-    - `points`: (landmarks, 2) float32, pixels of the photo as displayed, 0-based. NaN: not annotated (weight 0).
-    - `others`: (n, landmarks, 2) the other ears of the photo, n = 0 where none is to be seen; None: nobody looked.
-    - `group`: the person if known, else the photo; a split never parts a group.
+    - `name`: the image's path below its dataset, unique within it.
+    - `points`: (landmarks, 2) float32, pixels of the image as displayed, 0-based. NaN: not annotated (weight 0).
+    - `others`: (n, landmarks, 2) the other ears of the image, n = 0 where none is to be seen; None: nobody looked.
+    - `group`: the person if known, else the image; a split never parts a group.
     - `part`: "train" or "test" where the dataset comes split, else "".
     """
 
@@ -74,16 +73,16 @@ class Sample:
     others: np.ndarray | None = None
 
     @property
-    def photo_id(self) -> str:
-        """12 hex digits that know the photo again wherever its folder is: from its stem and its size in bytes."""
+    def image_id(self) -> str:
+        """12 hex digits that know the image again wherever its folder is: from its stem and its size in bytes."""
         return hashlib.sha256(f"{self.image.stem}:{self.image.stat().st_size}".encode()).hexdigest()[:12]
 
 
 @dataclass
-class Found:
+class DatasetListing:
     """What a dataset holds: its samples, and one line for each file that was left out (with its reason).
 
-    `sizes`, width and height in pixels of each sample's photo as displayed, are known where every photo was decoded
+    `sizes`, width and height in pixels of each sample's image as displayed, are known where every image was decoded
     (`skip_bad`), else empty.
     """
 
@@ -94,9 +93,9 @@ class Found:
 
 @dataclass(frozen=True)
 class _Pair:
-    """A photo and the file with its points; either is None where it is missing.
+    """An image and the file with its points; either is None where it is missing.
 
-    `twin` is another photo of the same stem, so that nobody knows whose the points are.
+    `twin` is another image of the same stem, so that nobody knows whose the points are.
     """
 
     name: str
@@ -113,15 +112,15 @@ def find_samples(
     skip_bad: bool = False,
     limit: int | None = None,
     progress: bool = False,
-) -> Found:
-    """Read every photo's points below `folders` (several are mixed), in a fixed order.
+) -> DatasetListing:
+    """Read every image's points below `folders` (several are mixed), in a fixed order.
 
-    `points` chooses between "2d" and "3d" points of `.mat` files. `limit` keeps that many photos, chosen evenly over
-    the sorted list. Photos that cannot be used (points missing, unreadable, wrong in number or NaN; picture empty or
+    `points` chooses between "2d" and "3d" points of `.mat` files. `limit` keeps that many images, chosen evenly over
+    the sorted list. Images that cannot be used (points missing, unreadable, wrong in number or NaN; image empty or
     truncated) raise an `InputError` that names the first and counts the rest, unless `skip_bad`: then they are left
-    out and listed in `Found.problems`. Raises `InputError` too if a folder is missing or holds nothing usable.
+    out and listed in `DatasetListing.problems`. Raises `InputError` too if a folder is missing or holds nothing usable.
     """
-    found = Found()
+    found = DatasetListing()
     for folder in folders:
         pairs = _pairs(Path(folder), scheme)
         people = _read_identities(Path(folder))
@@ -134,54 +133,54 @@ def find_samples(
         _leave_out_undecodable(found, progress)
     if found.problems and not skip_bad:
         rest = f" (and {len(found.problems) - 1} more)" if len(found.problems) > 1 else ""
-        raise InputError(f"{found.problems[0]}{rest}; mend it, or leave such photos out with --skip-bad")
+        raise InputError(f"{found.problems[0]}{rest}; mend it, or leave such images out with --skip-bad")
     if not found.samples:
-        raise NoUsablePhotoError(f"no usable photo, all {len(found.problems)} are bad; the first: {found.problems[0]}")
+        raise NoUsableImageError(f"no usable image, all {len(found.problems)} are bad; the first: {found.problems[0]}")
     return found
 
 
-def find_nobody(folders: Iterable[str | os.PathLike], scheme: Scheme, skip_bad: bool = False) -> list[Sample]:
-    """Photos below `folders` that show no face (or no ear), in a fixed order, as training samples with points all NaN.
+def find_negatives(folders: Iterable[str | os.PathLike], scheme: Scheme, skip_bad: bool = False) -> list[Sample]:
+    """Images below `folders` that show no face (or no ear), in a fixed order, as training samples with points all NaN.
 
-    Those whose `NAME.json` says so (`"face_in_view": false`, as built-in ear photos have it; `"ear_in_view"`), and
+    Those whose `NAME.json` says so (`"face_in_view": false`, as synthetic ear images have it; `"ear_in_view"`), and
     those that nobody annotated: with neither `NAME.json` nor points beside them, in no folder of a face dataset. Test
-    parts are left out. Raises `InputError` if a folder is missing or holds none, or a photo is empty or truncated,
-    unless `skip_bad`: then such photos are named and left out.
+    parts are left out. Raises `InputError` if a folder is missing or holds none, or an image is empty or truncated,
+    unless `skip_bad`: then such images are named and left out.
     """
     found = []
     for folder in map(Path, folders):
         if not folder.is_dir():
-            raise InputError(f"--nobody {folder}: no such folder")
+            raise InputError(f"--negatives {folder}: no such folder")
         before, files = len(found), _files(folder, recursive=True)
         annotated = {path.with_name(_ANNOTATION.sub("", path.name)) for path in files if _ANNOTATION.search(path.name)}
-        for photo in files:
-            within = photo.relative_to(folder.parent).parts[:-1]
+        for image in files:
+            within = image.relative_to(folder.parent).parts[:-1]
             ours = {name.removesuffix("_Flip") for name in within}
-            if photo.suffix.lower() not in PHOTO_SUFFIXES or {*FACE_FOLDERS, "Both", "test"} & ours:
+            if image.suffix.lower() not in IMAGE_SUFFIXES or {*FACE_FOLDERS, "Both", "test"} & ours:
                 continue
-            notes = photo.with_suffix(".json")
+            notes = image.with_suffix(".json")
             if notes.is_file():
-                told = read_json(notes, f"{photo}: its notes cannot be read")
+                told = read_json(notes, f"{image}: its notes cannot be read")
                 empty = isinstance(told, dict) and told.get(f"{scheme.task}_in_view") is False
             else:
-                empty = _stem(photo) not in annotated
+                empty = _stem(image) not in annotated
             if empty:
                 try:
-                    check_photo_is_whole(photo)
+                    check_image_is_whole(image)
                 except InputError as problem:
                     if not skip_bad:
                         raise
                     print(f"left out: {problem}")
                     continue
-                name = photo.relative_to(folder).as_posix()
-                found.append(Sample(name, photo, np.full((scheme.count, 2), np.nan, np.float32), photo.stem, "train"))
+                name = image.relative_to(folder).as_posix()
+                found.append(Sample(name, image, np.full((scheme.count, 2), np.nan, np.float32), image.stem, "train"))
         if len(found) == before:
             raise InputError(
-                f"--nobody {folder}: no photo in it that shows no {scheme.task}, by what is known of them "
+                f"--negatives {folder}: no image in it that shows no {scheme.task}, by what is known of them "
                 "(test parts do not count)"
             )
     if found:
-        print(f"nobody:   {len(found)} photos that show no {scheme.task}")
+        print(f"negatives: {len(found)} images that show no {scheme.task}")
     return found
 
 
@@ -195,18 +194,18 @@ def _watched(items: Iterable, what: str, progress: bool, total: int | None = Non
     """The items, with a progress bar if `progress`, but none where nobody watches."""
     from tqdm import tqdm
 
-    return tqdm(items, desc=what, unit="photo", total=total, leave=False, disable=None if progress else True)
+    return tqdm(items, desc=what, unit="image", total=total, leave=False, disable=None if progress else True)
 
 
-def _leave_out_undecodable(found: Found, progress: bool) -> None:
-    """Decode every photo: fills `found.sizes`, and moves what cannot be decoded to `found.problems`.
+def _leave_out_undecodable(found: DatasetListing, progress: bool) -> None:
+    """Decode every image: fills `found.sizes`, and moves what cannot be decoded to `found.problems`.
 
-    Only decoding finds a picture that is whole at both ends and corrupt between.
+    Only decoding finds an image that is whole at both ends and corrupt between.
     """
 
     def size(sample: Sample) -> tuple[int, int] | InputError:
         try:
-            height, width = decode_photo(sample.image).shape[:2]
+            height, width = decode_image(sample.image).shape[:2]
         except InputError as problem:
             return problem
         return width, height
@@ -221,13 +220,13 @@ def _leave_out_undecodable(found: Found, progress: bool) -> None:
 
 def _read_pair(pair: _Pair, scheme: Scheme, points: str, people: dict[str, str]) -> Sample:
     if pair.image is None:
-        raise InputError(f"{pair.landmarks}: points without a photo of the same stem")
+        raise InputError(f"{pair.landmarks}: points without an image of the same stem")
     if pair.landmarks is None:
         wanted = "NAME.pts, NAME_pts.mat or NAME.mat" if scheme is FACE else "NAME.pts"
-        raise InputError(f"{pair.image}: photo without points ({wanted})")
+        raise InputError(f"{pair.image}: image without points ({wanted})")
     if pair.twin:
-        raise InputError(f"{pair.image}: {pair.twin.name} has the same stem, and points for one photo; remove one")
-    check_photo_is_whole(pair.image)
+        raise InputError(f"{pair.image}: {pair.twin.name} has the same stem, and points for one image; remove one")
+    check_image_is_whole(pair.image)
     if pair.landmarks.suffix.lower() == ".pts":
         landmarks = read_pts(pair.landmarks, scheme.count)
     else:
@@ -236,7 +235,7 @@ def _read_pair(pair: _Pair, scheme: Scheme, points: str, people: dict[str, str])
     stem = pair.image.stem
     person = people.get(str(PurePosixPath(pair.name).with_name(stem)), people.get(stem, ""))
     others = _other_ears(pair) if scheme is EAR else None
-    return Sample(pair.name, pair.image, landmarks, person or _photo_of(stem), pair.part, others)
+    return Sample(pair.name, pair.image, landmarks, person or _image_of(stem), pair.part, others)
 
 
 def _other_ears(pair: _Pair) -> np.ndarray | None:
@@ -283,7 +282,7 @@ def _share_shown(notes: Path, content: dict, name: str) -> float:
 def _check_shape(points: np.ndarray, scheme: Scheme, source: Path) -> None:
     """Raise an `InputError` for points that are numbers but no face or ear: they would make scores infinite."""
     if np.abs(points).max() > FARTHEST:
-        raise InputError(f"{source}: a coordinate of {np.abs(points).max():.3g} is no pixel of a photo")
+        raise InputError(f"{source}: a coordinate of {np.abs(points).max():.3g} is no pixel of an image")
     if np.ptp(points, axis=0).max() == 0:
         raise InputError(f"{source}: all points lie on one spot: not annotated")
     if isinstance(scheme.normaliser, tuple):
@@ -293,7 +292,7 @@ def _check_shape(points: np.ndarray, scheme: Scheme, source: Path) -> None:
 
 
 def _pairs(root: Path, scheme: Scheme) -> list[_Pair]:
-    """The photos and points below `root`, sorted by name, whatever the layout."""
+    """The images and points below `root`, sorted by name, whatever the layout."""
     if not root.is_dir():
         raise InputError(f"{root}: no such folder; {WHERE_TO_GET[scheme.task]}")
     pairs = _face_layouts(root) if scheme is FACE else _ear_layouts(root)
@@ -307,7 +306,7 @@ def _pairs(root: Path, scheme: Scheme) -> list[_Pair]:
         if annotated and all(_is_of_another_scheme(path, scheme) for path in annotated):
             pairs, hint = [], " (its .pts files hold other landmarks)"
     if not any(pair.landmarks for pair in pairs):
-        raise NoSuchPhotosError(f"{root}: no {scheme.task} photos with points in it{hint}; {WHERE_TO_GET[scheme.task]}")
+        raise NoSuchImagesError(f"{root}: no {scheme.task} images with points in it{hint}; {WHERE_TO_GET[scheme.task]}")
     return sorted(pairs, key=lambda pair: pair.name)
 
 
@@ -321,7 +320,7 @@ def _is_of_another_scheme(landmarks: Path, scheme: Scheme) -> bool:
 
 
 def _refuse_nested(root: Path, name: str) -> None:
-    """A known layout one folder deeper would be read as loose photos, and lose its given split: name it instead."""
+    """A known layout one folder deeper would be read as loose images, and lose its given split: name it instead."""
     for folder in sorted(root.glob(f"*/{name}")):
         if folder.is_dir():
             raise InputError(f"{root}: holds {folder}; give the folder that holds {name}/: --data {folder.parent}")
@@ -330,14 +329,14 @@ def _refuse_nested(root: Path, name: str) -> None:
 def _face_layouts(root: Path) -> list[_Pair]:
     pairs = []
     for name in [folder + flip for folder in FACE_FOLDERS for flip in ("", "_Flip")]:
-        photos = root / name
-        if not photos.is_dir():
+        images = root / name
+        if not images.is_dir():
             continue
         separate = [folder for folder in (root / "landmarks" / name, root / f"{name}_landmark") if folder.is_dir()]
         if separate:
-            pairs += _match(root, photos, ("_pts.mat",), separate[0])
+            pairs += _match(root, images, ("_pts.mat",), separate[0])
         else:
-            pairs += _match(root, photos, (".pts", "_pts.mat", ".mat"))
+            pairs += _match(root, images, (".pts", "_pts.mat", ".mat"))
     return pairs
 
 
@@ -373,49 +372,49 @@ def _both_layout(root: Path, scheme: Scheme) -> list[_Pair]:
                 pair = replace(pair, name=pair.landmarks.relative_to(root).as_posix())
             pairs.append(pair)
     if not pairs:
-        raise NoSuchPhotosError(f"{root}: no {scheme.task} in it of which enough is visible")
+        raise NoSuchImagesError(f"{root}: no {scheme.task} in it of which enough is visible")
     return pairs
 
 
 def _match(
     root: Path,
-    photos: Path,
+    folder: Path,
     endings: tuple[str, ...],
     landmarks: Path | None = None,
     part: str = "",
     recursive: bool = False,
 ) -> list[_Pair]:
-    """Pair the photos of a folder with the files in `landmarks` (default: beside them) whose names end in `endings`.
+    """Pair the images of a folder with the files in `landmarks` (default: beside them) whose names end in `endings`.
 
-    Where a photo has several, the first of `endings` counts. Points without a photo are listed too, but for `.mat`
+    Where an image has several, the first of `endings` counts. Points without an image are listed too, but for `.mat`
     files, which may be anything.
     """
-    pictures: dict[Path, Path] = {}
+    images: dict[Path, Path] = {}
     twins: dict[Path, Path] = {}
-    for path in _files(photos, recursive):
-        if path.suffix.lower() in PHOTO_SUFFIXES and pictures.setdefault(_stem(path), path) != path:
+    for path in _files(folder, recursive):
+        if path.suffix.lower() in IMAGE_SUFFIXES and images.setdefault(_stem(path), path) != path:
             twins[_stem(path)] = path
     candidates: dict[Path, list[tuple[int, Path]]] = {}
-    for path in _files(landmarks or photos, recursive):
+    for path in _files(landmarks or folder, recursive):
         rank, ending = next(((k, end) for k, end in enumerate(endings) if path.name.lower().endswith(end)), (0, ""))
         if ending:
             stem = path.with_name(path.name[: -len(ending)])
-            candidates.setdefault(photos / stem.name if landmarks else stem, []).append((rank, path))
+            candidates.setdefault(folder / stem.name if landmarks else stem, []).append((rank, path))
     annotations = {stem: min(ranked)[1] for stem, ranked in candidates.items()}
     orphans = [
         stem
         for stem, path in annotations.items()
-        if stem not in pictures and path.name.lower().endswith(("_pts.mat", ".pts"))
+        if stem not in images and path.name.lower().endswith(("_pts.mat", ".pts"))
     ]
     return [
         _Pair(
-            name=(pictures.get(stem) or annotations[stem]).relative_to(root).as_posix(),
-            image=pictures.get(stem),
+            name=(images.get(stem) or annotations[stem]).relative_to(root).as_posix(),
+            image=images.get(stem),
             landmarks=annotations.get(stem),
             part=part,
             twin=twins.get(stem),
         )
-        for stem in [*pictures, *orphans]
+        for stem in [*images, *orphans]
     ]
 
 
@@ -428,78 +427,24 @@ def _stem(path: Path) -> Path:
     return path.with_name(path.stem)
 
 
-def check_photo_is_whole(path: Path) -> None:
-    """Raise an `InputError` if a file is empty, ends early or is no picture of a known format, by a few of its bytes.
+def _image_of(stem: str) -> str:
+    """The image that an image was made from: 300W-LP's posed and mirrored copies are one image for a split.
 
-    OpenCV fills the missing part of a truncated JPEG with gray and only prints a warning: points would then be trained
-    on gray. It refuses to decode a TIFF that ends early, so of that only the place of its directory is checked.
-    """
-    try:
-        size = path.stat().st_size
-        with open(path, "rb") as stream:
-            head = stream.read(16)
-            stream.seek(max(0, size - 4096))
-            tail = stream.read()
-    except OSError as problem:
-        raise InputError(f"{path}: cannot be read: {problem.strerror}") from problem
-    if size == 0:
-        raise InputError(f"{path}: empty file")
-    if head.startswith(b"\xff\xd8"):
-        whole = _jpeg_is_whole(path)
-    elif head.startswith(b"\x89PNG\r\n\x1a\n"):
-        whole = b"IEND" in tail
-    elif head.startswith(b"BM"):
-        whole = int.from_bytes(head[2:6], "little") <= size
-    elif head.startswith(b"RIFF") and head[8:12] == b"WEBP":
-        whole = int.from_bytes(head[4:8], "little") + 8 <= size
-    elif head.startswith((b"II*\0", b"MM\0*")):
-        whole = int.from_bytes(head[4:8], "little" if head.startswith(b"II") else "big") + 2 <= size
-    else:
-        raise InputError(f"{path}: not a JPEG, PNG, BMP, WebP or TIFF picture")
-    if not whole:
-        raise InputError(f"{path}: truncated picture (its end is missing); copy it again")
-
-
-def _jpeg_is_whole(path: Path) -> bool:
-    """Whether the picture's own end mark follows its data: a thumbnail in a header has an end mark of its own."""
-    with open(path, "rb") as stream:
-        stream.seek(2)
-        while True:
-            begins, mark = stream.read(1), stream.read(1)
-            while mark == b"\xff":  # fill bytes: any number of them may precede a mark
-                mark = stream.read(1)
-            length = stream.read(2)
-            if begins != b"\xff" or len(length) < 2:
-                return False
-            if mark == b"\xda":  # the picture's data begin
-                break
-            stream.seek(int.from_bytes(length, "big") - 2, 1)
-        start, size = stream.tell(), path.stat().st_size
-        stream.seek(max(start, size - 4096))
-        if b"\xff\xd9" in stream.read():
-            return True
-        stream.seek(start)  # a phone may have put a film behind the picture
-        return b"\xff\xd9" in stream.read()
-
-
-def _photo_of(stem: str) -> str:
-    """The photo that a picture was made from: 300W-LP's posed and mirrored copies are one photo for a split.
-
-    Its names are `AFW_<photo>_<face>_<pose>`; those of LFPW (`LFPW_image_train_0001_<pose>`) have no face number.
+    Its names are `AFW_<image>_<face>_<pose>`; those of LFPW (`LFPW_image_train_0001_<pose>`) have no face number.
     """
     match = re.fullmatch(r"((?:AFW|HELEN|IBUG)_.+)_\d+_\d+", stem) or re.fullmatch(r"(LFPW_.+)_\d+", stem)
     return match[1] if match else stem
 
 
 def _read_identities(root: Path) -> dict[str, str]:
-    """Photo -> person, from `identities.csv` (columns name, identity) if the dataset has one.
+    """Image -> person, from `identities.csv` (columns name, identity) if the dataset has one.
 
-    A name is a photo's stem or its path below the dataset, with or without the suffix.
+    A name is an image's stem or its path below the dataset, with or without the suffix.
     """
     path = root / "identities.csv"
     if not path.is_file():
         return {}
-    endings = re.compile("|".join(re.escape(suffix) + "$" for suffix in PHOTO_SUFFIXES), re.IGNORECASE)
+    endings = re.compile("|".join(re.escape(suffix) + "$" for suffix in IMAGE_SUFFIXES), re.IGNORECASE)
     return {endings.sub("", name): person for name, person in _read_table(path, ("name", "identity")) if person}
 
 
@@ -518,7 +463,7 @@ def _read_table(path: Path, columns: tuple[str, str]) -> list[tuple[str, str]]:
 def part_of(sample: Sample) -> str:
     """The part of a sample, the same on every machine and for every seed.
 
-    sha256 of the group (person if known, else photo) modulo 10: 0 test, 1 validation, else train. Photos that come
+    sha256 of the group (person if known, else image) modulo 10: 0 test, 1 validation, else train. Images that come
     as a test part stay there, and none of the others joins them.
     """
     if sample.part == "test":
@@ -532,8 +477,8 @@ def part_of(sample: Sample) -> str:
 def split_samples(samples: list[Sample], split_file: str | os.PathLike | None = None) -> dict[str, list[Sample]]:
     """Samples by part ("train", "validation", "test"), each in the given order.
 
-    `split_file` (CSV with columns name, part, as `write_split` writes it) overrides `part_of`; a name may be a photo's
-    path, its path below its dataset, or a group's. Raises `InputError` if it misses a photo, names another part, or
+    `split_file` (CSV with columns name, part, as `write_split` writes it) overrides `part_of`; a name may be an image's
+    path, its path below its dataset, or a group's. Raises `InputError` if it misses an image, names another part, or
     names two for one name.
     """
     parts: dict[str, list[Sample]] = {part: [] for part in PARTS}
@@ -541,7 +486,7 @@ def split_samples(samples: list[Sample], split_file: str | os.PathLike | None = 
     for name, part in read_split(split_file) if split_file is not None else []:
         if chosen.setdefault(name, part) != part:
             raise InputError(
-                f"{split_file}: says both {chosen[name]} and {part} for {name}; photos of one name in several folders "
+                f"{split_file}: says both {chosen[name]} and {part} for {name}; images of one name in several folders "
                 "want their whole path there"
             )
     for sample in samples:
@@ -555,9 +500,9 @@ def split_samples(samples: list[Sample], split_file: str | os.PathLike | None = 
 
 
 def split_rows(parts: dict[str, list[Sample]]) -> list[tuple[str, str]]:
-    """Name and part of every photo, in the order of `parts`.
+    """Name and part of every image, in the order of `parts`.
 
-    A name that several folders have, and not in the same part, would be ambiguous: there the photo's path stands.
+    A name that several folders have, and not in the same part, would be ambiguous: there the image's path stands.
     """
     places: dict[str, set[str]] = {}
     for part, samples in parts.items():
@@ -571,10 +516,10 @@ def split_rows(parts: dict[str, list[Sample]]) -> list[tuple[str, str]]:
 
 
 def write_split(path: str | os.PathLike, parts: dict[str, list[Sample]]) -> None:
-    """Write which photo went where as CSV (name, part). `--split` and `read_split` read it back."""
+    """Write which image went where as CSV (name, part). `--split` and `read_split` read it back."""
     write_csv(path, [("name", "part"), *split_rows(parts)])
 
 
 def read_split(path: str | os.PathLike) -> list[tuple[str, str]]:
-    """The rows of a split file: names (of photos or groups) and parts. Raises `InputError` if it is none."""
+    """The rows of a split file: names (of images or groups) and parts. Raises `InputError` if it is none."""
     return _read_table(Path(path), ("name", "part"))

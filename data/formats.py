@@ -1,6 +1,6 @@
 """Readers and writers of landmark files: `.pts` and the `.mat` files of 300W-LP.
 
-Points are float32 arrays (landmarks, 2), x then y, in pixels of the photo as displayed, 0-based: (0, 0) is the
+Points are float32 arrays (landmarks, 2), x then y, in pixels of the image as displayed, 0-based: (0, 0) is the
 centre of the top-left pixel.
 """
 
@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import scipy.io
 
-from utils.errors import InputError
-from utils.files import replacing
+from utils.common.cli import InputError
+from utils.common.files import replacing
 
 # A `.pts` file counts pixels from 1 (menpo's reader does the same): subtracted on reading, added on writing.
 PTS_ORIGIN = 1.0
@@ -31,7 +31,7 @@ def check_points(points: np.ndarray, count: int, source: object) -> np.ndarray:
         points = points.astype(np.float32)
     if not np.isfinite(points).all():
         bad = int(np.flatnonzero(~np.isfinite(points).all(axis=1))[0])
-        raise InputError(f"{source}: point {bad} is not a number (NaN or infinite); correct it or leave the photo out")
+        raise InputError(f"{source}: point {bad} is not a number (NaN or infinite); correct it or leave the image out")
     return points
 
 
@@ -69,7 +69,7 @@ def read_300w_lp(path: str | os.PathLike, count: int = 68, points: str = "2d") -
     """Points (count, 2) of a 300W-LP or AFLW2000-3D `.mat` file, pixels, taken as 0-based as they stand.
 
     The files come from MATLAB, where the first pixel is 1: originals may be off by one pixel at most, which cannot be
-    told from the photos. `points` chooses "2d" (`pts_2d` of `*_pts.mat`, `pt2d` of a photo's own file: the jaw on the
+    told from the images. `points` chooses "2d" (`pts_2d` of `*_pts.mat`, `pt2d` of an image's own file: the jaw on the
     visible outline) or "3d" (`pts_3d`, or x and y of `pt3d_68`: the jaw on the head). Raises `InputError` for a
     corrupt file, a missing key (naming those that are there) and a wrong number of points: `pt2d` of AFLW2000-3D
     holds 21 points, its 68 are "3d".

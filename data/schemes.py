@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.errors import InputError
+from utils.common.cli import InputError
 
 
 @dataclass(frozen=True)
@@ -45,16 +45,16 @@ class Scheme:
     """One set of landmarks.
 
     - `task`: the short name used in layer names, flags and files ("face", "ear").
-    - `flip_order`: landmark k of a mirrored picture is landmark `flip_order[k]` of the original.
+    - `flip_order`: landmark k of a mirrored image is landmark `flip_order[k]` of the original.
     - `normaliser`: what a point error is divided by. A pair of landmark indices means their distance (for the face
       36 and 45, the outer eye corners), "box_diagonal" the diagonal of the true points' box.
-    - `failure_at`: a photo whose NME lies above this share has failed; AUC integrates up to it.
+    - `failure_at`: an image whose NME lies above this share has failed; AUC integrates up to it.
     - `crop_side`: side of the square of the `crop` protocol, in longer sides of the true points' box.
-    - `train_sides`: range of that side in training, from a tight crop to a head somewhere in the picture.
+    - `train_sides`: range of that side in training, from a tight crop to a head somewhere in the image.
     - `train_squeeze`: range of the horizontal squeeze in training (an ear seen from the front is narrow).
-    - `instances`: how many of them a photo of one person can show: one face, two ears.
+    - `instances`: how many of them an image of one person can show: one face, two ears.
     - `annotated_sides`: side of the square round the points, in longer sides of their box, outside of which nothing is
-      known, unless the photo says that all of them are annotated: it may show a second ear. None: all is known.
+      known, unless the image says that all of them are annotated: it may show a second ear. None: all is known.
     """
 
     task: str

@@ -13,19 +13,18 @@ Every layer is named by its role: `trunk3_conv2`, `feature_map`, `stage2_conv1`,
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 
 import keras
 import numpy as np
 from keras import layers, ops
 
-from utils.errors import InputError
-from utils.heatmaps import STRIDE
-from utils.tensors import Tensor
+from models.config import NORMS, STAGE_INPUTS, ModelConfig
+from models.heatmaps import STRIDE
+from models.tensors import Tensor
+from utils.common.cli import InputError
 
 TRUNK = ((64, 2), (128, 2), (256, 4), (512, 6))  # channels and convolutions between poolings, at width 1
-NORMS = ("none", "weight", "batch", "group")
-STAGE_INPUTS = ("features", "heatmaps")
 # ImageNet's mean and standard deviation of a channel in 0..1, rounded: what the first convolution is centred on.
 PIXEL_MEAN, PIXEL_SPREAD = 0.45, 0.25
 
@@ -82,68 +81,13 @@ def standardise(kernel: Tensor) -> Tensor:
     return centred * StandardisedConv2D.RELU_GAIN * ops.rsqrt(ops.maximum(variance * fan_in, 1e-8))
 
 
-@dataclass(frozen=True)
-class Settings:
-    """Everything that is needed to build a network again, and to read its answers.
-
-    - `width`: factor on every channel count; `stages`: how many; `input_size`: pixels it was trained at.
-    - `heads`: task -> landmark indices within the task's scheme, one heatmap each, in that order.
-    - `norm`: "none", "weight" (kernels standardised: `StandardisedConv2D`), "batch" or "group" (layers after each
-      convolution); `stage_input`: what a stage hands to the next.
-    - `sigma`: of the targets, in heatmap cells; `decode_offset`: added to decoded points, input pixels.
-    - `points`: "2d" or "3d", the annotation that the face was trained on.
-    - `delayed_heads`: tasks whose head k reads the features of stage k - 1 (stage 0: `feature_map`), as the
-      predecessor's ear heads do.
-    - `separate_tasks`: tasks with a trunk and stages of their own, whose layers are named `ear_trunk1_conv1`, ...: two
-      networks side by side in one.
-    """
-
-    preset: str
-    width: float
-    stages: int
-    input_size: int
-    heads: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    norm: str = "none"
-    stage_input: str = "features"
-    sigma: float = 1.15
-    decode_offset: float = 0.0
-    points: str = "2d"
-    delayed_heads: tuple[str, ...] = ()
-    separate_tasks: tuple[str, ...] = ()
-
-    def to_json(self) -> dict:
-        """The settings as plain JSON values."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, values: dict) -> Settings:
-        """Settings from what `to_json` gave. Raises TypeError or ValueError for anything else."""
-        heads = {str(task): tuple(int(k) for k in landmarks) for task, landmarks in values["heads"].items()}
-        lists = {name: tuple(values.get(name, ())) for name in ("delayed_heads", "separate_tasks")}
-        return cls(**{**values, **lists, "heads": heads})
-
-
-PRESETS = {
-    "full": Settings(preset="full", width=1.0, stages=6, input_size=368),
-    "lite": Settings(preset="lite", width=0.5, stages=3, input_size=256),
-    "tiny": Settings(preset="tiny", width=0.125, stages=2, input_size=96),
-}
-
-
-def preset_settings(preset: str, heads: dict[str, tuple[int, ...]], **changes) -> Settings:
-    """A preset's row with these heads; `changes` that are None leave the row as it is."""
-    return replace(
-        PRESETS[preset], heads=heads, **{name: value for name, value in changes.items() if value is not None}
-    )
-
-
 def head_name(stage: int, task: str) -> str:
     """Name of the layer and output with the heatmaps of a task at a stage (from 1)."""
     return f"stage{stage}_{task}"
 
 
-def build_network(settings: Settings, with_features: bool = False) -> keras.Model:
-    """The network of `settings`, under the current Keras dtype policy.
+def build_network(config: ModelConfig, with_features: bool = False) -> keras.Model:
+    """The network of `config`, under the current Keras dtype policy.
 
     Input: (batch, height, width, 3) uint8 or float RGB in 0..255; height and width multiples of 8, any size. Output:
     a dict of float32 maps (batch, height / 8, width / 8, landmarks) named `stage1_face`, `stage1_ear`, ...; with
@@ -151,25 +95,25 @@ def build_network(settings: Settings, with_features: bool = False) -> keras.Mode
     heads, ReLU elsewhere.
     Raises `InputError` for settings that name no network.
     """
-    _check(settings)
+    _check(config)
 
     def channels(count: int) -> int:
-        return max(1, round(count * settings.width))
+        return max(1, round(count * config.width))
 
     def convolution(x, count: int, size: int, name: str, activate: bool = True):
-        kind = StandardisedConv2D if settings.norm == "weight" else layers.Conv2D
+        kind = StandardisedConv2D if config.norm == "weight" else layers.Conv2D
         x = kind(
             count,
             size,
             padding="same",
-            use_bias=settings.norm in ("none", "weight"),
+            use_bias=config.norm in ("none", "weight"),
             # Twice the variance of Glorot's: half of it is lost in each ReLU, and 25 layers of that leave nothing.
             kernel_initializer="he_normal",
             name=name,
         )(x)
-        if settings.norm == "batch":
+        if config.norm == "batch":
             x = layers.BatchNormalization(name=f"{name}_norm")(x)
-        elif settings.norm == "group":
+        elif config.norm == "group":
             x = layers.GroupNormalization(groups=min(8, count), name=f"{name}_norm")(x)
         return layers.ReLU(name=f"{name}_relu")(x) if activate else x
 
@@ -190,12 +134,12 @@ def build_network(settings: Settings, with_features: bool = False) -> keras.Mode
         feature_map = outputs[f"{prefix}feature_map"] = layers.ReLU(name=f"{prefix}feature_map_relu")(before)
 
         features, heatmaps = feature_map, []
-        for stage in range(1, settings.stages + 1):
+        for stage in range(1, config.stages + 1):
             before = features
             if stage == 1:
                 features = convolution(feature_map, channels(512), 1, f"{prefix}stage1_features")
             else:
-                handed = [features] if settings.stage_input == "features" else heatmaps
+                handed = [features] if config.stage_input == "features" else heatmaps
                 x = layers.Concatenate(name=f"{prefix}stage{stage}_input")([feature_map, *handed])
                 for k in range(1, 6):
                     x = convolution(x, channels(128), 7, f"{prefix}stage{stage}_conv{k}")
@@ -211,11 +155,11 @@ def build_network(settings: Settings, with_features: bool = False) -> keras.Mode
                     dtype="float32",
                     name=head_name(stage, task),
                 )
-                outputs[head.name] = head(before if task in settings.delayed_heads else features)
+                outputs[head.name] = head(before if task in config.delayed_heads else features)
                 heatmaps.append(outputs[head.name])
 
-    own = {task: head for task, head in settings.heads.items() if task in settings.separate_tasks}
-    shared = {task: head for task, head in settings.heads.items() if task not in own}
+    own = {task: head for task, head in config.heads.items() if task in config.separate_tasks}
+    shared = {task: head for task, head in config.heads.items() if task not in own}
     if shared:
         body(shared, "")
     for task, head in own.items():
@@ -223,22 +167,22 @@ def build_network(settings: Settings, with_features: bool = False) -> keras.Mode
 
     if not with_features:
         outputs = {name: output for name, output in outputs.items() if "feature" not in name}
-    network = keras.Model(image, outputs, name=f"cpm_{settings.preset}")
+    network = keras.Model(image, outputs, name=f"cpm_{config.preset}")
     for layer in network.layers:
         if layer.name.endswith("trunk1_conv1"):
             _centre_pixels(layer)
     return network
 
 
-def _check(settings: Settings) -> None:
-    if settings.norm not in NORMS:
-        raise InputError(f"normalisation {settings.norm!r} is none of {', '.join(NORMS)}")
-    if settings.stage_input not in STAGE_INPUTS:
-        raise InputError(f"stage input {settings.stage_input!r} is none of {', '.join(STAGE_INPUTS)}")
-    if settings.width <= 0 or settings.stages < 1 or not settings.heads:
+def _check(config: ModelConfig) -> None:
+    if config.norm not in NORMS:
+        raise InputError(f"normalisation {config.norm!r} is none of {', '.join(NORMS)}")
+    if config.stage_input not in STAGE_INPUTS:
+        raise InputError(f"stage input {config.stage_input!r} is none of {', '.join(STAGE_INPUTS)}")
+    if config.width <= 0 or config.stages < 1 or not config.heads:
         raise InputError("a network needs a width above 0, at least 1 stage and at least one head")
-    if settings.input_size < STRIDE * 4 or settings.input_size % STRIDE:
-        raise InputError(f"--input-size {settings.input_size}: must be a multiple of {STRIDE} of at least {STRIDE * 4}")
+    if config.input_size < STRIDE * 4 or config.input_size % STRIDE:
+        raise InputError(f"--input-size {config.input_size}: must be a multiple of {STRIDE} of at least {STRIDE * 4}")
 
 
 def _centre_pixels(layer: layers.Conv2D) -> None:
@@ -252,12 +196,12 @@ def _centre_pixels(layer: layers.Conv2D) -> None:
         layer.bias.assign(-kernel.sum(axis=(0, 1, 2)) * PIXEL_MEAN / PIXEL_SPREAD)
 
 
-def fold_network(network: keras.Model, settings: Settings) -> tuple[keras.Model, Settings]:
+def fold_network(network: keras.Model, config: ModelConfig) -> tuple[keras.Model, ModelConfig]:
     """A plain network that computes the same, without standardised kernels, in the current dtype policy.
 
     A network with another normalisation is copied as it is.
     """
-    plain_settings = replace(settings, norm="none") if settings.norm == "weight" else settings
+    plain_settings = replace(config, norm="none") if config.norm == "weight" else config
     plain = build_network(plain_settings)
     copy_layers(network, plain, [layer.name for layer in plain.layers if layer.weights])
     return plain, plain_settings
@@ -274,13 +218,13 @@ def copy_layers(source: keras.Model, target: keras.Model, names: list[str]) -> N
             take.set_weights(weights)
 
 
-def count_flop(settings: Settings, size: int | None = None) -> int:
-    """Floating-point operations of one forward pass of one photo of `size` pixels (default: the input size).
+def count_flop(config: ModelConfig, size: int | None = None) -> int:
+    """Floating-point operations of one forward pass of one image of `size` pixels (default: the input size).
 
     Convolutions only, a multiply-add counted as 2; biases, ReLU and pooling are under 1 % of that.
     """
-    size = settings.input_size if size is None else size
-    network = build_network(settings)
+    size = config.input_size if size is None else size
+    network = build_network(config)
     total = 0
     for layer in network.layers:
         if isinstance(layer, layers.Conv2D):

@@ -1,7 +1,7 @@
 """Teaching a trained face network ears: what `fit` trains in `train_face2ear.py`.
 
 The student has a face head and an ear head at every stage, each on its own stage's features. The teacher is the frozen
-face network: it says where the face is in ear photos that nobody annotated faces in, so that the student does not
+face network: it says where the face is in ear images that nobody annotated faces in, so that the student does not
 forget (Li and Hoiem's "learning without forgetting" with the distillation of Hinton et al. and the attention transfer
 of Zagoruyko and Komodakis).
 """
@@ -9,69 +9,35 @@ of Zagoruyko and Komodakis).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 
 import keras
 from keras import ops
 
 from data.schemes import EAR, FACE
-from models.cpm import Settings, head_name
+from models.config import ModelConfig
+from models.cpm import head_name
+from models.heatmaps import STRIDE
+from models.losses import STAGE_LOSSES, activation_boundary, attention_transfer, distillation
+from models.strategies import STRATEGIES
+from models.tensors import Tensor, resized
 from models.trainer import stages_loss, track_nme
-from models.weights import Loaded
-from utils.errors import InputError
-from utils.heatmaps import STRIDE
-from utils.losses import STAGE_LOSSES, activation_boundary, attention_transfer, distillation
-from utils.tensors import Tensor, resized
+from models.weights import LoadedModel
+from utils.common.cli import InputError
 
 TERMS = ("ear", "face", "distillation", "attention", "boundary")
 
 
-@dataclass(frozen=True)
-class Strategy:
-    """One way to add ears to a face network.
-
-    - `from_face`: the student starts from the face network's weights.
-    - `trains`: "all" layers, the "heads" of the ear alone, or the ear's "body" (trunk, stages and heads of its own).
-    - `terms`: names of the loss terms that it uses.
-    """
-
-    from_face: bool
-    trains: str
-    terms: tuple[str, ...]
-
-    @property
-    def from_scratch(self) -> bool:
-        """Whether what learns ears knows nothing at the start."""
-        return not self.from_face or self.trains == "body"
-
-
-STRATEGIES = {
-    "separate": Strategy(True, "body", ("ear",)),
-    "joint": Strategy(False, "all", ("ear", "face")),
-    "frozen": Strategy(True, "heads", ("ear",)),
-    "finetune": Strategy(True, "all", ("ear",)),
-    "distill": Strategy(True, "all", ("ear", "distillation")),
-    "distill-at": Strategy(True, "all", ("ear", "distillation", "attention")),
-}
-
-
-def with_ears(strategy: str, base: Settings, landmarks: tuple[int, ...]) -> Settings:
-    """The settings of the network that a strategy trains: the face network's with heads for these ear landmarks."""
-    own = (EAR.task,) if STRATEGIES[strategy].trains == "body" else ()
-    return replace(base, heads={FACE.task: base.heads[FACE.task], EAR.task: landmarks}, separate_tasks=own)
-
-
 def choose_trainable(
-    network: keras.Model, settings: Settings, strategy: str, terms: Iterable[str], starts_as_face: bool = True
+    network: keras.Model, config: ModelConfig, strategy: str, terms: Iterable[str], starts_as_face: bool = True
 ) -> None:
     """Freeze what a strategy leaves as it is, and the face heads if none of the loss `terms` reaches them.
 
     Batch normalisation keeps the face network's statistics and scale in every student that starts as the face network
-    (`starts_as_face`): ear photos alone would replace them and change the face's answers without any loss saying so.
+    (`starts_as_face`): ear images alone would replace them and change the face's answers without any loss saying so.
     """
     plan = STRATEGIES[strategy]
     ear_heads, face_heads = (
-        {head_name(stage, task) for stage in range(1, settings.stages + 1)} for task in (EAR.task, FACE.task)
+        {head_name(stage, task) for stage in range(1, config.stages + 1)} for task in (EAR.task, FACE.task)
     )
     for layer in network.layers:
         if plan.trains == "heads":
@@ -92,7 +58,7 @@ class Distiller(keras.Model):
     and what each is multiplied by; a term that is not named, or weighs 0, is not computed. Every term is tracked under
     its name, unweighted.
 
-    `network` and the network of `face`, the teacher, are built `with_features`. Each sees the photo at its own
+    `network` and the network of `teacher`, are built `with_features`. Each sees the image at its own
     input size (the teacher at `teacher_size`, if given): images come at the larger one, and the other network gets them
     shrunk. `attention_layers` are roles: "feature_map", "stage1_features" ...; the student's stage i is paired with the
     teacher's stage round(i x teacher stages / student stages).
@@ -101,9 +67,9 @@ class Distiller(keras.Model):
     def __init__(
         self,
         network: keras.Model,
-        settings: Settings,
+        config: ModelConfig,
         weights: dict[str, float],
-        face: Loaded | None = None,
+        teacher: LoadedModel | None = None,
         stage_loss: str = "combined",
         temperature: float | None = None,
         attention_layers: tuple[str, ...] | None = None,
@@ -113,40 +79,40 @@ class Distiller(keras.Model):
         unknown = set(weights) - set(TERMS)
         if unknown:
             raise InputError(f"no loss term {', '.join(sorted(unknown))}; there are {', '.join(TERMS)}")
-        self.network, self.settings = network, settings
+        self.network, self.config = network, config
         self.term_weights = {name: weight for name, weight in weights.items() if weight}
         self.stage_loss = STAGE_LOSSES[stage_loss]
         self.temperature = temperature
         self.needs_teacher = bool({"distillation", "attention", "boundary"} & set(self.term_weights))
-        self.teacher_size = teacher_size or (face.settings.input_size if face else 0)
-        self.face = face  # a `Loaded`, which Keras does not track: checkpoints hold the student alone
+        self.teacher_size = teacher_size or (teacher.config.input_size if teacher else 0)
+        self.teacher = teacher  # a `LoadedModel`, which Keras does not track: checkpoints hold the student alone
         if self.needs_teacher:
-            if face is None:
+            if teacher is None:
                 raise InputError("distillation, attention and boundary terms need a teacher")
-            face.network.trainable = False
-            if face.settings.heads[FACE.task] != settings.heads[FACE.task]:
+            teacher.network.trainable = False
+            if teacher.config.heads[FACE.task] != config.heads[FACE.task]:
                 raise InputError("teacher and student have other face landmarks: there is nothing to hand on")
-        own = [f"stage{stage}_features" for stage in range(1, settings.stages + 1)]
+        own = [f"stage{stage}_features" for stage in range(1, config.stages + 1)]
         self.attention_layers = tuple(attention_layers or ("feature_map", *own))
         for name in self.attention_layers:
             if name not in ("feature_map", *own):
                 raise InputError(f"--attention-layers: no {name}; there are feature_map, {', '.join(own)}")
         if "boundary" in self.term_weights:
-            channels = [model.get_layer("feature_map_relu").output.shape[-1] for model in (network, face.network)]
+            channels = [model.get_layer("feature_map_relu").output.shape[-1] for model in (network, teacher.network)]
             if channels[0] != channels[1]:
                 raise InputError("--boundary-weight: teacher and student must have equally many channels (same preset)")
         self.term_trackers = {name: keras.metrics.Mean(name=name) for name in self.term_weights}
         self.nme_tracker = keras.metrics.Mean(name="nme")
         self.built = True
 
-    def chain_size(self) -> int:
-        """Pixels a side that the input chain should give: the larger of student's and teacher's."""
+    def pipeline_size(self) -> int:
+        """Pixels a side that the input pipeline should give: the larger of student's and teacher's."""
         theirs = self.teacher_size if self.needs_teacher else 0
-        return max(self.settings.input_size, theirs)
+        return max(self.config.input_size, theirs)
 
-    def input_size(self, chain_size: int) -> int:
-        """Pixels a side that the student sees of images of `chain_size`."""
-        return _share(chain_size, self.settings.input_size, self.chain_size())
+    def input_size(self, pipeline_size: int) -> int:
+        """Pixels a side that the student sees of images of `pipeline_size`."""
+        return _share(pipeline_size, self.config.input_size, self.pipeline_size())
 
     def call(self, images: Tensor, training: bool | None = None) -> dict[str, Tensor]:
         """The student's outputs at its own input size."""
@@ -154,27 +120,27 @@ class Distiller(keras.Model):
 
     def teach(self, images: Tensor) -> dict[str, Tensor]:
         """The teacher's outputs at its own input size, without a gradient."""
-        size = _share(images.shape[1], self.teacher_size, self.chain_size())
-        outputs = self.face.network(_shrunk(images, size), training=False)
+        size = _share(images.shape[1], self.teacher_size, self.pipeline_size())
+        outputs = self.teacher.network(_shrunk(images, size), training=False)
         return {name: ops.stop_gradient(output) for name, output in outputs.items()}
 
     def loss_terms(self, images: Tensor, points: dict[str, Tensor], outputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """Each term that has a weight, unweighted: name -> scalar."""
-        settings, terms = self.settings, {}
+        config, terms = self.config, {}
         scale = self.input_size(images.shape[1]) / images.shape[1]
         points = {task: (place + 0.5) * scale - 0.5 for task, place in points.items()}
         for task in (EAR.task, FACE.task):
             if task in self.term_weights:
-                # The mean runs over the whole batch: photos without this task's points must not dilute it.
+                # The mean runs over the whole batch: images without this task's points must not dilute it.
                 known = ops.any(ops.isfinite(points[task]), axis=(1, 2))
                 share = ops.maximum(ops.mean(ops.cast(known, "float32")), 1e-3)
-                terms[task] = stages_loss(points[task], outputs, task, settings, self.stage_loss) / share
+                terms[task] = stages_loss(points[task], outputs, task, config, self.stage_loss) / share
         if not self.needs_teacher:
             return terms
         taught = self.teach(images)
         if "distillation" in self.term_weights:
-            maps = [outputs[head_name(stage, FACE.task)] for stage in range(1, settings.stages + 1)]
-            last = resized(taught[head_name(self.face.settings.stages, FACE.task)], *maps[0].shape[1:3])
+            maps = [outputs[head_name(stage, FACE.task)] for stage in range(1, config.stages + 1)]
+            last = resized(taught[head_name(self.teacher.config.stages, FACE.task)], *maps[0].shape[1:3])
             terms["distillation"] = distillation(maps, last, self.temperature)
         if "attention" in self.term_weights:
             pairs = [(outputs[name], taught[self._role_at_teacher(name)]) for name in self.attention_layers]
@@ -189,7 +155,7 @@ class Distiller(keras.Model):
         if name == "feature_map":
             return name
         stage = int(name.removeprefix("stage").removesuffix("_features"))
-        return f"stage{paired_stage(stage, self.settings.stages, self.face.settings.stages)}_features"
+        return f"stage{paired_stage(stage, self.config.stages, self.face.config.stages)}_features"
 
     def compute_loss(
         self,
@@ -211,13 +177,13 @@ class Distiller(keras.Model):
         """The running means of the epoch: loss, terms, and nme of the ears in the batch."""
         size = self.input_size(x.shape[1])
         points = (y[EAR.task][:, : EAR.count] + 0.5) * (size / x.shape[1]) - 0.5
-        track_nme(self.nme_tracker, points, y_pred, self.settings, EAR, size)
+        track_nme(self.nme_tracker, points, y_pred, self.config, EAR, size)
         return self.get_metrics_result()
 
 
-def _share(chain_size: int, wanted: int, largest: int) -> int:
-    """`wanted` / `largest` of a chain's size, as a whole number of cells."""
-    return max(STRIDE, round(chain_size * wanted / largest / STRIDE) * STRIDE)
+def _share(pipeline_size: int, wanted: int, largest: int) -> int:
+    """`wanted` / `largest` of a pipeline's size, as a whole number of cells."""
+    return max(STRIDE, round(pipeline_size * wanted / largest / STRIDE) * STRIDE)
 
 
 def _shrunk(images: Tensor, size: int) -> Tensor:

@@ -8,15 +8,16 @@ import keras
 from keras import ops
 
 from data.schemes import SCHEMES, Scheme
-from models.cpm import Settings, head_name
-from utils.heatmaps import annotated, annotated_region, decode_heatmaps, draw_heatmaps
-from utils.losses import STAGE_LOSSES, attention_map
-from utils.metrics import nme, normaliser_length
-from utils.tensors import Tensor
+from models.config import ModelConfig
+from models.cpm import head_name
+from models.heatmaps import annotated, annotated_region, decode_heatmaps, draw_heatmaps
+from models.losses import STAGE_LOSSES, attention_map
+from models.tensors import Tensor
+from utils.evaluation.metrics import nme, normaliser_length
 
 
 def stages_loss(
-    points: Tensor, outputs: dict[str, Tensor], task: str, settings: Settings, stage_loss: Callable
+    points: Tensor, outputs: dict[str, Tensor], task: str, config: ModelConfig, stage_loss: Callable
 ) -> Tensor:
     """The loss of every stage of one task, summed over stages (Cao et al., CVPR 2017, equation 5): a scalar.
 
@@ -26,18 +27,18 @@ def stages_loss(
     if its place is known, or that there is none, all of the map is known, and the target is the maximum of the two
     (equation 7); NaN if nobody looked.
     """
-    points = points - settings.decode_offset  # maps of an old teacher are read with an offset: teach the same
-    scheme, heads = SCHEMES[task], ops.array(settings.heads[task])
+    points = points - config.decode_offset  # maps of an old teacher are read with an offset: teach the same
+    scheme, heads = SCHEMES[task], ops.array(config.heads[task])
     points, second = points[:, : scheme.count], points[:, scheme.count :]
     chosen = ops.take(points, heads, axis=1)
-    maps = [outputs[head_name(stage, task)] for stage in range(1, settings.stages + 1)]
+    maps = [outputs[head_name(stage, task)] for stage in range(1, config.stages + 1)]
     height, width = ops.shape(maps[0])[1:3]
-    target = draw_heatmaps(chosen, height, width, settings.sigma)
+    target = draw_heatmaps(chosen, height, width, config.sigma)
     weight = annotated(chosen)
     if scheme.annotated_sides is not None:
         known = annotated_region(points, height, width, scheme.annotated_sides)
         if second.shape[1]:
-            target = ops.maximum(target, draw_heatmaps(ops.take(second, heads, axis=1), height, width, settings.sigma))
+            target = ops.maximum(target, draw_heatmaps(ops.take(second, heads, axis=1), height, width, config.sigma))
             looked = ops.cast(ops.all(ops.isfinite(second), axis=(1, 2)), "float32")
             known = ops.maximum(known, looked[:, None, None, None])
         weight = weight * known
@@ -52,16 +53,16 @@ class StageTrainer(keras.Model):
     an optimiser only: the loss is fixed here.
     """
 
-    def __init__(self, network: keras.Model, settings: Settings, scheme: Scheme, stage_loss: str = "combined"):
+    def __init__(self, network: keras.Model, config: ModelConfig, scheme: Scheme, stage_loss: str = "combined"):
         super().__init__(name=f"{scheme.task}_trainer")
-        self.network, self.settings, self.scheme = network, settings, scheme
+        self.network, self.config, self.scheme = network, config, scheme
         self.stage_loss = STAGE_LOSSES[stage_loss]
         self.nme_tracker = keras.metrics.Mean(name="nme")
         self.built = True  # the network is, and nothing else is to be made: a checkpoint can be loaded at once
 
-    def input_size(self, chain_size: int) -> int:
-        """Pixels a side that the network sees of images of `chain_size`: all of them."""
-        return chain_size
+    def input_size(self, pipeline_size: int) -> int:
+        """Pixels a side that the network sees of images of `pipeline_size`: all of them."""
+        return pipeline_size
 
     def call(self, images: Tensor, training: bool | None = None) -> dict[str, Tensor]:
         """The network's outputs: a dict of heatmaps (batch, height, width, landmarks) by head name."""
@@ -76,13 +77,13 @@ class StageTrainer(keras.Model):
         training: bool = True,
     ) -> Tensor:
         """Sum of the stage losses, a scalar; `y` are points."""
-        return stages_loss(y, y_pred, self.scheme.task, self.settings, self.stage_loss)
+        return stages_loss(y, y_pred, self.scheme.task, self.config, self.stage_loss)
 
     def compute_metrics(
         self, x: Tensor, y: Tensor, y_pred: dict[str, Tensor], sample_weight: Tensor = None
     ) -> dict[str, Tensor]:
         """The running means of the epoch: loss and nme."""
-        track_nme(self.nme_tracker, y[:, : self.scheme.count], y_pred, self.settings, self.scheme, ops.shape(x)[1])
+        track_nme(self.nme_tracker, y[:, : self.scheme.count], y_pred, self.config, self.scheme, ops.shape(x)[1])
         return self.get_metrics_result()
 
 
@@ -90,7 +91,7 @@ def track_nme(
     tracker: keras.metrics.Mean,
     points: Tensor,
     outputs: dict[str, Tensor],
-    settings: Settings,
+    config: ModelConfig,
     scheme: Scheme,
     size: int | Tensor,
 ) -> None:
@@ -98,8 +99,8 @@ def track_nme(
 
     `points` (batch, scheme's count, 2) in pixels of the view, `outputs` the heads' heatmaps by name.
     """
-    predicted, _ = decode_heatmaps(outputs[head_name(settings.stages, scheme.task)], offset=settings.decode_offset)
-    truth = ops.take(points, ops.array(settings.heads[scheme.task]), axis=1)
+    predicted, _ = decode_heatmaps(outputs[head_name(config.stages, scheme.task)], offset=config.decode_offset)
+    truth = ops.take(points, ops.array(config.heads[scheme.task]), axis=1)
     errors, counted = nme(truth, predicted, normaliser_length(points, scheme)), in_view(truth, size)
     # The others may have no error at all: points that are not known, or all in one far place.
     tracker.update_state(ops.where(counted > 0, errors, 0.0), counted)
@@ -118,15 +119,15 @@ class LandmarkReader(keras.Model):
     input pixels and `confidence` (batch, landmarks), the heights of the peaks.
     """
 
-    def __init__(self, network: keras.Model, settings: Settings, task: str):
+    def __init__(self, network: keras.Model, config: ModelConfig, task: str):
         super().__init__(name=f"{task}_reader")
-        self.network, self.settings, self.task = network, settings, task
+        self.network, self.config, self.task = network, config, task
 
     def call(self, images: Tensor, training: bool | None = None) -> dict[str, Tensor]:
         """Points and confidences of a batch."""
         outputs = self.network(images, training=False)
-        heatmaps = outputs[head_name(self.settings.stages, self.task)]
-        points, confidence = decode_heatmaps(heatmaps, offset=self.settings.decode_offset)
+        heatmaps = outputs[head_name(self.config.stages, self.task)]
+        points, confidence = decode_heatmaps(heatmaps, offset=self.config.decode_offset)
         return {"points": points, "confidence": confidence}
 
 
@@ -139,9 +140,9 @@ class HeadsReader(keras.Model):
     height / 8, width / 8).
     """
 
-    def __init__(self, network: keras.Model, settings: Settings, with_maps: bool = False):
+    def __init__(self, network: keras.Model, config: ModelConfig, with_maps: bool = False):
         super().__init__(name="heads_reader")
-        self.network, self.settings, self.with_maps = network, settings, with_maps
+        self.network, self.config, self.with_maps = network, config, with_maps
 
     def call(self, images: Tensor, training: bool | None = None) -> dict[str, Tensor]:
         """Points, confidences and maps of a batch."""
@@ -162,9 +163,9 @@ class HeadsReader(keras.Model):
         """The second half: points and confidences out of such heatmaps."""
         answer = {}
         for task, maps in heatmaps.items():
-            points, confidence = decode_heatmaps(maps, offset=self.settings.decode_offset)
+            points, confidence = decode_heatmaps(maps, offset=self.config.decode_offset)
             answer |= {f"{task}_points": points, f"{task}_confidence": confidence}
         return answer
 
     def _last(self, outputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        return {task: outputs[head_name(self.settings.stages, task)] for task in self.settings.heads}
+        return {task: outputs[head_name(self.config.stages, task)] for task in self.config.heads}

@@ -3,7 +3,7 @@
 What is read, by content and not by name alone:
 
 - `.keras`, as the scripts write it: an ordinary Keras file (plain `keras.models.load_model` reads it, as float32) with
-  one more entry, `landmarks.json`, that holds the network's `Settings` and a record of its training;
+  one more entry, `landmarks.json`, that holds the network's `ModelConfig` and a record of its training;
 - `.weights.h5` of such a network: the settings are worked out from the shapes of its arrays;
 - the predecessor's Keras 2 `.h5` (whole model): its layers are looked up by name.
 
@@ -27,22 +27,13 @@ import keras
 import numpy as np
 
 from data.schemes import SCHEMES
-from models.cpm import (
-    NORMS,
-    PRESETS,
-    STAGE_INPUTS,
-    TRUNK,
-    Settings,
-    StandardisedConv2D,
-    build_network,
-    copy_layers,
-    fold_network,
-)
-from utils.errors import InputError
-from utils.files import replacing
+from models.config import NORMS, PRESETS, STAGE_INPUTS, ModelConfig
+from models.cpm import TRUNK, StandardisedConv2D, build_network, copy_layers, fold_network
+from utils.common.cli import InputError
+from utils.common.files import replacing
 
 ENTRY = "landmarks.json"
-FORMAT = 1
+FORMAT = 2
 KIN = 0.5  # correlation of two networks' second convolutions: 0.96 and more where one came from the other, else 0
 # The predecessor draws its targets on 100 cells of a 368 px input, at x * 100 / 368, and resizes its 46 cells to
 # them. Cell u of 46 is then taught x = (u + 0.5) * 8 - 368 / 200, while ours is read as (u + 0.5) * 8 - 0.5.
@@ -50,30 +41,30 @@ OLD_DECODE_OFFSET = 0.5 - 368 / 200
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedModel:
     """A network from a file, in this machine's precision, with its settings and the record of its training."""
 
     network: keras.Model
-    settings: Settings
+    config: ModelConfig
     record: dict
     path: Path
 
 
-def save_network(path: str | os.PathLike, network: keras.Model, settings: Settings, record: dict) -> None:
+def save_network(path: str | os.PathLike, network: keras.Model, config: ModelConfig, record: dict) -> None:
     """Write a network as a self-describing `.keras` file: written beside `path`, then renamed.
 
     The arrays are float32 whatever the dtype policy of `network`. `record` is JSON: how it was trained, its score, the
-    photos it saw. Raises `InputError` if `path` does not end in `.keras` or cannot be written.
+    images it saw. Raises `InputError` if `path` does not end in `.keras` or cannot be written.
     """
     path = Path(path)
     if path.suffix != ".keras":
         raise InputError(f"{path}: weights are written as .keras; give a name that ends so")
     with dtype_policy("float32"):
-        plain, settings = fold_network(network, settings)
+        plain, config = fold_network(network, config)
     with replacing(path) as part:
         plain.save(part)
         with zipfile.ZipFile(part, "a") as archive:
-            content = {"format": FORMAT, "settings": settings.to_json(), "record": record}
+            content = {"format": FORMAT, "model": config.to_json(), "record": record}
             archive.writestr(ENTRY, json.dumps(content, indent=1))
 
 
@@ -86,8 +77,8 @@ def write_half(source: str | os.PathLike, path: str | os.PathLike) -> None:
     """
     description = read_description(source)
     for record in (description["record"], *description["record"].get("averaged", {}).values()):
-        if "flags" in record:
-            record["flags"] = {name: _last_part(value) for name, value in record["flags"].items()}
+        if "train_config" in record:
+            record["train_config"] = {name: _last_part(value) for name, value in record["train_config"].items()}
     if Path(path).suffix != ".keras":
         raise InputError(f"{path}: weights are written as .keras; give a name that ends so")
     with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(source) as archive, replacing(Path(path)) as part:
@@ -123,7 +114,7 @@ def _copy_half(source: h5py.Group, target: h5py.Group) -> None:
             target.create_dataset(name, data=array).attrs.update(item.attrs)
 
 
-def load_network(path: str | os.PathLike, with_features: bool = False) -> Loaded:
+def load_network(path: str | os.PathLike, with_features: bool = False) -> LoadedModel:
     """The network in a file, built anew under the current Keras dtype policy, whichever it was trained in.
 
     `with_features` as for `build_network`.
@@ -159,20 +150,20 @@ def read_description(path: str | os.PathLike) -> dict:
     return content
 
 
-def average_networks(first: Loaded, second: Loaded, share: float) -> Loaded:
-    """The network on the straight line from `first` (`share` 0) to `second` (1) in the space of weights.
+def average_networks(first: LoadedModel, second: LoadedModel, alpha: float) -> LoadedModel:
+    """The network on the straight line from `first` (`alpha` 0) to `second` (1) in the space of weights.
 
     Of a network that went on learning, a point on the way back to where it started keeps more of what it could before
     (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022, arXiv 2109.01903, equation 1). Layers that
     only one of the two has, such as the ear heads of a student, stay that one's. The record tells how each of the two
-    was made, and names the photos of both.
+    was made, and names the images of both.
 
     Raises `InputError` if the two are not built alike, or do not come from the same weights: the mean of strangers
     knows nothing.
     """
-    pair = [fold_network(each.network, each.settings) for each in (first, second)]
+    pair = [fold_network(each.network, each.config) for each in (first, second)]
     one, other = (network for network, _ in pair)
-    shared = set(first.settings.heads) & set(second.settings.heads)
+    shared = set(first.config.heads) & set(second.config.heads)
     told = [{**vars(each), "heads": {task: each.heads[task] for task in shared}} for _, each in pair]
     for name in ("stages", "stage_input", "separate_tasks", "heads", "points", "sigma", "decode_offset"):
         if told[0][name] != told[1][name]:
@@ -192,28 +183,28 @@ def average_networks(first: Loaded, second: Loaded, share: float) -> Loaded:
             f"{second.path}: no relative of {first.path} (their kernels correlate by {alike:.2f}); "
             "give one that started from the other"
         )
-    whole, settings = pair[len(shapes[0]) <= len(shapes[1])]
+    whole, config = pair[len(shapes[0]) <= len(shapes[1])]
     for name in common:
         start, end = (network.get_layer(name).get_weights() for network in (one, other))
-        whole.get_layer(name).set_weights([a + share * (b - a) for a, b in zip(start, end, strict=True)])
-    told = ("flags", "steps", "epoch", "validation_nme", "minutes", "test")
+        whole.get_layer(name).set_weights([a + alpha * (b - a) for a, b in zip(start, end, strict=True)])
+    told = ("train_config", "steps", "epoch", "validation_nme", "minutes", "test")
     made = {
         each.path.name: {name: each.record[name] for name in told if name in each.record} for each in (first, second)
     }
-    record = {"averaged": made, "share": share}
-    for photos in ("training_photos", "teacher_training_photos"):
-        record[photos] = sorted({*first.record.get(photos, ()), *second.record.get(photos, ())})
-    return Loaded(whole, settings, record, second.path)
+    record = {"averaged": made, "alpha": alpha}
+    for images in ("training_images", "teacher_training_images"):
+        record[images] = sorted({*first.record.get(images, ()), *second.record.get(images, ())})
+    return LoadedModel(whole, config, record, second.path)
 
 
-def check_task(loaded: Loaded, task: str) -> None:
+def check_task(loaded: LoadedModel, task: str) -> None:
     """Raise an `InputError` if a network has no head for `task`."""
-    if task not in loaded.settings.heads:
-        held = " and ".join(loaded.settings.heads)
+    if task not in loaded.config.heads:
+        held = " and ".join(loaded.config.heads)
         raise InputError(f"{loaded.path}: has landmarks of the {held}, not of the {task}; give {task} weights")
 
 
-def start_from(network: keras.Model, settings: Settings, path: str | os.PathLike) -> str:
+def start_from(network: keras.Model, config: ModelConfig, path: str | os.PathLike) -> str:
     """Copy into `network` what fits of the weights in `path`; returns what was copied, in words.
 
     Everything, if it has all heads of `network` (a student has those of a face network, and of an ear network); trunk
@@ -225,14 +216,14 @@ def start_from(network: keras.Model, settings: Settings, path: str | os.PathLike
     trunk = {name: shape for name, shape in ours.items() if name.startswith(("trunk", "feature_map"))}
     if any(theirs.get(name) != shape for name, shape in trunk.items()):
         raise InputError(
-            f"--init {path}: its trunk does not fit (preset {source.settings.preset}, width {source.settings.width:g}, "
-            f"norm {source.settings.norm}; wanted {settings.preset}, {settings.width:g}, {settings.norm})"
+            f"--init {path}: its trunk does not fit (preset {source.config.preset}, width {source.config.width:g}, "
+            f"norm {source.config.norm}; wanted {config.preset}, {config.width:g}, {config.norm})"
         )
-    if settings.norm == "weight" and not holds_standardised(source):
+    if config.norm == "weight" and not holds_standardised(source):
         raise InputError(
             f"--init {path}: was trained without standardised kernels, which cannot hold it; add --norm none"
         )
-    given, wanted = source.settings, settings
+    given, wanted = source.config, config
     built_alike = given.stage_input == wanted.stage_input and all(
         (task in getattr(given, name)) == (task in getattr(wanted, name))
         for name in ("delayed_heads", "separate_tasks")
@@ -247,7 +238,7 @@ def start_from(network: keras.Model, settings: Settings, path: str | os.PathLike
     return "all weights" if whole else "the trunk's weights (heads or stages differ)"
 
 
-def continue_from(network: keras.Model, source: Loaded) -> str:
+def continue_from(network: keras.Model, source: LoadedModel) -> str:
     """Copy every layer of `source` that `network` has too, with the same shapes; returns what is new, in words.
 
     Raises `InputError` if not all of it fits, or cannot be held by standardised kernels.
@@ -260,15 +251,15 @@ def continue_from(network: keras.Model, source: Loaded) -> str:
     if any(isinstance(network.get_layer(name), StandardisedConv2D) for name in common) and not holds_standardised(
         source
     ):
-        raise InputError(f"{source.path}: was trained without standardised kernels; add --norm {source.settings.norm}")
+        raise InputError(f"{source.path}: was trained without standardised kernels; add --norm {source.config.norm}")
     copy_layers(source.network, network, common)
     new = [name for name in ours if name not in common]
     return f"all of {source.path}; new: {', '.join(new[:3])}{' ...' if len(new) > 3 else ''} ({len(new)} layers)"
 
 
-def holds_standardised(source: Loaded) -> bool:
+def holds_standardised(source: LoadedModel) -> bool:
     """Whether a network's convolutions can be turned into standardised ones and back: their kernels have zero mean."""
-    return source.settings.norm in ("none", "weight") and all(
+    return source.config.norm in ("none", "weight") and all(
         _has_zero_mean(layer) for layer in source.network.layers if layer.name.startswith(("trunk", "feature_map"))
     )
 
@@ -290,12 +281,12 @@ def _layer_shapes(network: keras.Model) -> dict[str, list[tuple[int, ...]]]:
     }
 
 
-def start_from_imagenet(network: keras.Model, settings: Settings) -> str:
+def start_from_imagenet(network: keras.Model, config: ModelConfig) -> str:
     """Copy VGG-19's ImageNet convolutions into the trunk of a network of width 1; returns what was copied.
 
     Raises `InputError` if the width is another or `keras.applications` cannot download them.
     """
-    if settings.width != 1 or settings.norm != "none":
+    if config.width != 1 or config.norm != "none":
         raise InputError("--init imagenet: VGG-19 has width 1 and no normalisation; use --preset full --norm none")
     try:
         vgg = keras.applications.VGG19(include_top=False, weights="imagenet")
@@ -343,13 +334,13 @@ def _first_line(problem: Exception) -> str:
     return text[0][:120] if text else type(problem).__name__
 
 
-def _load_keras(path: Path, with_features: bool) -> Loaded:
+def _load_keras(path: Path, with_features: bool) -> LoadedModel:
     content = read_description(path)
-    settings = Settings.from_json(content["settings"])
-    network = build_network(settings, with_features)
+    config = ModelConfig.from_json(content["model"])
+    network = build_network(config, with_features)
     with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(path) as archive:
         _load_arrays(network, archive.extract("model.weights.h5", folder))
-    return Loaded(network, settings, content["record"], path)
+    return LoadedModel(network, config, content["record"], path)
 
 
 def _load_arrays(network: keras.Model, path: str | os.PathLike) -> None:
@@ -359,7 +350,7 @@ def _load_arrays(network: keras.Model, path: str | os.PathLike) -> None:
         network.load_weights(path)
 
 
-def _load_bare(path: Path, with_features: bool) -> Loaded:
+def _load_bare(path: Path, with_features: bool) -> LoadedModel:
     """A `.weights.h5`: width, stages, heads and normalisation follow from the arrays' shapes."""
     with h5py.File(path, "r") as file:
         names = list(file.get("layers", ()))
@@ -384,17 +375,17 @@ def _load_bare(path: Path, with_features: bool) -> Loaded:
     alike = [row for row in PRESETS.values() if (row.width, row.stages) == (width, stages)]
     base = alike[0] if alike else replace(PRESETS["lite"], preset="custom", width=width, stages=stages)
     for stage_input in STAGE_INPUTS:
-        settings = replace(base, heads=heads, norm=norm, stage_input=stage_input)
-        network = build_network(settings, with_features)
+        config = replace(base, heads=heads, norm=norm, stage_input=stage_input)
+        network = build_network(config, with_features)
         try:
             _load_arrays(network, path)
         except ValueError:
             continue
-        return Loaded(network, settings, {}, path)
+        return LoadedModel(network, config, {}, path)
     raise InputError(f"{path}: its arrays fit no network of width {width:g} and {stages} stages")
 
 
-def _load_predecessor(path: Path, with_features: bool) -> Loaded:
+def _load_predecessor(path: Path, with_features: bool) -> LoadedModel:
     """A Keras 2 file of the predecessor: `conv2d` ... `conv2d_43`, `feature_map`, `stage_1`, `s1` .., `s1_e` ..
 
     Its ear heads of the two-task network sit on the features of the stage before; `delayed_heads` keeps that.
@@ -418,7 +409,7 @@ def _load_predecessor(path: Path, with_features: bool) -> Loaded:
             delayed = (by_count[count],) if suffix else ()
         stages = sum(1 for stage in range(1, 10) if f"s{stage}" in stored)
         width = arrays("conv2d")[0].shape[-1] / 64
-        settings = replace(
+        config = replace(
             PRESETS["full"],
             preset="full" if width == 1 else "custom",
             width=width,
@@ -427,7 +418,7 @@ def _load_predecessor(path: Path, with_features: bool) -> Loaded:
             decode_offset=OLD_DECODE_OFFSET,
             delayed_heads=delayed,
         )
-        network = build_network(settings, with_features)
+        network = build_network(config, with_features)
         plain = iter(["conv2d", *(f"conv2d_{k}" for k in range(1, 200))])
         names = {f"trunk{b}_conv{k}": next(plain) for b, (_, n) in enumerate(TRUNK, start=1) for k in range(1, n + 1)}
         names |= {"feature_map": "feature_map", "stage1_features": "stage_1"}
@@ -439,4 +430,4 @@ def _load_predecessor(path: Path, with_features: bool) -> Loaded:
                 names[f"stage{stage}_{task}"] = f"s{stage}{'_e' if task in delayed else ''}"
         for ours, theirs in names.items():
             network.get_layer(ours).set_weights(arrays(theirs))
-    return Loaded(network, settings, {"source": "predecessor (Keras 2)"}, path)
+    return LoadedModel(network, config, {"source": "predecessor (Keras 2)"}, path)

@@ -38,19 +38,19 @@ def place(centre: tuple[float, float], length: float, degrees: float = 0.0) -> n
 
 
 def draw_chart(height: int, width: int, matrix: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """A picture (height, width, 3) uint8 RGB of a head, `matrix` (2, 3) from face lengths to pixels, and its points."""
+    """An image (height, width, 3) uint8 RGB of a head, `matrix` (2, 3) from face lengths to pixels, and its points."""
     x, y = np.meshgrid(np.arange(width), np.arange(height))
     at = apply_matrix(invert_matrix(matrix), np.stack([x, y], axis=-1).reshape(-1, 2)).reshape(height, width, 2)
-    picture, shape = np.zeros((height, width, 3)), head_shape()
+    image, shape = np.zeros((height, width, 3)), head_shape()
     for name, points in shape.items():
         low, high = _patch(points)
         inside = ((at >= low) & (at <= high)).all(axis=-1)
         share = (at[inside] - low) / (high - low)
         if name == "right":  # the other ear's mirror
             share[:, 0] = 1 - share[:, 0]
-        picture[inside, :2] = LOW + (HIGH - LOW) * share
-        picture[inside, 2] = BLUE["face" if name == "face" else "ear"]
-    return np.round(255 * picture).astype(np.uint8), {name: apply_matrix(matrix, p) for name, p in shape.items()}
+        image[inside, :2] = LOW + (HIGH - LOW) * share
+        image[inside, 2] = BLUE["face" if name == "face" else "ear"]
+    return np.round(255 * image).astype(np.uint8), {name: apply_matrix(matrix, p) for name, p in shape.items()}
 
 
 def _patch(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -61,12 +61,13 @@ def _patch(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def save_chart_network(path: Path, tasks: tuple[str, ...] = ("face", "ear"), size: int = 128) -> Path:
     """Write the network that reads charts; `size` pixels a side of its crops."""
-    from models.cpm import Settings, build_network, head_name
+    from models.config import ModelConfig
+    from models.cpm import build_network, head_name
     from models.weights import save_network
 
     heads = {task: tuple(range(SCHEMES[task].count)) for task in tasks}
-    settings = Settings(preset="custom", width=0.25, stages=1, input_size=size, heads=heads)
-    network = build_network(settings)
+    config = ModelConfig(preset="custom", width=0.25, stages=1, input_size=size, heads=heads)
+    network = build_network(config)
     for layer in network.layers:
         if not layer.weights:
             continue
@@ -91,7 +92,7 @@ def save_chart_network(path: Path, tasks: tuple[str, ...] = ("face", "ear"), siz
             if layer.name == head_name(1, task):
                 middle[:], bias[:] = _head(task)
         layer.set_weights([kernel, bias])
-    save_network(path, network, settings, {})
+    save_network(path, network, config, {})
     return path
 
 

@@ -1,4 +1,4 @@
-"""What several tests share: pictures on disk, EXIF by hand, and the shape that every error must have."""
+"""What several tests share: images on disk, EXIF by hand, and the shape that every error must have."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import hypothesis
 import numpy as np
 import pytest
 
-from tests.pictures import write_ears, write_faces
-from utils.errors import InputError
+from tests.images import write_ears, write_faces
+from utils.common.cli import InputError
 
 hypothesis.settings.register_profile("repository", max_examples=40, deadline=None)
 hypothesis.settings.load_profile("repository")
@@ -30,9 +30,9 @@ def input_error(*parts: object) -> Iterator[None]:
         assert str(part) in message
 
 
-def packed(picture: np.ndarray, suffix: str = ".jpg") -> bytes:
-    """The bytes of a picture file; `picture` in OpenCV's channel order, of any type that the format takes."""
-    return cv2.imencode(suffix, picture)[1].tobytes()
+def packed(image: np.ndarray, suffix: str = ".jpg") -> bytes:
+    """The bytes of an image file; `image` in OpenCV's channel order, of any type that the format takes."""
+    return cv2.imencode(suffix, image)[1].tobytes()
 
 
 def with_exif(jpeg: bytes, orientation: int = 1, thumbnail: bytes = b"") -> bytes:

@@ -12,14 +12,14 @@ import numpy as np
 
 
 class Stream:
-    """Sends pictures (height, width, 3) uint8 RGB round and round, `rate` a second, to whoever connects.
+    """Sends images (height, width, 3) uint8 RGB round and round, `rate` a second, to whoever connects.
 
-    `with Stream(pictures) as stream: ... stream.address`; `die()` and `live()` end and begin it on the same port.
+    `with Stream(images) as stream: ... stream.address`; `die()` and `live()` end and begin it on the same port.
     """
 
-    def __init__(self, pictures: Sequence[np.ndarray], rate: float = 25.0):
+    def __init__(self, images: Sequence[np.ndarray], rate: float = 25.0):
         flags = [cv2.IMWRITE_JPEG_QUALITY, 98, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
-        self.packed = [cv2.imencode(".jpg", picture[..., ::-1], flags)[1].tobytes() for picture in pictures]
+        self.packed = [cv2.imencode(".jpg", image[..., ::-1], flags)[1].tobytes() for image in images]
         self.rate, self.port, self.server = rate, 0, None
 
     @property

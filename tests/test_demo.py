@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 
 import demo_multi
-from data.augment import decode_photo
 from tests.charts import draw_chart, place, save_chart_network
 from tests.conftest import input_error, packed, with_exif
 from tests.streams import Stream
-from utils.sinks import SPARE
+from utils.common.images import decode_image
+from utils.demo.writers import SPARE
 
 ROOT = Path(__file__).parent.parent
 WITHOUT_DISPLAY = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
@@ -72,32 +72,32 @@ def until(condition, process, seconds=60):
         time.sleep(0.05)
 
 
-# --- pictures ---------------------------------------------------------------------------------------------------------
+# --- images ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def folder(weights, tmp_path_factory):
-    """A run over a folder with pictures of many kinds and one corrupt file."""
+    """A run over a folder with images of many kinds and one corrupt file."""
     base = tmp_path_factory.mktemp("folder")
-    photos = base / "photos"
-    photos.mkdir()
-    picture, truth = draw_chart(200, 240, place((120, 100), 90))
-    bgr = np.ascontiguousarray(picture[..., ::-1])
-    (photos / "plain.png").write_bytes(packed(bgr, ".png"))
-    (photos / "alpha.png").write_bytes(packed(np.dstack([bgr, np.full(bgr.shape[:2], 7, np.uint8)]), ".png"))
-    (photos / "deep.png").write_bytes(packed(bgr.astype(np.uint16) * 257, ".png"))
-    (photos / "gray.png").write_bytes(packed(np.full((50, 60), 120, np.uint8), ".png"))
-    (photos / "dot.png").write_bytes(packed(np.zeros((1, 1, 3), np.uint8), ".png"))
+    images = base / "images"
+    images.mkdir()
+    image, truth = draw_chart(200, 240, place((120, 100), 90))
+    bgr = np.ascontiguousarray(image[..., ::-1])
+    (images / "plain.png").write_bytes(packed(bgr, ".png"))
+    (images / "alpha.png").write_bytes(packed(np.dstack([bgr, np.full(bgr.shape[:2], 7, np.uint8)]), ".png"))
+    (images / "deep.png").write_bytes(packed(bgr.astype(np.uint16) * 257, ".png"))
+    (images / "gray.png").write_bytes(packed(np.full((50, 60), 120, np.uint8), ".png"))
+    (images / "dot.png").write_bytes(packed(np.zeros((1, 1, 3), np.uint8), ".png"))
     flags = [cv2.IMWRITE_JPEG_QUALITY, 98, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
     stored = cv2.imencode(".jpg", np.ascontiguousarray(np.rot90(bgr)), flags)[1].tobytes()
-    (photos / "phone.jpg").write_bytes(with_exif(stored, orientation=6))
+    (images / "phone.jpg").write_bytes(with_exif(stored, orientation=6))
     small, _ = draw_chart(1500, 2000, place((1300, 500), 60))
-    (photos / "small.png").write_bytes(packed(np.ascontiguousarray(small[..., ::-1]), ".png"))
-    (photos / "turned.png").write_bytes(packed(np.ascontiguousarray(np.rot90(bgr)), ".png"))
-    (photos / "corrupt.jpg").write_bytes(packed(bgr, ".jpg")[:300])
-    done = demo(photos, "--weights", weights, "--no-window", "--precision", "float32", "--threads", 2,
+    (images / "small.png").write_bytes(packed(np.ascontiguousarray(small[..., ::-1]), ".png"))
+    (images / "turned.png").write_bytes(packed(np.ascontiguousarray(np.rot90(bgr)), ".png"))
+    (images / "corrupt.jpg").write_bytes(packed(bgr, ".jpg")[:300])
+    done = demo(images, "--weights", weights, "--no-window", "--precision", "float32", "--threads", 2,
                 "--save", base / "drawn", "--json", base / "out.jsonl")  # fmt: skip
-    return base, done, {Path(line["source"]).name: line for line in lines_of(base / "out.jsonl")}, picture, truth
+    return base, done, {Path(line["source"]).name: line for line in lines_of(base / "out.jsonl")}, image, truth
 
 
 def test_a_corrupt_file_is_named_and_skipped_and_the_status_says_so(folder):
@@ -110,7 +110,7 @@ def test_a_corrupt_file_is_named_and_skipped_and_the_status_says_so(folder):
 
 
 @pytest.mark.parametrize("name", ["plain.png", "alpha.png", "deep.png", "phone.jpg"])
-def test_points_lie_in_pixels_of_the_picture_as_it_is_shown(folder, name):
+def test_points_lie_in_pixels_of_the_image_as_it_is_shown(folder, name):
     _, _, lines, _, truth = folder
     line = lines[name]
     assert (line["width"], line["height"]) == (240, 200)
@@ -124,8 +124,8 @@ def test_points_lie_in_pixels_of_the_picture_as_it_is_shown(folder, name):
 
 
 @pytest.mark.parametrize("name", ["small.png", "turned.png"])
-def test_small_and_turned_heads_are_searched_for_in_pictures(folder, name):
-    """As `LandmarkPredictor(picture)` and the protocol `photo` do; a video's first frame is searched less."""
+def test_small_and_turned_heads_are_searched_for_in_images(folder, name):
+    """As `LandmarkPredictor(image)` and the protocol `photo` do; a video's first frame is searched less."""
     _, _, lines, _, _ = folder
     assert lines[name]["face"] is not None and sorted(lines[name]["ears"]) == ["left", "right"]
 
@@ -135,14 +135,14 @@ def test_nobody_in_view_is_said_and_nothing_drawn(folder, name):
     base, done, lines, _, _ = folder
     assert lines[name]["face"] is None and lines[name]["ears"] == {}
     assert f"{name}: nobody in view" in done.stdout
-    drawn = decode_photo(base / "drawn" / name)
-    assert np.array_equal(drawn, decode_photo(base / "photos" / name))
+    drawn = decode_image(base / "drawn" / name)
+    assert np.array_equal(drawn, decode_image(base / "images" / name))
 
 
 def test_what_was_found_is_drawn(folder):
-    base, done, _, picture, truth = folder
+    base, done, _, image, truth = folder
     assert "plain.png: face, left ear, right ear" in done.stdout
-    changed = (decode_photo(base / "drawn" / "plain.png") != picture).any(axis=-1)
+    changed = (decode_image(base / "drawn" / "plain.png") != image).any(axis=-1)
     for points in truth.values():
         assert changed[tuple(np.round(points).astype(int).T[::-1])].mean() > 0.9
     every = np.concatenate(list(truth.values()))
@@ -158,10 +158,10 @@ def test_it_says_which_weights_and_where_the_time_went(folder, weights):
     assert "frames/s" in done.stdout.splitlines()[-1] and "find" in done.stdout.splitlines()[-1]
 
 
-def test_weights_of_ears_find_an_ear_and_huge_pictures_do_not_hurt(tmp_path):
+def test_weights_of_ears_find_an_ear_and_huge_images_do_not_hurt(tmp_path):
     weights = save_chart_network(tmp_path / "ear.keras", tasks=("ear",))
-    picture, truth = draw_chart(160, 200, place((-60, 130), 260))  # nothing but an ear
-    cv2.imwrite(str(tmp_path / "ear.png"), picture[..., ::-1])
+    image, truth = draw_chart(160, 200, place((-60, 130), 260))  # nothing but an ear
+    cv2.imwrite(str(tmp_path / "ear.png"), image[..., ::-1])
     cv2.imwrite(str(tmp_path / "huge.png"), np.zeros((9000, 12000), np.uint8), [cv2.IMWRITE_PNG_COMPRESSION, 1])
     done = demo(tmp_path / "ear.png", tmp_path / "huge.png", "--weights", weights, "--no-window", "--size", 96,
                 "--precision", "float32", "--json", tmp_path / "out.jsonl")  # fmt: skip
@@ -188,9 +188,9 @@ def clip(tmp_path_factory):
     writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"FFV1"), 20, (320, 240))
     truths = []
     for k in range(45):
-        picture, truth = draw_chart(240, 320, path_of_head(k))
+        image, truth = draw_chart(240, 320, path_of_head(k))
         truths.append(truth)
-        writer.write(np.ascontiguousarray(picture[..., ::-1]))
+        writer.write(np.ascontiguousarray(image[..., ::-1]))
     writer.release()
     return path, truths
 
@@ -215,8 +215,8 @@ def test_points_follow_a_head_through_a_video(weights, clip, tmp_path):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no SIGINT to one process")
 def test_a_stream_dies_and_returns_and_ctrl_c_leaves_a_playable_video(weights, tmp_path):
-    picture, truth = draw_chart(160, 200, place((100, 80), 70))
-    with Stream([picture], rate=20) as stream:
+    image, truth = draw_chart(160, 200, place((100, 80), 70))
+    with Stream([image], rate=20) as stream:
         process = subprocess.Popen(
             command(stream.address, "--weights", weights, "--no-window", "--precision", "float32",
                     "--save", tmp_path / "out.mp4", "--json", tmp_path / "out.jsonl"),
@@ -297,10 +297,10 @@ def test_the_window_shows_what_was_found_and_listens_to_keys(weights, clip, disp
     from PIL import ImageGrab  # matplotlib brings it along
 
     environment = {**os.environ, "DISPLAY": display}
-    picture, _ = draw_chart(480, 640, place((320, 200), 160))
-    cv2.imwrite(str(tmp_path / "photo.png"), picture[..., ::-1])
+    image, _ = draw_chart(480, 640, place((320, 200), 160))
+    cv2.imwrite(str(tmp_path / "image.png"), image[..., ::-1])
     process = subprocess.Popen(
-        command(clip[0], tmp_path / "photo.png", "--weights", weights, "--precision", "float32"),
+        command(clip[0], tmp_path / "image.png", "--weights", weights, "--precision", "float32"),
         cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 
@@ -316,20 +316,20 @@ def test_the_window_shows_what_was_found_and_listens_to_keys(weights, clip, disp
             return screen[top : top + height, left : left + width]
         return screen[:0]
 
-    def shows_photo():
+    def shows_image():
         shown = seen()
-        return shown.shape == picture.shape and (shown == picture).all(axis=-1).mean() > 0.8
+        return shown.shape == image.shape and (shown == image).all(axis=-1).mean() > 0.8
 
     def press(key, then):
         tool("key", "--window", tool("search", "--name", "Face and ear landmarks")[-1], key)
         until(then, process, seconds=10)
 
-    kept = tmp_path / "runs/demo/photo-000000.png"
+    kept = tmp_path / "runs/demo/image-000000.png"
     try:
-        until(shows_photo, process)  # the video has ended; the picture stays until a key
+        until(shows_image, process)  # the video has ended; the image stays until a key
         time.sleep(0.3)
         plain = seen()
-        assert (plain != picture).any(axis=-1)[120:280, 240:400].mean() > 0.02  # points and lines
+        assert (plain != image).any(axis=-1)[120:280, 240:400].mean() > 0.02  # points and lines
         press("h", lambda: (seen() != plain).any(axis=-1)[:150, :250].mean() > 0.01)  # words
         press("h", lambda: np.array_equal(seen(), plain))
         press("m", lambda: not np.array_equal(seen(), plain))
@@ -342,8 +342,8 @@ def test_the_window_shows_what_was_found_and_listens_to_keys(weights, clip, disp
         process.kill()
     assert process.returncode == 0 and problems == ""
     assert "45 frames, face in 45" in said and f"saved {kept.relative_to(tmp_path)}" in said
-    saved = decode_photo(kept)
-    assert (saved != picture).any(axis=-1)[120:280, 240:400].mean() > 0.9
+    saved = decode_image(kept)
+    assert (saved != image).any(axis=-1)[120:280, 240:400].mean() > 0.9
 
 
 # --- failures ---------------------------------------------------------------------------------------------------------

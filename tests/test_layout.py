@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from utils.distillation import student_flags
-from utils.errors import CommandLine
-from utils.training import training_flags
+from utils.common.cli import CommandLine
+from utils.training.config import training_flags
+from utils.training.students import student_flags
 
 ROOT = Path(__file__).parent.parent
 MODULES = {
@@ -38,6 +38,32 @@ def imports_of(path: Path) -> set[str]:
 
 def test_no_two_modules_import_each_other():
     TopologicalSorter({name: imports_of(path) for name, path in MODULES.items()}).prepare()  # raises CycleError
+
+
+ROOMS = ("utils.common", "data", "models", "utils.evaluation", "utils.training", "utils.demo")  # from the ground up
+BESIDE = {"utils.training", "utils.demo"}  # neither uses the other
+
+
+def room_of(module: str) -> str:
+    return next((room for room in ROOMS if module == room or module.startswith(f"{room}.")), "commands")
+
+
+def test_rooms_use_only_those_below_them():
+    wrong = []
+    for name, path in MODULES.items():
+        room = room_of(name)
+        for other in imports_of(path):
+            used = room_of(other)
+            upward = used == "commands" or (room != "commands" and ROOMS.index(used) > ROOMS.index(room))
+            if other != "utils" and room != used and (upward or {room, used} == BESIDE):
+                wrong.append(f"{name} -> {other}")
+    assert wrong == []
+
+
+def test_commands_are_imported_by_nobody():
+    commands = {name for name in MODULES if name.count(".") == 1 and room_of(name) == "commands" and name != "utils"}
+    assert commands
+    assert [f"{name} -> {other}" for name, path in MODULES.items() for other in imports_of(path) & commands] == []
 
 
 def flags_without_help(parser) -> list[str]:

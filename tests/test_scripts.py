@@ -18,11 +18,11 @@ import pytest
 
 from data.formats import write_pts
 from models.weights import read_description
-from tests.pictures import write_ears, write_faces
-from utils.compare import plan_runs
-from utils.distillation import STRATEGY_NAMES, parse_student_flags, read_row, student_flags
-from utils.files import write_json
-from utils.training import flags_of
+from tests.images import write_ears, write_faces
+from utils.common.files import write_json
+from utils.training.comparison import plan_runs
+from utils.training.config import flags_of
+from utils.training.students import STRATEGY_NAMES, parse_student_flags, read_row, student_flags
 
 ROOT = Path(__file__).parent.parent
 SMALL = ["--preset", "tiny", "--input-size", "64", "--batch-size", "4", "--precision", "float32"]
@@ -47,29 +47,29 @@ def scores_in(text):
 
 
 @pytest.fixture(scope="module")
-def photos(tmp_path_factory):
+def images(tmp_path_factory):
     """60 drawn faces and 36 drawn ears in the real datasets' layouts; not to be changed."""
-    folder = tmp_path_factory.mktemp("photos")
+    folder = tmp_path_factory.mktemp("images")
     write_faces(folder, 60, size=80)
     write_ears(folder, 36, size=80)
     return folder
 
 
 @pytest.fixture(scope="module")
-def trained(photos, tmp_path_factory):
+def trained(images, tmp_path_factory):
     """A face run of 4 epochs that nothing disturbed, deterministic."""
     folder = tmp_path_factory.mktemp("trained")
-    flags = [*SMALL, "--data", photos, "--epochs", 4, "--deterministic"]
+    flags = [*SMALL, "--data", images, "--epochs", 4, "--deterministic"]
     done = run("train_face.py", *flags, "--run", folder / "run", "--out", folder / "face.keras")
     assert done.returncode == 0, done.stderr
     return folder, flags, done
 
 
-def test_a_run_leaves_all_that_the_readme_promises(trained, photos):
+def test_a_run_leaves_all_that_the_readme_promises(trained, images):
     folder, _, done = trained
     run_folder = folder / "run"
-    for name in ("settings.json", "split.csv", "history.csv", "curves.png", "ced.png", "worst.png", "random.png",
-                 "scores.json", "photos.csv", "best.keras", "state.json"):  # fmt: skip
+    for name in ("config.json", "split.csv", "history.csv", "curves.png", "ced.png", "worst.png", "random.png",
+                 "scores.json", "images.csv", "best.keras", "state.json"):  # fmt: skip
         assert (run_folder / name).stat().st_size > 0, name
     assert list((run_folder / "tensorboard").rglob("events*"))
     for name in ("curves.png", "ced.png", "worst.png", "random.png"):
@@ -78,30 +78,32 @@ def test_a_run_leaves_all_that_the_readme_promises(trained, photos):
     with open(run_folder / "split.csv", newline="") as stream:
         split = list(csv.DictReader(stream))
     assert len(split) == 60
-    assert scores["photos"] == sum(row["part"] == "test" for row in split)
+    assert scores["images"] == sum(row["part"] == "test" for row in split)
     assert scores_in(done.stdout)[-1] == pytest.approx(scores["nme"], abs=0.006)
     assert not [path for path in folder.rglob("*part*") if path.name.startswith(".")]
 
 
 def write_noise(folder):
-    """A folder with one photo that shows nobody."""
+    """A folder with one image that shows nobody."""
     folder.mkdir()
     cv2.imwrite(str(folder / "noise.png"), np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8))
     return folder
 
 
-def test_photos_of_nobody_and_processes_that_make_batches_are_part_of_a_run_that_resumes(photos, tmp_path):
-    nobody = write_noise(tmp_path / "nobody")
+def test_images_of_nobody_and_processes_that_make_batches_are_part_of_a_run_that_resumes(images, tmp_path):
+    negatives = write_noise(tmp_path / "negatives")
     flags = ["--run", tmp_path / "run", "--out", tmp_path / "face.keras"]
-    begin = [*SMALL, "--data", photos, "--epochs", 2, "--passes", 2, "--workers", 2, "--nobody", nobody, *flags]
+    begin = [*SMALL, "--data", images, "--epochs", 2, "--repeats", 2, "--workers", 2, "--negatives", negatives, *flags]
     done = run("train_face.py", *begin)
     assert done.returncode == 0, done.stderr
-    settings = json.loads((tmp_path / "run/settings.json").read_text())["flags"]
-    assert settings["nobody"] == [str(nobody)] and settings["passes"] == 2 and "workers" not in settings
+    config = json.loads((tmp_path / "run/config.json").read_text())["train_config"]
+    assert config["negatives"] == [str(negatives)] and config["repeats"] == 2 and "workers" not in config
     again = run("train_face.py", "--run", tmp_path / "run", "--resume")
     assert again.returncode == 0 and "has all of its 2 epochs" in again.stdout
-    missing = run("train_face.py", *begin[: len(SMALL) + 2], "--nobody", tmp_path / "none", "--run", tmp_path / "other")
-    assert missing.returncode == 2 and "--nobody" in missing.stderr and missing.stderr.count("\n") == 1
+    missing = run(
+        "train_face.py", *begin[: len(SMALL) + 2], "--negatives", tmp_path / "none", "--run", tmp_path / "other"
+    )
+    assert missing.returncode == 2 and "--negatives" in missing.stderr and missing.stderr.count("\n") == 1
     assert not (tmp_path / "other").exists()
 
 
@@ -112,34 +114,34 @@ def test_the_scripts_own_words_are_not_drowned(trained):
         assert noise not in done.stderr, noise
 
 
-def test_evaluating_the_weights_again_gives_the_score_of_the_run(trained, photos, tmp_path):
+def test_evaluating_the_weights_again_gives_the_score_of_the_run(trained, images, tmp_path):
     folder, _, _ = trained
     weights = folder / "face.keras"
-    done = run("utils.evaluate", weights, photos, "--precision", "float32", "--out", tmp_path)
+    done = run("utils.evaluate", weights, images, "--precision", "float32", "--out", tmp_path)
     assert done.returncode == 0, done.stderr
     lines = [line for line in done.stdout.splitlines() if scores_in(line)]
     assert len(lines) == 1
     assert scores_in(lines[0])[0] == pytest.approx(
         json.loads((folder / "run/scores.json").read_text())["nme"], abs=0.02
     )
-    for name in ("ced.png", "scores.json", "face/photos.csv", "face/worst.png", "face/random.png", "face/ced.png"):
+    for name in ("ced.png", "scores.json", "face/images.csv", "face/worst.png", "face/random.png", "face/ced.png"):
         assert (tmp_path / name).stat().st_size > 0, name
 
 
-def test_several_weights_give_one_line_each(trained, photos, tmp_path):
+def test_several_weights_give_one_line_each(trained, images, tmp_path):
     folder, _, _ = trained
     copy = tmp_path / "face.keras"
     copy.write_bytes((folder / "face.keras").read_bytes())
-    done = run("utils.evaluate", folder / "face.keras", copy, photos, "--out", tmp_path / "out")
-    assert len(list((tmp_path / "out").glob("*/photos.csv"))) == 2
+    done = run("utils.evaluate", folder / "face.keras", copy, images, "--out", tmp_path / "out")
+    assert len(list((tmp_path / "out").glob("*/images.csv"))) == 2
     first, second = (line for line in done.stdout.splitlines() if scores_in(line))
     assert scores_in(first) == scores_in(second)
     assert len(json.loads((tmp_path / "out/scores.json").read_text())) == 2
 
 
-def test_photos_that_a_network_was_trained_on_are_not_scored_unless_asked_for(trained, photos, tmp_path):
+def test_images_that_a_network_was_trained_on_are_not_scored_unless_asked_for(trained, images, tmp_path):
     folder, _, _ = trained
-    flags = [folder / "face.keras", photos, "--split", "all", "--out", tmp_path]
+    flags = [folder / "face.keras", images, "--split", "all", "--out", tmp_path]
     refused = run("utils.evaluate", *flags)
     assert refused.returncode == 2
     assert "--allow-trained" in refused.stderr
@@ -151,11 +153,11 @@ def test_the_same_seed_gives_the_same_losses_and_a_killed_run_continues_as_if_no
     folder, flags, _ = trained
     flags = [*flags, "--run", tmp_path / "run", "--out", tmp_path / "face.keras"]
     with subprocess.Popen(command("train_face.py", *flags), cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
-        photos_an_epoch = None
+        images_an_epoch = None
         for line in iter(lambda: process.stderr.read(64), ""):
             for done, total in re.findall(r"(\d+)/(\d+) \[", line):
-                photos_an_epoch = int(total) // 4
-                if int(done) > 2.2 * photos_an_epoch:
+                images_an_epoch = int(total) // 4
+                if int(done) > 2.2 * images_an_epoch:
                     process.kill()  # -9, in the middle of the third epoch
         assert process.wait() == -signal.SIGKILL
     state = json.loads((tmp_path / "run/state.json").read_text())
@@ -184,8 +186,8 @@ def test_the_same_seed_gives_the_same_losses_and_a_killed_run_continues_as_if_no
     assert whole == parted
 
 
-def test_ctrl_c_says_how_to_go_on_and_loses_only_the_epoch(photos, tmp_path):
-    flags = [*SMALL, "--data", photos, "--epochs", 200, "--run", tmp_path / "run", "--out", tmp_path / "ear.keras"]
+def test_ctrl_c_says_how_to_go_on_and_loses_only_the_epoch(images, tmp_path):
+    flags = [*SMALL, "--data", images, "--epochs", 200, "--run", tmp_path / "run", "--out", tmp_path / "ear.keras"]
     with subprocess.Popen(
         command("train_ear.py", *flags),
         cwd=ROOT,
@@ -205,12 +207,12 @@ def test_ctrl_c_says_how_to_go_on_and_loses_only_the_epoch(photos, tmp_path):
     assert json.loads((tmp_path / "run/state.json").read_text())["epoch"] >= 1
 
 
-def test_ears_train_coarse_to_fine_on_two_folders_and_leave_bad_photos_out_when_told(photos, tmp_path):
+def test_ears_train_coarse_to_fine_on_two_folders_and_leave_bad_images_out_when_told(images, tmp_path):
     write_ears(tmp_path / "more", 12, size=80, seed=5)
     spoilt = tmp_path / "more/CollectionA/train/ear_00000.png"
     spoilt.write_bytes(spoilt.read_bytes()[:500])
-    flags = [*SMALL, "--data", photos, "--data", tmp_path / "more", "--epochs", 2, "--coarse-epochs", 1]
-    flags += ["--coarse-size", 32, "--nobody", write_noise(tmp_path / "nobody")]
+    flags = [*SMALL, "--data", images, "--data", tmp_path / "more", "--epochs", 2, "--coarse-epochs", 1]
+    flags += ["--coarse-size", 32, "--negatives", write_noise(tmp_path / "negatives")]
     flags += ["--run", tmp_path / "run", "--out", tmp_path / "ear.keras"]
     refused = run("train_ear.py", *flags)
     assert refused.returncode == 2
@@ -226,9 +228,9 @@ def test_ears_train_coarse_to_fine_on_two_folders_and_leave_bad_photos_out_when_
     assert all(np.isfinite(float(row["nme"])) for row in rows)  # views of nobody have no error
 
 
-def test_weights_of_the_other_task_give_the_trunk_and_are_refused_for_scoring(trained, photos, tmp_path):
+def test_weights_of_the_other_task_give_the_trunk_and_are_refused_for_scoring(trained, images, tmp_path):
     folder, _, _ = trained
-    flags = [*SMALL, "--data", photos, "--epochs", 1, "--run", tmp_path / "run", "--out", tmp_path / "ear.keras"]
+    flags = [*SMALL, "--data", images, "--epochs", 1, "--run", tmp_path / "run", "--out", tmp_path / "ear.keras"]
     start = tmp_path / "start.keras"
     start.write_bytes((folder / "face.keras").read_bytes())
     done = run("train_ear.py", *flags, "--init", start)
@@ -238,75 +240,75 @@ def test_weights_of_the_other_task_give_the_trunk_and_are_refused_for_scoring(tr
     resumed = run("train_ear.py", "--run", tmp_path / "run", "--resume")
     assert resumed.returncode == 0, resumed.stderr
     assert scores_in(resumed.stdout) == scores_in(done.stdout)[-2:]
-    seen = [set(read_description(path)["record"]["training_photos"]) for path in (folder / "face.keras", flags[-1])]
-    assert seen[0] < seen[1]  # what starts from a network has seen its photos too
-    scored = run("utils.evaluate", folder / "face.keras", photos, "--task", "ear", "--out", tmp_path / "scores")
+    seen = [set(read_description(path)["record"]["training_images"]) for path in (folder / "face.keras", flags[-1])]
+    assert seen[0] < seen[1]  # what starts from a network has seen its images too
+    scored = run("utils.evaluate", folder / "face.keras", images, "--task", "ear", "--out", tmp_path / "scores")
     assert scored.returncode == 2
     assert "ear weights" in scored.stderr
     assert not (tmp_path / "scores").exists()
 
 
-def test_weights_of_another_preset_are_refused_before_anything_is_written(trained, photos, tmp_path):
+def test_weights_of_another_preset_are_refused_before_anything_is_written(trained, images, tmp_path):
     folder, _, _ = trained
-    flags = ["--preset", "lite", "--data", photos, "--run", tmp_path / "run", "--out", tmp_path / "out/face.keras"]
+    flags = ["--preset", "lite", "--data", images, "--run", tmp_path / "run", "--out", tmp_path / "out/face.keras"]
     done = run("train_face.py", *flags, "--init", folder / "face.keras")
     assert done.returncode == 2
     assert done.stderr.strip().splitlines()[-1].startswith("error: --init")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_data_check_counts_draws_and_names_what_cannot_be_used(photos, tmp_path):
-    good = run("data.check", photos, "--out", tmp_path / "sheets")
+def test_data_check_counts_draws_and_names_what_cannot_be_used(images, tmp_path):
+    good = run("data.check", images, "--out", tmp_path / "sheets")
     assert good.returncode == 0, good.stderr
-    assert "face: 60 photos" in good.stdout
-    assert "ear: 36 photos" in good.stdout
+    assert "face: 60 images" in good.stdout
+    assert "ear: 36 images" in good.stdout
     assert len(list((tmp_path / "sheets").glob("*.png"))) == 2
 
     write_faces(tmp_path / "spoilt", 4, size=64)
-    photo = tmp_path / "spoilt/AFW/face_00001.jpg"
-    middle = bytearray(photo.read_bytes())
-    photo.write_bytes(middle[:20] + bytes(200) + middle[220:])  # whole at both ends, rotten between
+    image = tmp_path / "spoilt/AFW/face_00001.jpg"
+    middle = bytearray(image.read_bytes())
+    image.write_bytes(middle[:20] + bytes(200) + middle[220:])  # whole at both ends, rotten between
     (tmp_path / "spoilt/AFW_landmark/face_00002_pts.mat").unlink()
     bad = run("data.check", tmp_path / "spoilt", "--out", tmp_path / "sheets")
     assert bad.returncode == 1
     assert "face_00001.jpg" in bad.stdout
     assert "face_00002.jpg" in bad.stdout
-    assert "face: 2 photos" in bad.stdout
+    assert "face: 2 images" in bad.stdout
 
 
 def spoil(folder, kind):
-    """A folder with one photo that cannot be used; returns what the message must name."""
+    """A folder with one image that cannot be used; returns what the message must name."""
     write_faces(folder, 3, size=64)
-    photo, points = folder / "AFW/face_00001.jpg", folder / "AFW_landmark/face_00001_pts.mat"
-    if kind == "photo without points":
+    image, points = folder / "AFW/face_00001.jpg", folder / "AFW_landmark/face_00001_pts.mat"
+    if kind == "image without points":
         points.unlink()
-    elif kind == "points without photo":
-        photo.unlink()
+    elif kind == "points without image":
+        image.unlink()
         return points.name
-    elif kind == "empty photo":
-        photo.write_bytes(b"")
-    elif kind == "truncated photo":
-        photo.write_bytes(photo.read_bytes()[:-300])
+    elif kind == "empty image":
+        image.write_bytes(b"")
+    elif kind == "truncated image":
+        image.write_bytes(image.read_bytes()[:-300])
     elif kind == "corrupt mat":
         points.write_bytes(points.read_bytes()[:100])
         return points.name
     elif kind in ("wrong number", "not a number"):
         for path in folder.rglob("*"):
-            if path.is_file() and path != photo:
+            if path.is_file() and path != image:
                 path.unlink()
         values = np.ones((68, 2)) if kind == "not a number" else np.ones((60, 2))
         values[5] = np.nan if kind == "not a number" else 1
-        write_pts(photo.with_suffix(".pts"), values)
-        return photo.with_suffix(".pts").name
-    return photo.name
+        write_pts(image.with_suffix(".pts"), values)
+        return image.with_suffix(".pts").name
+    return image.name
 
 
 @pytest.mark.parametrize(
     "kind",
-    ["photo without points", "points without photo", "empty photo", "truncated photo", "corrupt mat", "wrong number",
+    ["image without points", "points without image", "empty image", "truncated image", "corrupt mat", "wrong number",
      "not a number"],
 )  # fmt: skip
-def test_a_bad_photo_stops_training_with_one_line_and_nothing_written(tmp_path, kind):
+def test_a_bad_image_stops_training_with_one_line_and_nothing_written(tmp_path, kind):
     name = spoil(tmp_path / "data", kind)
     done = run("train_face.py", "--data", tmp_path / "data", "--run", tmp_path / "run", "--out", tmp_path / "w/f.keras")
     assert done.returncode == 2
@@ -344,9 +346,9 @@ def test_a_bad_photo_stops_training_with_one_line_and_nothing_written(tmp_path, 
         (["--preset", "huge"], "--preset"),
     ],
 )
-def test_a_bad_flag_is_one_line_within_a_second(photos, flags, named):
+def test_a_bad_flag_is_one_line_within_a_second(images, flags, named):
     start = time.monotonic()
-    done = run("train_face.py", "--data", photos, *flags)
+    done = run("train_face.py", "--data", images, *flags)
     assert time.monotonic() - start < 3  # a second on an idle machine
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1
@@ -368,23 +370,23 @@ def test_both_training_scripts_have_the_same_flags():
     promised = (
         "data points out run preset epochs batch-size learning-rate input-size sigma loss augment seed split limit"
     )
-    promised += " precision resume init skip-bad landmarks nobody"
+    promised += " precision resume init skip-bad landmarks negatives"
     assert {f"--{name}" for name in promised.split()} <= face
 
 
-def test_the_photo_protocol_finds_faces_by_itself_and_says_how_many_it_missed(trained, photos, tmp_path):
-    done = run("utils.evaluate", trained[0] / "face.keras", photos, "--protocol", "photo", "--out", tmp_path)
+def test_the_image_protocol_finds_faces_by_itself_and_says_how_many_it_missed(trained, images, tmp_path):
+    done = run("utils.evaluate", trained[0] / "face.keras", images, "--protocol", "photo", "--out", tmp_path)
     assert done.returncode == 0, done.stderr
     (line,) = (line for line in done.stdout.splitlines() if "NME" in line)
-    assert re.search(r"photos, photo, [\d.]+ % missed\)", line)
+    assert re.search(r"images, image, [\d.]+ % missed\)", line)
     summary = json.loads((tmp_path / "scores.json").read_text())["face"]
     assert summary["protocol"] == "photo"
     assert summary["failure"] >= summary["missed"]
     assert (tmp_path / "face" / "worst.png").stat().st_size > 0
 
 
-def test_evaluation_of_missing_things_is_one_line(photos, tmp_path):
-    for flags in (["nowhere.keras", photos], [ROOT / "README.md", tmp_path / "nowhere"]):
+def test_evaluation_of_missing_things_is_one_line(images, tmp_path):
+    for flags in (["nowhere.keras", images], [ROOT / "README.md", tmp_path / "nowhere"]):
         done = run("utils.evaluate", *flags)
         assert done.returncode == 2
         assert len(done.stderr.strip().splitlines()) == 1
@@ -394,7 +396,7 @@ def test_evaluation_of_missing_things_is_one_line(photos, tmp_path):
 def test_the_benchmark_prints_what_it_measured(tmp_path):
     done = run("utils.benchmark", "--preset", "tiny", "--steps", 3, "--batch-size", 4, "--precision", "float32")
     assert done.returncode == 0, done.stderr
-    for line in ("chain alone", "step alone", "both together", "memory", "arithmetic"):
+    for line in ("pipeline alone", "step alone", "both together", "memory", "arithmetic"):
         assert re.search(rf"{line}\s+\D*\d", done.stdout), line
 
 
@@ -402,10 +404,10 @@ def test_the_benchmark_prints_what_it_measured(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def taught(photos, trained, tmp_path_factory):
+def taught(images, trained, tmp_path_factory):
     """A student of 2 epochs by distill-at, from the face run of `trained`."""
     folder = tmp_path_factory.mktemp("taught")
-    flags = ["--data", photos, "--teacher", trained[0] / "face.keras", "--batch-size", 4, "--precision", "float32",
+    flags = ["--data", images, "--teacher", trained[0] / "face.keras", "--batch-size", 4, "--precision", "float32",
              "--deterministic", "--epochs", 2]  # fmt: skip
     done = run("train_face2ear.py", *flags, "--run", folder / "distill-at", "--out", folder / "student.keras")
     assert done.returncode == 0, done.stderr
@@ -420,8 +422,8 @@ def test_a_student_learns_ears_and_says_what_it_forgot(taught):
     for name in ("face_before", "face_after", "ear", "parameters", "gflop", "speed", "minutes"):
         assert row[name] > 0, name
     assert "| distill-at |" in done.stdout
-    assert ("note:     photos of people" in done.stdout) == (row["forgetting"] > 0.5)
-    for name in ("attention.png", "curves.png", "ear/worst.png", "face/ced.png", "settings.json"):
+    assert ("note:     images of people" in done.stdout) == (row["forgetting"] > 0.5)
+    for name in ("attention.png", "curves.png", "ear/worst.png", "face/ced.png", "config.json"):
         assert (folder / "distill-at" / name).stat().st_size > 0, name
     with open(folder / "distill-at" / "history.csv", newline="") as stream:
         rows = list(csv.DictReader(stream))
@@ -429,20 +431,20 @@ def test_a_student_learns_ears_and_says_what_it_forgot(taught):
     assert all(float(row[name]) >= 0 for row in rows for name in (*terms, "val_ear_nme", "val_face_nme"))
 
 
-def test_one_file_holds_both_heads_and_both_are_scored(taught, photos, tmp_path):
+def test_one_file_holds_both_heads_and_both_are_scored(taught, images, tmp_path):
     folder, _, _ = taught
     record = read_description(folder / "student.keras")
-    assert set(record["settings"]["heads"]) == {"face", "ear"}
-    assert record["record"]["teacher_training_photos"]
-    done = run("utils.evaluate", folder / "student.keras", photos, "--out", tmp_path)
+    assert set(record["model"]["heads"]) == {"face", "ear"}
+    assert record["record"]["teacher_training_images"]
+    done = run("utils.evaluate", folder / "student.keras", images, "--out", tmp_path)
     assert done.returncode == 0, done.stderr
     assert " face  NME" in done.stdout and " ear  NME" in done.stdout
 
 
-def test_a_student_is_not_scored_on_photos_that_its_teacher_was_trained_on(taught, photos, tmp_path):
+def test_a_student_is_not_scored_on_images_that_its_teacher_was_trained_on(taught, images, tmp_path):
     folder, _, _ = taught
     done = run(
-        "utils.evaluate", folder / "student.keras", photos, "--task", "face", "--split", "train", "--out", tmp_path
+        "utils.evaluate", folder / "student.keras", images, "--task", "face", "--split", "train", "--out", tmp_path
     )
     assert done.returncode == 2 and "trained on" in done.stderr and done.stderr.count("\n") == 1
 
@@ -477,7 +479,7 @@ def test_other_strategies_run_and_frozen_forgets_nothing(taught, tmp_path, strat
         assert row["forgetting"] == pytest.approx(0, abs=0.05)
 
 
-def test_runs_are_compared_in_a_table_and_a_picture(taught, tmp_path):
+def test_runs_are_compared_in_a_table_and_a_image(taught, tmp_path):
     folder, _, _ = taught
     done = run("utils.compare", folder / "distill-at", "--base", tmp_path)
     assert done.returncode == 0, done.stderr
@@ -485,10 +487,10 @@ def test_runs_are_compared_in_a_table_and_a_picture(taught, tmp_path):
     assert (tmp_path / "strategies.png").stat().st_size > 0
 
 
-def test_replayed_faces_are_learned_and_softened_maps_distilled_coarse_to_fine(taught, photos, tmp_path):
+def test_replayed_faces_are_learned_and_softened_maps_distilled_coarse_to_fine(taught, images, tmp_path):
     _, flags, _ = taught
-    flags = [*flags, "--strategy", "distill", "--replay", photos, "--temperature", 2, "--coarse-epochs", 1]
-    flags += ["--nobody", write_noise(tmp_path / "nobody")]
+    flags = [*flags, "--strategy", "distill", "--replay", images, "--temperature", 2, "--coarse-epochs", 1]
+    flags += ["--negatives", write_noise(tmp_path / "negatives")]
     done = run("train_face2ear.py", *flags, "--run", tmp_path / "run", "--out", tmp_path / "student.keras")
     assert done.returncode == 0, done.stderr
     with open(tmp_path / "run" / "history.csv", newline="") as stream:
@@ -496,15 +498,15 @@ def test_replayed_faces_are_learned_and_softened_maps_distilled_coarse_to_fine(t
     assert int(coarse["input_size"]) < int(row["input_size"])
     assert all(float(row[name]) > 0 for name in ("ear", "face", "distillation", "nme"))
     trained = read_description(tmp_path / "student.keras")["record"]
-    assert trained["flags"]["nobody"] == [str(tmp_path / "nobody")]
+    assert trained["train_config"]["negatives"] == [str(tmp_path / "negatives")]
     assert "attention" not in row
     replayed = re.search(r"faces: +(\d+) to train on", done.stdout)
     assert int(replayed[1]) > 0
 
 
-def test_faces_can_be_rehearsed_without_their_points(taught, photos, tmp_path):
+def test_faces_can_be_rehearsed_without_their_points(taught, images, tmp_path):
     _, flags, _ = taught
-    flags = [*flags, "--replay", photos, "--face-weight", 0]
+    flags = [*flags, "--replay", images, "--face-weight", 0]
     done = run("train_face2ear.py", *flags, "--run", tmp_path / "run", "--out", tmp_path / "student.keras")
     assert done.returncode == 0, done.stderr
     assert int(re.search(r"faces: +(\d+) to train on", done.stdout)[1]) > 0
@@ -523,7 +525,7 @@ def test_what_is_missing_of_the_comparison_is_trained_and_what_is_there_is_not(t
         if run_folder.name != "frozen":  # as if it had been trained
             args = parse_student_flags(student_flags(""), own)
             row = read_row(folder / "distill-at")
-            write_json(run_folder / "settings.json", {"flags": flags_of(args)})
+            write_json(run_folder / "config.json", {"train_config": flags_of(args)})
             write_json(run_folder / "forgetting.json", row | {"strategy": run_folder.name})
             extra = args.epochs - 2
             assert (extra > 0) == (run_folder.name in ("separate", "joint"))  # the face network's steps on top
@@ -545,8 +547,8 @@ def test_what_is_missing_of_the_comparison_is_trained_and_what_is_there_is_not(t
         (["--strategy", "joint", "--faces", "nowhere"], "nowhere"),
         (["--strategy", "best"], "--strategy"),
         (["--ear-weight", "-1"], "--ear-weight"),
-        (["--strategy", "finetune", "--replay", "PHOTOS", "--face-weight", "0"], "--face-weight"),
-        (["--strategy", "joint", "--faces", "PHOTOS", "--face-weight", "0"], "--face-weight"),
+        (["--strategy", "finetune", "--replay", "IMAGES", "--face-weight", "0"], "--face-weight"),
+        (["--strategy", "joint", "--faces", "IMAGES", "--face-weight", "0"], "--face-weight"),
         (["--replay", "BARE"], "utils.annotate --faces"),
     ],
 )
@@ -554,17 +556,17 @@ def test_bad_flags_of_a_student_are_one_line(taught, tmp_path, flags, says):
     _, given, _ = taught
     given = given if "--teacher" not in flags else ["--data", given[1]]
     write_noise(tmp_path / "bare")
-    places = {"PHOTOS": given[1], "BARE": tmp_path / "bare"}
+    places = {"IMAGES": given[1], "BARE": tmp_path / "bare"}
     done = run("train_face2ear.py", *given, *(places.get(flag, flag) for flag in flags), "--run", tmp_path / "run")
     assert done.returncode == 2
     assert says in done.stderr and done.stderr.count("\n") == 1
     assert not (tmp_path / "run").exists()
 
 
-def test_ear_weights_are_no_teacher(photos, tmp_path):
+def test_ear_weights_are_no_teacher(images, tmp_path):
     done = run(
-        "train_ear.py", *SMALL, "--data", photos, "--epochs", 1, "--run", tmp_path / "e", "--out", tmp_path / "e.keras"
+        "train_ear.py", *SMALL, "--data", images, "--epochs", 1, "--run", tmp_path / "e", "--out", tmp_path / "e.keras"
     )
     assert done.returncode == 0, done.stderr
-    done = run("train_face2ear.py", "--data", photos, "--teacher", tmp_path / "e.keras", "--run", tmp_path / "run")
+    done = run("train_face2ear.py", "--data", images, "--teacher", tmp_path / "e.keras", "--run", tmp_path / "run")
     assert done.returncode == 2 and "face" in done.stderr and done.stderr.count("\n") == 1

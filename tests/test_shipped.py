@@ -11,8 +11,8 @@ import keras
 import numpy as np
 import pytest
 
-from data.synthetic.scene import draw_photo
-from utils.metrics import box_size
+from data.synthetic.scene import draw_image
+from utils.evaluation.metrics import box_size
 
 ROOT = Path(__file__).parent.parent
 SHIPPED = sorted((ROOT / "weights").glob("*-lite.keras"))
@@ -37,9 +37,9 @@ def test_plain_keras_reads_them_and_their_record_names_no_machine(path):
     assert getattr(network, "optimizer", None) is None and {weight.dtype for weight in network.weights} == {"float32"}
     with zipfile.ZipFile(path) as archive:
         content = json.loads(archive.read("landmarks.json"))
-    assert content["record"]["training_photos"] and content["settings"]["preset"] == "lite"
+    assert content["record"]["training_images"] and content["model"]["preset"] == "lite"
     made = list(content["record"].get("averaged", {}).values()) or [content["record"]]
-    texts = [text for record in made for value in record["flags"].values() for text in np.ravel(value).tolist()]
+    texts = [text for record in made for value in record["train_config"].values() for text in np.ravel(value).tolist()]
     assert not [text for text in texts if isinstance(text, str) and text.startswith(("/", ".."))]
 
 
@@ -47,17 +47,17 @@ def test_the_demo_takes_them_by_itself_and_finds_a_face_and_both_ears(tmp_path):
     if (ROOT / "weights/face2ear.keras").exists():
         pytest.skip("your own weights/face2ear.keras goes before the shipped file")
     # One in some 300 drawn heads looks into the camera and shows both ears: here is one.
-    photo = draw_photo(np.random.default_rng(875), "both", 400)
-    assert abs(photo.pose[0]) < 25
-    assert min(photo.seen[name].mean() for name in ("face", "ear_left", "ear_right")) > 0.5
-    cv2.imwrite(str(tmp_path / "head.png"), photo.picture[..., ::-1])
+    image = draw_image(np.random.default_rng(875), "both", 400)
+    assert abs(image.pose[0]) < 25
+    assert min(image.seen[name].mean() for name in ("face", "ear_left", "ear_right")) > 0.5
+    cv2.imwrite(str(tmp_path / "head.png"), image.pixels[..., ::-1])
     done = run("demo_multi.py", tmp_path / "head.png", "--no-window", "--json", tmp_path / "points.jsonl")
     assert done.returncode == 0, done.stderr
     assert "face2ear-lite.keras" in done.stdout
     found = json.loads((tmp_path / "points.jsonl").read_text())
     assert found["face"] is not None and set(found["ears"]) == {"left", "right"}
     for name, answer in (("face", found["face"]), *((f"ear_{side}", ear) for side, ear in found["ears"].items())):
-        truth = photo.points[name]
+        truth = image.points[name]
         error = np.linalg.norm(truth - answer["points"], axis=1).mean() / float(np.asarray(box_size(truth[None]))[0])
         assert error < 0.1, name
 

@@ -1,1 +1,1 @@
-"""What the scripts share: heatmaps, losses, metrics, drawing, training, evaluation."""
+"""Commands, and the rooms that they are made of: common, evaluation, training, demo."""

@@ -1,29 +1,31 @@
 """Average two networks of one family: `python -m utils.average FIRST SECOND OUT`.
 
-  python -m utils.average weights/face.keras weights/face2ear.keras kept.keras --share 0.85
+  python -m utils.average weights/face.keras weights/face2ear.keras kept.keras --alpha 0.85
 
-Of a student that forgot, a point on the way back to its teacher has forgotten less and knows ears less well: --share
+Of a student that forgot, a point on the way back to its teacher has forgotten less and knows ears less well: --alpha
 says where. Of two networks of one training, the middle is often better than either. Score it with
-`python -m utils.evaluate` on validation photos to choose. It costs no training.
+`python -m utils.evaluate` on validation images to choose. It costs no training.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from utils.errors import CommandLine, InputError, run_main, share
-from utils.files import check_writable
-from utils.startup import start_keras
+from utils.common.cli import CommandLine, InputError, run_main, unit_interval
+from utils.common.files import check_writable
+from utils.common.keras_runtime import start_keras
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """The command line."""
     parser = CommandLine(prog="python -m utils.average", description="Average the weights of two networks.")
     parser.add_argument("first", metavar="FIRST", help="weights file; a student's teacher, for one")
     parser.add_argument("second", metavar="SECOND", help="one that started from it, or from the same weights")
     parser.add_argument("out", metavar="OUT", help="the .keras file to write")
-    parser.add_argument("--share", type=share, default=0.5, help="of SECOND, from 0 to 1 (default: %(default)s)")
-    args = parser.parse_args()
+    parser.add_argument(
+        "--alpha", type=unit_interval, default=0.5, help="of SECOND, from 0 to 1 (default: %(default)s)"
+    )
+    args = parser.parse_args(argv)
     out = Path(args.out)
     if out.suffix != ".keras":
         raise InputError(f"{out}: weights are written as .keras; give a name that ends so")
@@ -33,9 +35,9 @@ def main() -> None:
     start_keras("float32")
     from models.weights import average_networks, load_network, save_network
 
-    average = average_networks(load_network(args.first), load_network(args.second), args.share)
-    save_network(args.out, average.network, average.settings, average.record)
-    print(f"{args.out}: {1 - args.share:g} x {args.first} + {args.share:g} x {args.second}")
+    average = average_networks(load_network(args.first), load_network(args.second), args.alpha)
+    save_network(args.out, average.network, average.config, average.record)
+    print(f"{args.out}: {1 - args.alpha:g} x {args.first} + {args.alpha:g} x {args.second}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """How fast this machine trains: `python -m utils.benchmark`.
 
-Measures, in one run: the input chain alone, the training step alone, both together, and what share of this machine's
-own convolution speed (one 7x7 layer, same precision) the step reaches. Photos are drawn JPEGs of 256 px unless --data
+Measures, in one run: the input pipeline alone, the training step alone, both together, and what share of this machine's
+own convolution speed (one 7x7 layer, same precision) the step reaches. Images are drawn JPEGs of 256 px unless --data
 names real ones. Memory is the growth of the process over the last steps.
 """
 
@@ -17,20 +17,20 @@ import cv2
 import numpy as np
 
 from data.datasets import Sample, find_samples
-from data.pipeline import TrainingChain
+from data.pipeline import TrainingPipeline
 from data.schemes import FACE, reference_shape
-from utils.errors import CommandLine, network_size, non_negative_int, positive_int, run_main
-from utils.startup import PRECISIONS, convolution_speed, start_keras
-from utils.training import RECIPES, make_optimizer, recipe
-from utils.workers import cores
+from utils.common.cli import CommandLine, network_size, non_negative_int, positive_int, run_main
+from utils.common.keras_runtime import PRECISIONS, convolution_speed, start_keras
+from utils.common.workers import cores
+from utils.training.config import RECIPES, make_optimizer, recipe
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """The command line."""
     parser = CommandLine(prog="python -m utils.benchmark", description="Measure training speed on this machine.")
     parser.add_argument("--preset", choices=tuple(RECIPES), default="lite", help="network (default: lite)")
     parser.add_argument("--input-size", type=network_size, help="network input in pixels (default: the preset's)")
-    parser.add_argument("--batch-size", type=positive_int, default=16, help="photos a step (default: 16)")
+    parser.add_argument("--batch-size", type=positive_int, default=16, help="images a step (default: 16)")
     parser.add_argument("--steps", type=positive_int, default=20, help="steps of each measurement (default: 20)")
     parser.add_argument(
         "--norm",
@@ -43,7 +43,7 @@ def main() -> None:
     )
     parser.add_argument("--data", help="dataset folder with faces (default: drawn JPEGs of 256 px)")
     parser.add_argument("--points", choices=("2d", "3d"), default="2d", help="which points of .mat files (default: 2d)")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
 
     with tempfile.TemporaryDirectory() as folder:
         samples = find_samples([args.data], FACE, args.points, True).samples if args.data else _noise(Path(folder))
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def _noise(folder: Path, count: int = 64, size: int = 256) -> list[Sample]:
-    """JPEGs of structured noise with a face-shaped set of points: costs what a photo of that size costs."""
+    """JPEGs of structured noise with a face-shaped set of points: costs what an image of that size costs."""
     rng = np.random.default_rng(0)
     samples = []
     for k in range(count):
@@ -64,28 +64,29 @@ def _noise(folder: Path, count: int = 64, size: int = 256) -> list[Sample]:
 
 def _measure(args, samples: list[Sample]) -> None:
     precision = start_keras(args.precision, seed=0)
-    from models.cpm import build_network, count_flop, preset_settings
+    from models.config import preset_config
+    from models.cpm import build_network, count_flop
     from models.trainer import StageTrainer
 
     heads = {FACE.task: tuple(range(FACE.count))}
     norm = args.norm or recipe(args.preset).norm
-    settings = preset_settings(args.preset, heads=heads, input_size=args.input_size, norm=norm)
-    trainer = StageTrainer(build_network(settings), settings, FACE)
+    config = preset_config(args.preset, heads=heads, input_size=args.input_size, norm=norm)
+    trainer = StageTrainer(build_network(config), config, FACE)
     trainer.compile(optimizer=make_optimizer(1e-4, 100, 100))
-    chain = TrainingChain(samples, FACE, settings.input_size, args.batch_size, workers=args.workers)
-    flop = 3 * count_flop(settings)  # forward, gradient of the inputs, gradient of the kernels
+    pipeline = TrainingPipeline(samples, FACE, config.input_size, args.batch_size, workers=args.workers)
+    flop = 3 * count_flop(config)  # forward, gradient of the inputs, gradient of the kernels
 
-    print(f"{args.preset}, {settings.input_size} px, batch {args.batch_size}, norm {norm}, {precision}")
-    batches = chain.batches()
-    for _ in range(2 * (args.workers or cores())):  # the chain works ahead: what waits already takes no time
+    print(f"{args.preset}, {config.input_size} px, batch {args.batch_size}, norm {norm}, {precision}")
+    batches = pipeline.batches()
+    for _ in range(2 * (args.workers or cores())):  # the pipeline works ahead: what waits already takes no time
         next(batches)
-    _report("chain alone", _speed(lambda batch: None, batches, args))
+    _report("pipeline alone", _speed(lambda batch: None, batches, args))
     batches.close()
-    batch = chain.batch(0)
+    batch = pipeline.batch(0)
     trainer.train_on_batch(*batch)
     alone = _speed(lambda batch: trainer.train_on_batch(*batch), iter(lambda: batch, None), args)
     _report("step alone", alone)
-    batches = iter(chain.batches())
+    batches = iter(pipeline.batches())
     for _ in range(1 + args.steps // 10):
         trainer.train_on_batch(*next(batches))
     before = _memory()
@@ -100,7 +101,7 @@ def _measure(args, samples: list[Sample]) -> None:
 
 
 def _speed(work: Callable, batches: Iterable, args) -> float:
-    """Photos a second of `work` over `--steps` batches, the first not counted."""
+    """Images a second of `work` over `--steps` batches, the first not counted."""
     work(next(batches))
     start = time.perf_counter()
     for _ in range(args.steps):
@@ -109,7 +110,7 @@ def _speed(work: Callable, batches: Iterable, args) -> float:
 
 
 def _report(what: str, speed: float, note: str = "") -> None:
-    print(f"{what:14s} {speed:8.2f} photos/s  {note}")
+    print(f"{what:14s} {speed:8.2f} images/s  {note}")
 
 
 def _memory() -> float:

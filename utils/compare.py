@@ -11,127 +11,18 @@ refused.
 
 from __future__ import annotations
 
-import argparse
-import shutil
-import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
-import numpy as np
-
-from data.datasets import find_samples, split_samples
-from data.schemes import EAR
-from utils.distillation import (
-    FOLLOWS_FROM_TEACHER,
-    TABLE,
-    markdown_table,
-    parse_student_flags,
-    read_row,
-    student_flags,
-)
-from utils.drawing import new_figure, write_figure
-from utils.errors import CommandLine, InputError, positive_int, run_main
-from utils.files import read_json, replacing, write_json
-from utils.startup import quiet_stderr
-
-SPREAD_FROM = 3  # seeds: a spread of fewer says nothing
+from utils.common.cli import CommandLine, InputError, positive_int, run_main
+from utils.common.files import replacing, write_json
+from utils.training.comparison import check_same, merge_seeds, plan_runs, plot_strategies, train
+from utils.training.students import TABLE, markdown_table, read_row
 
 
-def merge_seeds(rows: list[dict]) -> list[dict]:
-    """One row a strategy: the mean over its seeds, and with at least three of them the spread of the NMEs."""
-    merged = []
-    for strategy in dict.fromkeys(row["strategy"] for row in rows):
-        own = [row for row in rows if row["strategy"] == strategy]
-        row = dict(own[0])
-        for name in ("face_after", "forgetting", "ear", "speed", "face_network_speed", "minutes"):
-            values = [each[name] for each in own]
-            row[name] = None if None in values else float(np.mean(values))
-            if len(own) >= SPREAD_FROM and row[name] is not None:
-                row[f"{name}_spread"] = float(np.std(values, ddof=1))
-        row["seeds"] = len(own)
-        merged.append(row)
-    return merged
-
-
-def plot_strategies(path: Path, rows: list[dict]) -> None:
-    """Forgetting (points of face NME) against ear NME, one point a strategy, as a PNG."""
-    figure, (axes,) = new_figure("Learning ears against forgetting faces", 1, width=6.5)
-    for row in rows:
-        if row["forgetting"] is None or row["ear"] is None:
-            continue
-        axes.errorbar(row["ear"], row["forgetting"], xerr=row.get("ear_spread"), yerr=row.get("forgetting_spread"),
-                      fmt="o")  # fmt: skip
-        axes.annotate(row["strategy"], (row["ear"], row["forgetting"]), xytext=(6, 4), textcoords="offset points")
-    axes.axhline(0, color="gray", linewidth=0.8)
-    axes.set_yscale("symlog", linthresh=1)  # some forget a little and some everything
-    axes.margins(0.15)
-    axes.set(xlabel="ear NME (%): lower is better", ylabel="face NME after - before (points): lower is better")
-    axes.grid(alpha=0.3)
-    write_figure(path, figure)
-
-
-def plan_runs(base: Path, seeds: int, flags: list[str]) -> list[tuple[Path, list[str]]]:
-    """Run folder and flags of every strategy and seed; `flags` are checked as the script would check them.
-
-    What starts from scratch gets the face network's steps on top.
-    """
-    probe = [*flags, "--run", str(base / "probe"), "--out", str(base / "probe.keras")]
-    args = parse_student_flags(student_flags(""), probe)
-    found = find_samples(args.data, EAR, skip_bad=args.skip_bad, limit=args.limit)
-    steps = -(-len(split_samples(found.samples, args.split)["train"]) // args.batch_size) * args.passes
-    known = face_steps(args)
-    if not known:
-        print(f"note: {args.teacher} does not say how many steps it took: nothing is added to what starts from scratch")
-    extra = -(-known // max(1, steps))
-    with quiet_stderr():
-        from models.distiller import STRATEGIES
-    planned = []
-    for seed in range(seeds):
-        for strategy, plan in STRATEGIES.items():
-            run = base / (strategy if seed == 0 else f"{strategy}-seed{seed}")
-            own = ["--strategy", strategy, "--run", str(run), "--out", str(base / "weights" / f"{run.name}.keras")]
-            own += ["--seed", str(args.seed + seed), "--extra-epochs", str(extra if plan.from_scratch else 0)]
-            planned.append((run, [*flags, *own]))
-    return planned
-
-
-def check_same(run: Path, flags: list[str]) -> None:
-    """Raise an `InputError` if a run that is there was started with other flags than these."""
-    known = read_json(run / "settings.json", f"{run}: not a run of train_face2ear.py")["flags"]
-    wanted = vars(parse_student_flags(student_flags(""), [*flags, "--run", str(run.with_name("probe"))]))
-    for name in sorted(set(known) & set(wanted) - {"out", "precision"}):
-        if known[name] != wanted[name] and not (wanted[name] is None and name in FOLLOWS_FROM_TEACHER):
-            flag = "--" + name.replace("_", "-")
-            was = f"without {flag}" if known[name] is None else f"with {flag} {known[name]}"
-            raise InputError(f"{run}: was trained {was}; delete it, or name another --base")
-
-
-def train(run: Path, flags: list[str]) -> None:
-    """Train one student, or go on with it. Raises `InputError` if that fails."""
-    begun = (run / "settings.json").exists()
-    if run.exists() and not begun:
-        shutil.rmtree(run)  # killed before it had written what it was to be
-    script = Path(__file__).parent.parent / "train_face2ear.py"
-    own = ["--run", str(run), "--resume"] if begun else flags
-    status = subprocess.run([sys.executable, str(script), *own], check=False).returncode
-    if status:
-        raise InputError(f"{run}: training stopped with status {status}; mend it and run this again")
-
-
-def face_steps(args: argparse.Namespace) -> int:
-    """How many steps the teacher was trained for, by its own record; 0 if it does not say."""
-    if not zipfile.is_zipfile(args.teacher):
-        return 0
-    with quiet_stderr():
-        from models.weights import read_description
-
-    return read_description(args.teacher)["record"].get("steps", 0)
-
-
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """The command line."""
-    arguments = sys.argv[1:]
+    arguments = sys.argv[1:] if argv is None else argv
     split = arguments.index("--") if "--" in arguments else len(arguments)
     parser = CommandLine(prog="python -m utils.compare", description="Compare ways to teach a face network ears.")
     parser.add_argument(
@@ -148,7 +39,7 @@ def main() -> None:
     if args.run_missing:
         for run, own in plan_runs(base, args.seeds, arguments[split + 1 :]):
             runs.append(run)
-            if (run / "settings.json").exists():
+            if (run / "config.json").exists():
                 check_same(run, own)
             if not (run / TABLE).exists():
                 print(f"--- {run}", flush=True)

@@ -1,4 +1,4 @@
-"""The pictures of `readme/` that need no data: the landmark schemes, the network, the built-in heads.
+"""The images of `readme/` that need no data: the landmark schemes, the network, the synthetic heads.
 
 python -m utils.diagrams
 """
@@ -10,10 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
+from data.drawing import paint_landmarks
 from data.schemes import SCHEMES, Scheme, reference_shape
 from data.synthetic.scene import draw_sheet
-from utils.drawing import new_figure, paint_landmarks, save_picture, write_figure
-from utils.errors import CommandLine, run_main
+from utils.common.cli import CommandLine, run_main
+from utils.common.images import save_image
+from utils.evaluation.plots import new_figure, write_figure
 
 
 def draw_scheme(scheme: Scheme, size: int = 900) -> np.ndarray:
@@ -29,12 +31,13 @@ def draw_network(path: str | os.PathLike, preset: str = "full") -> None:
     """Trunk, feature map and stages of a preset with both heads, as a PNG; the numbers are read from its layers."""
     from matplotlib.patches import FancyBboxPatch
 
-    from models.cpm import TRUNK, preset_settings
+    from models.config import preset_config
+    from models.cpm import TRUNK
 
-    settings = preset_settings(preset, {task: tuple(range(scheme.count)) for task, scheme in SCHEMES.items()})
+    config = preset_config(preset, {task: tuple(range(scheme.count)) for task, scheme in SCHEMES.items()})
 
     def channels(count: int) -> int:
-        return round(count * settings.width)
+        return round(count * config.width)
 
     figure, (axes,) = new_figure("", 1, width=14, height=4)
     axes.set_axis_off()
@@ -49,7 +52,7 @@ def draw_network(path: str | os.PathLike, preset: str = "full") -> None:
         properties = {"arrowstyle": "->", "color": "#444444", "connectionstyle": f"arc3,rad={bend}"}
         axes.annotate("", xy=end, xytext=start, arrowprops=properties)
 
-    axes.text(0.42, 1.0, "photo\nRGB\nuint8", ha="center", va="center", fontsize=8)
+    axes.text(0.42, 1.0, "image\nRGB\nuint8", ha="center", va="center", fontsize=8)
     x = 0.95
     arrow((0.7, 1.0), (x, 1.0))
     for block, (count, repeats) in enumerate(TRUNK, start=1):
@@ -60,7 +63,7 @@ def draw_network(path: str | os.PathLike, preset: str = "full") -> None:
     box(x, 0.4, 1.05, 1.2, f"feature_map\nconv 3x3\n{channels(128)}\n1/8 size", blue)
     feature_map_x = x + 0.5
     x += 1.3
-    shown = [1, 2, settings.stages]
+    shown = [1, 2, config.stages]
     for position, stage in enumerate(shown):
         if stage == 1:
             body = f"stage 1\nconv 1x1\n{channels(512)}"
@@ -74,7 +77,7 @@ def draw_network(path: str | os.PathLike, preset: str = "full") -> None:
         if stage > 1:
             arrow((feature_map_x, 0.38), (x + 0.65, 0.38), bend=0.25)
         x += 1.55
-        if position == 1 and settings.stages > 3:
+        if position == 1 and config.stages > 3:
             axes.text(x + 0.12, 1.0, "...", ha="center", va="center", fontsize=14)
             x += 0.5
     axes.text(x - 0.1, 2.62, "heatmaps:\none a landmark,\nat every stage", fontsize=8, va="center")
@@ -84,7 +87,7 @@ def draw_network(path: str | os.PathLike, preset: str = "full") -> None:
 
 
 def draw_distillation(path: str | os.PathLike) -> None:
-    """How a student learns ears from photos and faces from its teacher, as a PNG."""
+    """How a student learns ears from images and faces from its teacher, as a PNG."""
     from matplotlib.patches import FancyBboxPatch
 
     figure, (axes,) = new_figure("", 1, width=9, height=4)
@@ -112,7 +115,7 @@ def draw_distillation(path: str | os.PathLike) -> None:
                 color="#a50f15",
             )
 
-    box(0.2, 2.1, 1.5, 0.9, "ear photo", gray)
+    box(0.2, 2.1, 1.5, 0.9, "ear image", gray)
     for y, name, colour in (
         (3.7, "teacher: the face network, frozen", gray),
         (0.5, "student: starts as the teacher", blue),
@@ -131,20 +134,20 @@ def draw_distillation(path: str | os.PathLike) -> None:
     write_figure(path, figure)
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """The command line."""
     parser = CommandLine(
-        prog="python -m utils.diagrams", description="Draw the schemes, the network and built-in heads for readme/."
+        prog="python -m utils.diagrams", description="Draw the schemes, the network and synthetic heads for readme/."
     )
     parser.add_argument("--out", default="readme", help="folder to write to (default: readme)")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     for scheme in SCHEMES.values():
-        save_picture(Path(args.out) / f"{scheme.task}_scheme.png", draw_scheme(scheme))
+        save_image(Path(args.out) / f"{scheme.task}_scheme.png", draw_scheme(scheme))
     draw_network(Path(args.out) / "network.png")
     draw_distillation(Path(args.out) / "distillation.png")
     for kind in ("face", "ear"):
-        save_picture(Path(args.out) / f"synthetic_{kind}s.jpg", draw_sheet(kind))
-    print(f"pictures in {args.out}")
+        save_image(Path(args.out) / f"synthetic_{kind}s.jpg", draw_sheet(kind))
+    print(f"images in {args.out}")
 
 
 if __name__ == "__main__":

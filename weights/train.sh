@@ -30,30 +30,30 @@ python -m data.synthetic --out "$OUT/e2" --ears 1200 --size 224 --jpeg --seed 20
 python -m data.synthetic --out "$OUT/e3" --ears 2400 --size 224 --jpeg --seed 2003
 
 # 1. Faces, real and built-in, at 256 px: 3.1 minutes.
-stage face1 train_face.py --data "$FACES" --data "$OUT/heads" --nobody "$OUT/e2" --preset lite --batch-size 32 \
-    --passes 4 --epochs 10
+stage face1 train_face.py --data "$FACES" --data "$OUT/heads" --negatives "$OUT/e2" --preset lite --batch-size 32 \
+    --repeats 4 --epochs 10
 # 2. Mostly real ones, not mirrored (their points lie a little to the right): 2.8 minutes. The face network that ships,
 #    and the first teacher.
-stage face2 train_face.py --data "$FACES" --data "$OUT/few" --nobody "$OUT/e2" --preset lite --batch-size 32 \
-    --passes 5 --epochs 9 --mirror 0 --learning-rate 4e-4 --init "$OUT/face1.keras"
+stage face2 train_face.py --data "$FACES" --data "$OUT/few" --negatives "$OUT/e2" --preset lite --batch-size 32 \
+    --repeats 5 --epochs 9 --flip-probability 0 --learning-rate 4e-4 --init "$OUT/face1.keras"
 # 3. Ears, on photos of ears alone: 2.7 minutes.
 stage student1 train_face2ear.py --data "$OUT/e0" --data "$OUT/e1" --data "$OUT/e2" --faces "$FACES" \
-    --teacher "$OUT/face2.keras" --batch-size 32 --passes 3 --epochs 8
+    --teacher "$OUT/face2.keras" --batch-size 32 --repeats 3 --epochs 8
 # 4. Real faces beside the ears, or the student forgets faces from the front: 30 minutes on the 2 cores.
 stage student2 train_face2ear.py --data "$OUT/e0" --faces "$FACES" --replay "$FACES" --teacher "$OUT/face2.keras" \
-    --teacher-size 160 --input-size 160 --init "$OUT/student1.keras" --norm weight --mirror 0 \
+    --teacher-size 160 --input-size 160 --init "$OUT/student1.keras" --norm weight --flip-probability 0 \
     --distillation-weight 60 --attention-weight 0.2 --learning-rate 4e-4 --epochs 3
 # 5. The same, longer, with more ears and a teacher that sees more: 83 minutes, other work beside it.
 stage student3 train_face2ear.py --data "$OUT/e0" --data "$OUT/e1" --faces "$FACES" --replay "$FACES" \
-    --teacher "$OUT/face2.keras" --teacher-size 208 --input-size 160 --init "$OUT/student2.keras" --norm weight --mirror 0 \
+    --teacher "$OUT/face2.keras" --teacher-size 208 --input-size 160 --init "$OUT/student2.keras" --norm weight --flip-probability 0 \
     --augment 0.8 --distillation-weight 40 --attention-weight 0.2 --learning-rate 4e-4 --epochs 4
 
 # 6. A teacher for small crops: 121 and 12 minutes at 128 px, then 28 at 160 px with views of nobody.
 stage face3a train_face.py --data "$FACES" --preset lite --input-size 128 --epochs 42 --augment 0.6
-stage face3b train_face.py --data "$FACES" --preset lite --input-size 128 --epochs 4 --augment 0.6 --mirror 0 \
+stage face3b train_face.py --data "$FACES" --preset lite --input-size 128 --epochs 4 --augment 0.6 --flip-probability 0 \
     --learning-rate 3e-4 --init "$OUT/face3a.keras"
-stage face3 train_face.py --data "$FACES" --nobody "$OUT/e2" --preset lite --input-size 160 --epochs 6 --augment 0.6 \
-    --mirror 0 --learning-rate 4e-4 --init "$OUT/face3b.keras"
+stage face3 train_face.py --data "$FACES" --negatives "$OUT/e2" --preset lite --input-size 160 --epochs 6 --augment 0.6 \
+    --flip-probability 0 --learning-rate 4e-4 --init "$OUT/face3b.keras"
 # 7. What student3 sees of ears in the training photos, as a person judged it, 2 minutes: 304 places then, at a threshold of
 #    0.55; today's 0.65 leaves out half of those without an ear.
 judge() { # judge NETWORK NAME: the judged places, as a network draws them
@@ -65,9 +65,9 @@ judge() { # judge NETWORK NAME: the judged places, as a network draws them
 judge student3 judged
 # 8. From the new teacher, with real ears and places without one: 59 minutes.
 stage student4 train_face2ear.py --data "$OUT/e0" --data "$OUT/e1" --data "$OUT/judged" --data "$OUT/judged" \
-    --data "$OUT/judged" --data "$OUT/judged" --nobody "$OUT/judged/NoEar" --faces "$FACES" --replay "$FACES" \
+    --data "$OUT/judged" --data "$OUT/judged" --negatives "$OUT/judged/NoEar" --faces "$FACES" --replay "$FACES" \
     --teacher "$OUT/face3.keras" --teacher-size 160 --input-size 160 --init "$OUT/student3.keras" --norm weight \
-    --mirror 0 --augment 0.8 --distillation-weight 40 --attention-weight 0.2 --learning-rate 4e-4 --epochs 3
+    --flip-probability 0 --augment 0.8 --distillation-weight 40 --attention-weight 0.2 --learning-rate 4e-4 --epochs 3
 
 # 9. From itself as its teacher, with drawn faces among those it rehearses: 29 minutes. The places judged above, as it
 #    draws them: 223 ears, and 19 places where it still sees one.
@@ -75,14 +75,14 @@ judge student4 judged5
 goes_on() { # goes_on NAME FLAGS: the student once more
     name=$1; shift
     stage "$name" train_face2ear.py --data "$OUT/e3" --data "$OUT/judged5" --data "$OUT/judged5" --data "$OUT/judged5" \
-        --data "$OUT/judged5" --nobody "$OUT/judged5/NoEar" --faces "$FACES" --replay "$FACES" --replay "$OUT/few" \
-        --teacher "$OUT/student4.keras" --teacher-size 160 --norm weight --mirror 0 --augment 0.7 \
+        --data "$OUT/judged5" --negatives "$OUT/judged5/NoEar" --faces "$FACES" --replay "$FACES" --replay "$OUT/few" \
+        --teacher "$OUT/student4.keras" --teacher-size 160 --norm weight --flip-probability 0 --augment 0.7 \
         --distillation-weight 15 --attention-weight 0 --batch-size 32 "$@"
 }
-goes_on student5a --input-size 160 --init "$OUT/student4.keras" --learning-rate 6e-4 --passes 2 --epochs 7
+goes_on student5a --input-size 160 --init "$OUT/student4.keras" --learning-rate 6e-4 --repeats 2 --epochs 7
 # 10. At 256 px, 9 minutes, and a point between the two, which reads crops of either size. The student that ships.
 goes_on student5b --input-size 256 --init "$OUT/student5a.keras" --learning-rate 2e-4 --epochs 2
-python -m utils.average "$OUT/student5b.keras" "$OUT/student5a.keras" "$OUT/student5.keras" --share 0.7
+python -m utils.average "$OUT/student5b.keras" "$OUT/student5a.keras" "$OUT/student5.keras" --alpha 0.7
 
 # Built-in heads alone, at 128 px; 59 minutes on 2 cores: 29, 10 and 20. The file that ships replayed nine tenths of heads-b;
 # today --replay takes all of a folder but what is scored.
@@ -96,9 +96,9 @@ stage heads3 train_face2ear.py --data "$OUT/e0" --data "$OUT/e1" --faces "$OUT/h
     --learning-rate 5e-4 --epochs 2
 
 # Ears alone, from built-in heads alone: 28 minutes, other work beside it. Does not ship.
-stage ear1 train_ear.py --data "$OUT/e3" --data "$OUT/e2" --preset lite --input-size 160 --batch-size 32 --passes 2 --epochs 8
+stage ear1 train_ear.py --data "$OUT/e3" --data "$OUT/e2" --preset lite --input-size 160 --batch-size 32 --repeats 2 --epochs 8
 
 # What ships: the same arrays as float16.
-python -m utils.ship "$OUT/face2.keras" weights/face-lite.keras
-python -m utils.ship "$OUT/student5.keras" weights/face2ear-lite.keras
-python -m utils.ship "$OUT/heads3.keras" weights/face2ear-heads-lite.keras
+python -m utils.export "$OUT/face2.keras" weights/face-lite.keras
+python -m utils.export "$OUT/student5.keras" weights/face2ear-lite.keras
+python -m utils.export "$OUT/heads3.keras" weights/face2ear-synthetic-lite.keras

@@ -1,6 +1,6 @@
 """What stands behind and before a head, and what a camera does to both: backgrounds, occluders, camera effects.
 
-Pictures are (height, width, 3) float32, linear light for backgrounds and occluders, display values 0..1 for the camera.
+Images are (height, width, 3) float32, linear light for backgrounds and occluders, display values 0..1 for the camera.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ def background(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
     corners = np.stack([_colour(rng) for _ in range(4)]).reshape(2, 2, 3)
     if kind in ("plain", "dark"):
         corners = corners[:1, :1] * 0.75 + corners * 0.25
-    picture = cv2.resize(corners.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+    image = cv2.resize(corners.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
     if kind == "dark":
-        picture *= rng.uniform(0.05, 0.35)
-    canvas = np.ascontiguousarray(picture * 255).astype(np.uint8)  # letters are drawn on bytes only
+        image *= rng.uniform(0.05, 0.35)
+    canvas = np.ascontiguousarray(image * 255).astype(np.uint8)  # letters are drawn on bytes only
     size = max(height, width)
     for _ in range({"plain": 1, "dark": 4}.get(kind, int(rng.integers(6, 40)))):
         colour = (_colour(rng) * 255 * (0.4 if kind == "dark" else 1)).tolist()
@@ -67,13 +67,13 @@ def background(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def occlude(
-    picture: np.ndarray, points: np.ndarray, skin: np.ndarray, rng: np.random.Generator
+    image: np.ndarray, points: np.ndarray, skin: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Put something in front of some of the `points` (n, 2): a microphone, fingers or a thing of one colour.
 
-    Returns the picture and what the thing covers, (height, width) 0..1.
+    Returns the image and what the thing covers, (height, width) 0..1.
     """
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     cover = np.zeros((height, width), np.uint8)
     tint = np.zeros((height, width, 3), np.float32)
     span = float(np.ptp(points, axis=0).max())
@@ -124,8 +124,8 @@ def occlude(
         ramp = np.linspace(*rng.uniform(0.6, 1.3, 2), width, dtype=np.float32)[None, :, None]
         tint[:] = colour * ramp
     amount = cover.astype(np.float32)[..., None] / 255
-    light = np.clip(picture.mean() * 2.2, 0.15, 1.2)
-    return picture * (1 - amount) + amount * np.clip(tint, 0, 1) ** GAMMA * light, amount[..., 0]
+    light = np.clip(image.mean() * 2.2, 0.15, 1.2)
+    return image * (1 - amount) + amount * np.clip(tint, 0, 1) ** GAMMA * light, amount[..., 0]
 
 
 def expose(linear: np.ndarray, subject: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -138,79 +138,77 @@ def expose(linear: np.ndarray, subject: np.ndarray, rng: np.random.Generator) ->
     level = 0.75 * np.average(metered, weights=subject + 1e-3) + 0.25 * metered.mean()
     gain = 0.25 * math.exp(rng.normal(0, 0.45)) / (0.3 * 0.25 + 0.7 * max(float(level), 0.01))
     cast = np.exp(rng.normal(0, rng.choice([0.03, 0.12]), 3)).astype(np.float32)
-    picture = linear * (gain * cast)
+    image = linear * (gain * cast)
     if rng.random() < 0.3:
         y, x = np.mgrid[0:height, 0:width].astype(np.float32)
         r2 = ((x / width - 0.5) ** 2 + (y / height - 0.5) ** 2) * 2
-        picture *= (1 - rng.uniform(0, 0.5) * r2)[..., None]
-    picture = np.clip(picture, 0, None)
-    picture = picture / (1 + picture * rng.uniform(0, 0.25))  # film and sensors roll off their highlights
-    picture = np.clip(picture, 0, 1) ** (1 / GAMMA)
+        image *= (1 - rng.uniform(0, 0.5) * r2)[..., None]
+    image = np.clip(image, 0, None)
+    image = image / (1 + image * rng.uniform(0, 0.25))  # film and sensors roll off their highlights
+    image = np.clip(image, 0, 1) ** (1 / GAMMA)
     contrast, black = math.exp(rng.normal(0, 0.15)), rng.normal(0, 0.03)
-    picture = (picture - 0.45) * contrast + 0.45 + black
+    image = (image - 0.45) * contrast + 0.45 + black
     if rng.random() < 0.05:
-        picture[:] = picture.mean(axis=2, keepdims=True)
+        image[:] = image.mean(axis=2, keepdims=True)
     else:
-        gray = picture.mean(axis=2, keepdims=True)
-        picture = gray + (picture - gray) * rng.uniform(0.55, 1.25)
-    return np.clip(picture, 0, 1)
+        gray = image.mean(axis=2, keepdims=True)
+        image = gray + (image - gray) * rng.uniform(0.55, 1.25)
+    return np.clip(image, 0, 1)
 
 
-def _as_video(picture: np.ndarray, rng: np.random.Generator, subject: float) -> np.ndarray:
+def _as_video(image: np.ndarray, rng: np.random.Generator, subject: float) -> np.ndarray:
     """Television and old video: few lines, colour smeared along them, bright and dark rims at edges, coarse blocks."""
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     scale = min(1.0, max(rng.uniform(0.25, 0.7), LEAST_SUBJECT / subject))
     small = (max(8, round(width * scale)), max(8, round(height * scale)))
-    picture = cv2.resize(np.float32(picture), small, interpolation=cv2.INTER_AREA)
-    light, *colour = cv2.split(cv2.cvtColor(picture, cv2.COLOR_RGB2YCrCb))
+    image = cv2.resize(np.float32(image), small, interpolation=cv2.INTER_AREA)
+    light, *colour = cv2.split(cv2.cvtColor(image, cv2.COLOR_RGB2YCrCb))
     smear = rng.uniform(0.5, 2.5)
     colour = [cv2.GaussianBlur(channel, (0, 0), smear, sigmaY=0.5) for channel in colour]
     rim = light - cv2.GaussianBlur(light, (0, 0), rng.uniform(0.6, 1.5), sigmaY=0.4)
     light = light + rim * rng.uniform(0, 1.8)
-    picture = np.clip(cv2.cvtColor(cv2.merge([light, *colour]), cv2.COLOR_YCrCb2RGB), 0, 1)
+    image = np.clip(cv2.cvtColor(cv2.merge([light, *colour]), cv2.COLOR_YCrCb2RGB), 0, 1)
     if rng.random() < 0.7:
         quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.uniform(15, 60))]
-        _, packed = cv2.imencode(".jpg", (picture[..., ::-1] * 255 + 0.5).astype(np.uint8), quality)
-        picture = cv2.imdecode(packed, cv2.IMREAD_COLOR)[..., ::-1].astype(np.float32) / 255
-    return cv2.resize(np.ascontiguousarray(picture), (width, height), interpolation=cv2.INTER_LINEAR)
+        _, packed = cv2.imencode(".jpg", (image[..., ::-1] * 255 + 0.5).astype(np.uint8), quality)
+        image = cv2.imdecode(packed, cv2.IMREAD_COLOR)[..., ::-1].astype(np.float32) / 255
+    return cv2.resize(np.ascontiguousarray(image), (width, height), interpolation=cv2.INTER_LINEAR)
 
 
-def photograph(picture: np.ndarray, rng: np.random.Generator, subject: float) -> np.ndarray:
+def imagegraph(image: np.ndarray, rng: np.random.Generator, subject: float) -> np.ndarray:
     """Display values (height, width, 3) -> uint8 RGB as a camera stores it: blurred, noisy, sharpened, as JPEG.
 
     `subject`: pixels that the annotated face or ear is long; `LEAST_SUBJECT` of them stay, however few lines do.
     """
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     size = max(height, width)
     if rng.random() < 0.35:
-        picture = cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(0.3, 0.008 * size + 0.3)))
+        image = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.3, 0.008 * size + 0.3)))
     if rng.random() < 0.1:
         reach = max(3, int(rng.uniform(0.01, 0.035) * size))
         kernel = np.zeros((reach, reach), np.float32)
         kernel[reach // 2] = 1 / reach
         turn = cv2.getRotationMatrix2D(((reach - 1) / 2, (reach - 1) / 2), rng.uniform(0, 180), 1)
         kernel = cv2.warpAffine(kernel, turn, (reach, reach))
-        picture = cv2.filter2D(picture, -1, kernel / max(kernel.sum(), 1e-6))
+        image = cv2.filter2D(image, -1, kernel / max(kernel.sum(), 1e-6))
     if rng.random() < 0.25:
-        picture = _as_video(picture, rng, subject)
+        image = _as_video(image, rng, subject)
     elif rng.random() < 0.3:
         small = max(24, int(size * min(1.0, max(rng.uniform(0.3, 0.8), LEAST_SUBJECT / subject))))
         scale = small / size
         shrunk = cv2.resize(
-            picture, (max(1, round(width * scale)), max(1, round(height * scale))), interpolation=cv2.INTER_AREA
+            image, (max(1, round(width * scale)), max(1, round(height * scale))), interpolation=cv2.INTER_AREA
         )
-        picture = cv2.resize(
-            shrunk, (width, height), interpolation=int(rng.choice([cv2.INTER_LINEAR, cv2.INTER_CUBIC]))
-        )
+        image = cv2.resize(shrunk, (width, height), interpolation=int(rng.choice([cv2.INTER_LINEAR, cv2.INTER_CUBIC])))
     if rng.random() < 0.6:
-        grain = rng.standard_normal(picture.shape, dtype=np.float32)
+        grain = rng.standard_normal(image.shape, dtype=np.float32)
         if rng.random() < 0.5:
             grain = cv2.GaussianBlur(grain, (0, 0), 0.7) * 1.8
-        picture = picture + grain * min(rng.exponential(0.01), 0.05)
+        image = image + grain * min(rng.exponential(0.01), 0.05)
     if rng.random() < 0.25:
-        soft = cv2.GaussianBlur(picture, (0, 0), 1.2)
-        picture = picture + (picture - soft) * rng.uniform(0.3, 1.5)
-    stored = (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
+        soft = cv2.GaussianBlur(image, (0, 0), 1.2)
+        image = image + (image - soft) * rng.uniform(0.3, 1.5)
+    stored = (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
     if rng.random() < 0.5:
         _, packed = cv2.imencode(".jpg", stored, [cv2.IMWRITE_JPEG_QUALITY, int(rng.uniform(25, 90))])
         stored = cv2.imdecode(packed, cv2.IMREAD_COLOR)

@@ -1,4 +1,4 @@
-"""A film of a built-in head that turns and walks through the frame: `python -m data.synthetic.film OUT.mp4`.
+"""A film of a synthetic head that turns and walks through the frame: `python -m data.synthetic.film OUT.mp4`.
 
 Beside it OUT.json holds the true points of every frame: 68 of the face and 55 of each ear, in pixels, with visibility.
 """
@@ -18,9 +18,9 @@ from data.synthetic import backdrop
 from data.synthetic.head import SIDES, Person, head_model
 from data.synthetic.render import Camera, Light, Look, Piece, Scene, render, rotation, visible
 from data.synthetic.scene import compose, draw_light, draw_look, draw_pieces
-from utils.errors import CommandLine, InputError, non_negative_int, positive_int, run_main
-from utils.files import check_writable, replacing, write_json
-from utils.workers import cores, do_work, in_order, process_pool
+from utils.common.cli import CommandLine, InputError, non_negative_int, positive_int, run_main
+from utils.common.files import check_writable, replacing, write_json
+from utils.common.workers import cores, do_work, in_order, process_pool
 
 RATE = 25.0  # frames a second
 SMALLEST, LARGEST = 64, 4096  # pixels a side
@@ -65,8 +65,8 @@ def draw_frame(at: float, width: int, height: int, seed: int) -> tuple[np.ndarra
     }
     rendering.colour, rendering.cover = rendering.colour[cut], rendering.cover[cut]
     linear = compose(rendering, behind)
-    picture = backdrop.expose(linear, rendering.cover, np.random.default_rng((seed, 2)))
-    return (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8), truth
+    image = backdrop.expose(linear, rendering.cover, np.random.default_rng((seed, 2)))
+    return (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8), truth
 
 
 def frames(count: int, width: int, height: int, seed: int) -> Iterator[tuple[np.ndarray, dict]]:
@@ -76,15 +76,15 @@ def frames(count: int, width: int, height: int, seed: int) -> Iterator[tuple[np.
         yield from in_order(pool, do_work, np.arange(count) / count, ahead=2 * cores())
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """The command line."""
-    parser = CommandLine(prog="python -m data.synthetic.film", description="Film a built-in head that turns.")
+    parser = CommandLine(prog="python -m data.synthetic.film", description="Film a synthetic head that turns.")
     parser.add_argument("out", metavar="OUT.mp4", help="the video; true points go into OUT.json")
     parser.add_argument("--frames", type=positive_int, default=100, help="at 25 a second (default: 100)")
     parser.add_argument("--width", type=positive_int, default=1280, help="pixels (default: 1280)")
     parser.add_argument("--height", type=positive_int, default=720, help="pixels (default: 720)")
     parser.add_argument("--seed", type=non_negative_int, default=0, help="of the person and the place (default: 0)")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     out = Path(args.out)
     if out.suffix.lower() != ".mp4":
         raise InputError(f"{out}: is written as .mp4; give a name that ends so")
@@ -97,15 +97,15 @@ def main() -> None:
 
     from tqdm import tqdm
 
-    from utils.sinks import begin_video, close_video
+    from utils.common.video import begin_video, close_video
 
     truths = []
     with replacing(out.with_suffix(".json")) as notes, replacing(out) as part:
         writer = begin_video(part, RATE, (args.width, args.height), out)
         drawn = frames(args.frames, args.width, args.height, args.seed)
         try:
-            for picture, truth in tqdm(drawn, total=args.frames, unit="frame", disable=None):
-                writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+            for image, truth in tqdm(drawn, total=args.frames, unit="frame", disable=None):
+                writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
                 truths.append(truth)
         except BrokenProcessPool as problem:
             raise InputError(f"{out}: a process that drew was killed (out of memory?); film it smaller") from problem

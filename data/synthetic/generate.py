@@ -1,4 +1,4 @@
-"""Photos of built-in heads in the folders and formats of the real datasets.
+"""Images of synthetic heads in the folders and formats of the real datasets.
 
 Sample k of a kind is drawn from its own random generator (seed, kind, k): the bytes do not depend on how many processes
 draw, in which order, or where an interrupted run was taken up again.
@@ -19,26 +19,26 @@ from data.datasets import LEAST_SHOWN
 from data.formats import write_300w_lp, write_pts
 from data.schemes import FACE
 from data.synthetic.head import SIDES
-from utils.drawing import save_picture
-from utils.errors import InputError
-from utils.files import read_json, write_json
-from utils.workers import do_work, in_order, one_thread, process_pool
+from utils.common.cli import InputError
+from utils.common.files import read_json, write_json
+from utils.common.images import save_image
+from utils.common.workers import do_work, in_order, one_thread, process_pool
 
 if TYPE_CHECKING:
-    from data.synthetic.scene import Photo
+    from data.synthetic.scene import SyntheticImage
 
 KINDS = ("face", "ear", "both", "no_ear")
 COUNTS = ("faces", "ears", "both", "no_ear")
 MANIFEST = "synthetic.json"
-VERSION = 2  # of what a seed gives; 1 painted ear photos before it knew that hair hides the ear
-TEST_EVERY = 6  # every sixth ear photo is a test photo, about as in ibug-ears
+VERSION = 2  # of what a seed gives; 1 painted ear images before it knew that hair hides the ear
+TEST_EVERY = 6  # every sixth ear image is a test image, about as in ibug-ears
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What to draw: photos of each kind, pixels a side, the seed, whether in draft quality, and ears as JPEG.
+    """What to draw: images of each kind, pixels a side, the seed, whether in draft quality, and ears as JPEG.
 
-    `no_ear`: heads whose ears are hidden, for training's `--nobody`.
+    `no_ear`: heads whose ears are hidden, for training's `--negatives`.
     """
 
     faces: int
@@ -51,7 +51,7 @@ class Plan:
     no_ear: int = 0
 
     def counts(self) -> dict[str, int]:
-        """Photos of each kind, in the order of `KINDS`, by the name that the command line has for them."""
+        """Images of each kind, in the order of `KINDS`, by the name that the command line has for them."""
         return {name: getattr(self, name) for name in COUNTS}
 
     def samples(self) -> list[tuple[str, int]]:
@@ -61,9 +61,9 @@ class Plan:
 
 
 def sample_files(plan: Plan, kind: str, number: int) -> list[str]:
-    """The files of one sample below the output folder; the photo comes last, and with it the sample is whole.
+    """The files of one sample below the output folder; the image comes last, and with it the sample is whole.
 
-    Kind and seed are in the name: weights know the photos that they were trained on by name and size.
+    Kind and seed are in the name: weights know the images that they were trained on by name and size.
     """
     name = f"synthetic_{kind}{plan.seed}_{number:06d}"
     if kind == "face":
@@ -79,42 +79,42 @@ def sample_files(plan: Plan, kind: str, number: int) -> list[str]:
 
 def write_sample(out: Path, plan: Plan, kind: str, number: int) -> None:
     """Draw one sample and write its files, all or none. Raises `InputError` where they cannot be written."""
-    from data.synthetic.scene import draw_photo
+    from data.synthetic.scene import draw_image
 
-    photo = draw_photo(np.random.default_rng((plan.seed, KINDS.index(kind), number)), kind, plan.size, plan.draft)
+    image = draw_image(np.random.default_rng((plan.seed, KINDS.index(kind), number)), kind, plan.size, plan.draft)
     files = [out / name for name in sample_files(plan, kind, number)]
     try:
         if kind == "face":
-            write_300w_lp(files[0], photo.points["face"], photo.points["face_3d"])
+            write_300w_lp(files[0], image.points["face"], image.points["face_3d"])
         elif kind == "ear":
-            shown = max(SIDES, key=lambda side: photo.seen[f"ear_{side}"].sum())
-            write_pts(files[0], photo.points[f"ear_{shown}"])
+            shown = max(SIDES, key=lambda side: image.seen[f"ear_{side}"].sum())
+            write_pts(files[0], image.points[f"ear_{shown}"])
             (other,) = (f"ear_{side}" for side in SIDES if side != shown)
-            share = float(photo.seen[other].mean())
-            others = [photo.points[other].round(3).tolist()] if share >= LEAST_SHOWN else []
+            share = float(image.seen[other].mean())
+            others = [image.points[other].round(3).tolist()] if share >= LEAST_SHOWN else []
             notes = {"all_ears_annotated": bool(others) or share == 0, "other_ears": others}
-            write_json(files[1], notes | {"face_in_view": _face_in_view(photo)})
+            write_json(files[1], notes | {"face_in_view": _face_in_view(image)})
         elif kind == "no_ear":
-            write_json(files[0], {"ear_in_view": False, "face_in_view": _face_in_view(photo)})
+            write_json(files[0], {"ear_in_view": False, "face_in_view": _face_in_view(image)})
         else:
             for name, path in zip(("face", "ear_left", "ear_right"), files, strict=False):
-                write_pts(path, photo.points[name])
+                write_pts(path, image.points[name])
             content = {
-                "pose_degrees": dict(zip(("yaw", "pitch", "roll"), photo.pose, strict=True)),
-                "visible": {name: photo.seen[name].astype(int).tolist() for name in ("face", "ear_left", "ear_right")},
+                "pose_degrees": dict(zip(("yaw", "pitch", "roll"), image.pose, strict=True)),
+                "visible": {name: image.seen[name].astype(int).tolist() for name in ("face", "ear_left", "ear_right")},
                 "all_ears_annotated": True,
             }
             write_json(files[3], content)
-        save_picture(files[-1], photo.picture)
+        save_image(files[-1], image.pixels)
     except BaseException:
         for path in files:
             path.unlink(missing_ok=True)
         raise
 
 
-def _face_in_view(photo: Photo) -> bool:
+def _face_in_view(image: SyntheticImage) -> bool:
     """Whether any of the face but the jaw is to be seen, which ends before the ears."""
-    return bool(photo.seen["face"][FACE.groups[0].last + 1 :].any())
+    return bool(image.seen["face"][FACE.groups[0].last + 1 :].any())
 
 
 def _write_one(out: Path, plan: Plan, sample: tuple[str, int]) -> None:
@@ -170,7 +170,7 @@ def _claim(out: Path, plan: Plan) -> None:
             other = {key: known[key] for key in settings if known[key] != settings[key]}
         except (KeyError, TypeError, ValueError, OverflowError) as problem:
             raise InputError(
-                f"{manifest}: not a list of built-in heads; delete it and the heads beside it"
+                f"{manifest}: not a list of synthetic heads; delete it and the heads beside it"
             ) from problem
         if known["version"] != VERSION:
             raise InputError(

@@ -39,8 +39,8 @@ class Style:
     width: float = 0.16
 
 
-def draw_style(rng: np.random.Generator, gender: float, ear_photo: bool) -> Style | None:
-    """A random style, longer for women mostly; None for cropped or no hair. Ear photos leave the ear free mostly."""
+def draw_style(rng: np.random.Generator, gender: float, ear_image: bool) -> Style | None:
+    """A random style, longer for women mostly; None for cropped or no hair. Ear images leave the ear free mostly."""
     female = gender < 0
     weights = (
         np.array([0.10, 0.14, 0.10, 0.10, 0.17, 0.15, 0.14, 0.06, 0.04])
@@ -52,7 +52,7 @@ def draw_style(rng: np.random.Generator, gender: float, ear_photo: bool) -> Styl
         return None
     side = rng.choice([-1.0, 1.0])
     parting = float(rng.uniform(-0.35, 0.35))
-    free = float(rng.choice([1.0, 0.6, 0.3, 0.0], p=[0.8, 0.14, 0.06, 0.0] if ear_photo else [0.45, 0.1, 0.1, 0.35]))
+    free = float(rng.choice([1.0, 0.6, 0.3, 0.0], p=[0.8, 0.14, 0.06, 0.0] if ear_image else [0.45, 0.1, 0.1, 0.35]))
     ears = (free, free) if rng.random() < 0.75 else (free, float(rng.choice([0.0, 1.0])))
     ears = ears if rng.random() < 0.5 else ears[::-1]
     loose = rng.uniform(0, 0.6)

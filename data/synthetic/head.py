@@ -22,7 +22,7 @@ HIDDEN_PARTS = ("hair_long", "hair_fringe", "lash_lower")  # coarse sheets of th
 # Spread of the detail shapes by group: heads differ less from the average than the artists' extremes do.
 GROUP_SCALE = {"asym": 0.5, "neck": 0.5, "head": 0.5, "forehead": 0.6}
 # Where the average of the drawn heads lies off the asset's: its noses are long, its lower faces short and its lips full
-# against 888 near-frontal photos of real people (medians of nose base, chin and lips in outer-eye distances).
+# against 888 near-frontal images of real people (medians of nose base, chin and lips in outer-eye distances).
 SHIFTED_MEAN = {"nose/nose-trans-up": 0.4, "nose/nose-scale-vert-decr": 0.25, "chin/chin-height-incr": 0.09,
                 "mouth/mouth-scale-vert-decr": 0.4}  # fmt: skip
 EAR_OUTLINE_SCALE = 0.3  # pointed, square, triangular: at full strength an elf

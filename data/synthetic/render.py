@@ -55,7 +55,7 @@ class Camera:
 
 def rotation(yaw: float, pitch: float = 0.0, roll: float = 0.0) -> np.ndarray:
     """Head axes -> camera axes, degrees: positive yaw turns the face to image right, positive pitch nods down,
-    positive roll turns the picture's content counterclockwise. Yaw first, then pitch, then roll.
+    positive roll turns the image's content counterclockwise. Yaw first, then pitch, then roll.
     """
     y, p, r = np.radians([yaw, pitch, roll])
     about_y = np.array([[np.cos(y), 0, np.sin(y)], [0, 1, 0], [-np.sin(y), 0, np.cos(y)]])
@@ -222,7 +222,7 @@ class Look:
 
 @cache
 def noise_tile(kind: str) -> np.ndarray:
-    """A tileable (512, 512) float32 picture of mean 0 and deviation 1: "cloud" (1/f), "grain", "spots" or "strands"."""
+    """A tileable (512, 512) float32 image of mean 0 and deviation 1: "cloud" (1/f), "grain", "spots" or "strands"."""
     rng = np.random.default_rng(sum(map(ord, kind)))
     white = np.fft.rfft2(rng.standard_normal((TILE, TILE)))
     fy, fx = np.fft.fftfreq(TILE)[:, None] * TILE, np.fft.rfftfreq(TILE)[None] * TILE
@@ -259,7 +259,7 @@ def sky_light(light: Light, normals: np.ndarray) -> np.ndarray:
 
 @dataclass
 class Scene:
-    """Everything that one picture shows in three dimensions."""
+    """Everything that one image shows in three dimensions."""
 
     vertices: np.ndarray  # (F, 3) of the head, hair lift not yet added
     eyes: list
@@ -277,9 +277,9 @@ LOCK, SOLID = 100, 101  # part numbers beside the asset's own
 
 @dataclass
 class View:
-    """What the samples of a picture see, before any light: enough to tell what is hidden.
+    """What the samples of an image see, before any light: enough to tell what is hidden.
 
-    - `size`: pixels a side of the picture; `buffer` and `camera` are those of the sample grid.
+    - `size`: pixels a side of the image; `buffer` and `camera` are those of the sample grid.
     - `skin` (F, 3): the head's vertices with the hair's lift, `normals` (F, 3) theirs.
     - `triangles` (t, 3), `parts` (t,), `gloss` (t,): what the buffer's triangle numbers mean; their corners are rows of
       the head's vertices and, after them, those of the `solid` pieces.
@@ -311,7 +311,7 @@ def render(model: HeadModel, scene: Scene, size: int, samples: int) -> Rendering
 
 
 def trace(model: HeadModel, scene: Scene, size: int, samples: int) -> View:
-    """Find what each of `samples` x `samples` samples of a (size, size) picture sees."""
+    """Find what each of `samples` x `samples` samples of a (size, size) image sees."""
     look = scene.look
     camera = scene.camera.finer(samples / size)
     masks = model.masks
@@ -374,7 +374,7 @@ def paint(model: HeadModel, scene: Scene, view: View) -> Rendering:
     size, samples = view.size, len(cover)
     if samples != size:
         way = cv2.INTER_AREA if samples > size else cv2.INTER_LINEAR
-        colour, cover = (cv2.resize(picture, (size, size), interpolation=way) for picture in (colour, cover))
+        colour, cover = (cv2.resize(image, (size, size), interpolation=way) for image in (colour, cover))
     return Rendering(colour, cover, view)
 
 
@@ -440,7 +440,7 @@ def _shadow(places: np.ndarray, toward: np.ndarray, direction: np.ndarray, head:
 def _shade(model: HeadModel, scene: Scene, view: View, table: np.ndarray) -> np.ndarray:
     """Linear colours (h, w, 3) of the pixels that see something; black elsewhere."""
     numbers, shares = view.buffer.triangle.reshape(-1), view.buffer.weights.reshape(-1, 3)
-    picture = np.zeros((len(numbers), 3), np.float32)
+    image = np.zeros((len(numbers), 3), np.float32)
     seen = np.flatnonzero(numbers >= 0)
     for start in range(0, len(seen), CACHED):
         few = seen[start : start + CACHED]
@@ -449,8 +449,8 @@ def _shade(model: HeadModel, scene: Scene, view: View, table: np.ndarray) -> np.
         value = table[corner[:, 0]] * weights[:, :1]
         value += table[corner[:, 1]] * weights[:, 1:2]
         value += table[corner[:, 2]] * weights[:, 2:]
-        picture[few] = _colours(model, scene, value, view.parts[triangle], view.gloss[triangle])
-    return picture.reshape(*view.buffer.near.shape, 3)
+        image[few] = _colours(model, scene, value, view.parts[triangle], view.gloss[triangle])
+    return image.reshape(*view.buffer.near.shape, 3)
 
 
 def _colours(model: HeadModel, scene: Scene, value: np.ndarray, part: np.ndarray, shine: np.ndarray) -> np.ndarray:
@@ -617,7 +617,7 @@ def _glaze(colour: np.ndarray, cover: np.ndarray, buffer: Buffer, camera: Camera
 
 
 def visible(view: View, places: np.ndarray, tolerance: float = 0.035) -> np.ndarray:
-    """Which places (n, 3) nothing hides: bool (n,), from the z-buffer; those outside the picture are hidden.
+    """Which places (n, 3) nothing hides: bool (n,), from the z-buffer; those outside the image are hidden.
 
     A place counts as seen if nothing lies more than `tolerance` decimetres in front of it.
     """

@@ -1,4 +1,4 @@
-"""One random photo of one random person: everything is drawn from one random generator, and labelled exactly."""
+"""One random image of one random person: everything is drawn from one random generator, and labelled exactly."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from data.drawing import contact_sheet
 from data.synthetic import backdrop, hair, wear
 from data.synthetic.head import SIDES, HeadModel, Person, head_model
 from data.synthetic.render import Camera, Light, Look, Piece, Rendering, Scene, paint, render, rotation, trace, visible
-from utils.drawing import contact_sheet
 
 FINER = 1.5  # samples a pixel, each way: enough to soften edges, at half the time of 2
 COARSER = 0.65  # of a draft
@@ -38,17 +38,17 @@ IRISES = np.array(
 
 
 @dataclass(frozen=True)
-class Photo:
-    """A finished photo and all that is known about it.
+class SyntheticImage:
+    """A finished image and all that is known about it.
 
-    - `picture` (size, size, 3) uint8 RGB.
+    - `pixels` (size, size, 3) uint8 RGB.
     - `points`: "face" (68, 2) with the jaw on the visible outline, "face_3d" (68, 2) with the jaw on the head,
       "ear_left", "ear_right" (55, 2); float32 pixels, 0-based.
-    - `seen`: for the same names, bool (n,): inside the picture and hidden by nothing.
+    - `seen`: for the same names, bool (n,): inside the pixels and hidden by nothing.
     - `pose`: yaw, pitch, roll in degrees.
     """
 
-    picture: np.ndarray
+    pixels: np.ndarray
     points: dict[str, np.ndarray]
     seen: dict[str, np.ndarray]
     pose: tuple[float, float, float]
@@ -141,20 +141,20 @@ def draw_light(rng: np.random.Generator) -> Light:
 
 
 def draw_pieces(
-    rng: np.random.Generator, model: HeadModel, person: Person, look: Look, ear_photo: bool, draft: bool
+    rng: np.random.Generator, model: HeadModel, person: Person, look: Look, ear_image: bool, draft: bool
 ) -> list[Piece]:
     """Hair and what is worn."""
     pieces = [wear.torso(model, person.vertices, look.cloth)]
     highest = 9.0
-    if rng.random() < (0.07 if ear_photo else 0.1):
+    if rng.random() < (0.07 if ear_image else 0.1):
         worn, highest = wear.hat(model, person.vertices, rng)
         pieces += worn
         look.lift = min(look.lift, 0.03)  # hair lies flat under a hat
-    style = hair.draw_style(rng, person.gender, ear_photo)
+    style = hair.draw_style(rng, person.gender, ear_image)
     if style is not None and look.hairline < 0.62:
         detail = 0.3 if draft else 1.0
         pieces.append(hair.grow(model, person.vertices, style, look.hair, look.hairline, rng, detail, highest))
-    if rng.random() < (0.2 if ear_photo else 0.22):
+    if rng.random() < (0.2 if ear_image else 0.22):
         pieces += wear.glasses(model, person.vertices, rng)
     if rng.random() < (0.35 if person.gender < 0 else 0.05):
         pieces += wear.earrings(model, person.vertices, rng)
@@ -189,7 +189,7 @@ def _draw_camera(
     seen = (subject - subject.mean(axis=0)) @ turn.T
     extent = np.ptp(seen[:, 1]) if kind == "ear" else np.ptp(seen[:, :2], axis=0).max()
     middle = subject.mean(axis=0)
-    if kind == "ear" and share < 0.2:  # the whole head is in such a picture: keep it there
+    if kind == "ear" and share < 0.2:  # the whole head is in such an image: keep it there
         middle = middle * share / 0.2 + np.array([0, 0.1, 0.3]) * (1 - share / 0.2)
     centre = (size - 1) / 2 + room * size
     return Camera(
@@ -197,22 +197,22 @@ def _draw_camera(
     )
 
 
-def draw_photo(rng: np.random.Generator, kind: str, size: int, draft: bool = False) -> Photo:
-    """A random photo: `kind` "face" (head and shoulders), "ear" (the head around an ear), "both" (all of the head) or
+def draw_image(rng: np.random.Generator, kind: str, size: int, draft: bool = False) -> SyntheticImage:
+    """A random image: `kind` "face" (head and shoulders), "ear" (the head around an ear), "both" (all of the head) or
     "no_ear" (the head around an ear that is hidden, as the other is).
 
     `draft` takes fewer samples than pixels, a third of the hair and a quarter of the triangles: faster and coarser.
-    Where hair hides most of the face, or of the better seen ear of an ear photo, another photo is drawn: nobody would
+    Where hair hides most of the face, or of the better seen ear of an ear image, another image is drawn: nobody would
     annotate that one.
     """
     while True:
-        photo = _draw_photo(rng, kind, size, draft)
-        if photo is not None and _shows_enough(kind, photo.seen):
-            return photo
+        image = _draw_image(rng, kind, size, draft)
+        if image is not None and _shows_enough(kind, image.seen):
+            return image
 
 
 def _shows_enough(kind: str, seen: dict[str, np.ndarray]) -> bool:
-    """Whether somebody would annotate what a photo shows of its subject; of "no_ear", whether there is nothing to."""
+    """Whether somebody would annotate what an image shows of its subject; of "no_ear", whether there is nothing to."""
     if kind in ("ear", "no_ear"):
         most = max(seen[f"ear_{side}"].mean() for side in SIDES)
         return most > 0.5 if kind == "ear" else most == 0
@@ -220,8 +220,8 @@ def _shows_enough(kind: str, seen: dict[str, np.ndarray]) -> bool:
     return seen["face"].mean() * 1.5 > 0.5
 
 
-def _draw_photo(rng: np.random.Generator, kind: str, size: int, draft: bool) -> Photo | None:
-    """A photo, or None where hair hides too much of the subject, which is known before anything is painted."""
+def _draw_image(rng: np.random.Generator, kind: str, size: int, draft: bool) -> SyntheticImage | None:
+    """An image, or None where hair hides too much of the subject, which is known before anything is painted."""
     framed = "ear" if kind == "no_ear" else kind
     model = head_model(fine=not draft)
     person = model.draw_person(rng)
@@ -253,14 +253,14 @@ def _draw_photo(rng: np.random.Generator, kind: str, size: int, draft: bool) -> 
             column, line = np.clip(np.round(at), 0, size - 1).astype(int).T
             seen[name] = seen[name] & (cover[line, column] < 0.5)
     extent = float(np.ptp(points["ear_left" if framed == "ear" else "face"], axis=0).max())
-    picture = backdrop.photograph(backdrop.expose(linear, rendering.cover, rng), rng, extent)
-    return Photo(picture, points, seen, pose)
+    image = backdrop.imagegraph(backdrop.expose(linear, rendering.cover, rng), rng, extent)
+    return SyntheticImage(image, points, seen, pose)
 
 
 def _draw_bystander(
     rng: np.random.Generator, model: HeadModel, behind: np.ndarray, size: int, camera: Camera, face: np.ndarray
 ) -> np.ndarray:
-    """Somebody else, smaller and beside the subject's `face` (68, 3), before a linear picture: nobody's landmarks."""
+    """Somebody else, smaller and beside the subject's `face` (68, 3), before a linear image: nobody's landmarks."""
     person = model.draw_person(rng)
     look = draw_look(rng, person)
     pieces = draw_pieces(rng, model, person, look, False, True)
@@ -278,11 +278,11 @@ def _draw_bystander(
 
 
 def draw_sheet(kind: str, count: int = 64, size: int = 160, seed: int = 0) -> np.ndarray:
-    """A contact sheet of random photos of one kind, eight in a row: uint8 RGB."""
-    photos = [draw_photo(np.random.default_rng((seed, k)), kind, size).picture for k in range(count)]
-    return contact_sheet(photos, columns=8)
+    """A contact sheet of random images of one kind, eight in a row: uint8 RGB."""
+    images = [draw_image(np.random.default_rng((seed, k)), kind, size).image for k in range(count)]
+    return contact_sheet(images, columns=8)
 
 
 def compose(rendering: Rendering, behind: np.ndarray) -> np.ndarray:
-    """The rendering in front of a linear picture of the same size."""
+    """The rendering in front of a linear image of the same size."""
     return rendering.colour + (1 - rendering.cover[..., None]) * behind

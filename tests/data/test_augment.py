@@ -11,20 +11,20 @@ from data.augment import (
     Warp,
     apply_matrix,
     crop_warp,
-    decode_photo,
-    draw_away_warp,
-    draw_close_warp,
+    draw_background_warp,
+    draw_close_up_warp,
     draw_warp,
     invert_matrix,
-    jitter_photo,
-    warp_photo,
+    jitter_image,
+    warp_image,
 )
 from data.datasets import Sample
 from data.pipeline import NOWHERE, training_example
 from data.schemes import EAR, FACE, SCHEMES, reference_shape
 from tests.conftest import input_error, packed, with_exif
-from tests.pictures import drawn_picture
-from utils.errors import InputError
+from tests.images import drawn_image
+from utils.common.cli import InputError
+from utils.common.images import decode_image
 
 SIZE = 128
 BORDERS = (cv2.BORDER_CONSTANT, cv2.BORDER_REPLICATE, cv2.BORDER_REFLECT_101)
@@ -36,12 +36,12 @@ seeds = st.integers(0, 2**32 - 1)
 def landing_place(warp, point, size):
     """Where a point lands by the words of the docstrings: turned clockwise, squeezed, mirrored, scaled, centred."""
     turned = complex(*(np.asarray(point) - warp.centre)) * cmath.exp(1j * math.radians(warp.angle))
-    x = turned.real * warp.squeeze_x * (-1 if warp.mirror else 1)
+    x = turned.real * warp.squeeze_x * (-1 if warp.flip else 1)
     return np.array([x, turned.imag * warp.squeeze_y]) * size / warp.side + (size - 1) / 2
 
 
 def centring(point, target, scale, **options):
-    """The warp that enlarges `scale` times and brings `point` of the photo to `target` of the input."""
+    """The warp that enlarges `scale` times and brings `point` of the image to `target` of the input."""
     offset = landing_place(Warp((0, 0), SIZE / scale, **options), (0, 0), SIZE) - target
     linear = Warp((0, 0), SIZE / scale, **options).matrix(SIZE)[:, :2]
     centre = np.asarray(point) + np.linalg.solve(linear, offset)
@@ -54,8 +54,8 @@ def blob(shape, point, sigma):
     return np.repeat(np.round(bright).astype(np.uint8)[..., None], 3, axis=2)
 
 
-def centroid(picture):
-    weight = picture[..., 0].astype(np.float64)
+def centroid(image):
+    weight = image[..., 0].astype(np.float64)
     y, x = np.mgrid[: weight.shape[0], : weight.shape[1]]
     return np.array([(weight * x).sum(), (weight * y).sum()]) / weight.sum()
 
@@ -85,7 +85,7 @@ class TestMatrix:
         np.testing.assert_allclose(mapped, (points + 0.5) * factor - 0.5, atol=1e-4)
 
     def test_mirror_maps_x_to_width_minus_1_minus_x(self):
-        mapped = apply_matrix(Warp((49.5, 49.5), 100, mirror=True).matrix(100), np.array([[0, 5], [99, 6], [20.25, 7]]))
+        mapped = apply_matrix(Warp((49.5, 49.5), 100, flip=True).matrix(100), np.array([[0, 5], [99, 6], [20.25, 7]]))
         np.testing.assert_allclose(mapped, [[99, 5], [0, 6], [78.75, 7]], atol=1e-4)
 
     def test_positive_angle_turns_clockwise_on_the_screen(self):
@@ -108,12 +108,12 @@ class TestMatrix:
         assert np.isfinite(mapped[0]).all() and np.isnan(mapped[1]).all()
 
 
-class TestWarpPhoto:
+class TestWarpImage:
     @pytest.mark.parametrize(
         ("warp", "size", "expected"),
         [
             (Warp((47.5, 47.5), 96), 96, NOISE),
-            (Warp((47.5, 47.5), 96, mirror=True), 96, NOISE[:, ::-1]),
+            (Warp((47.5, 47.5), 96, flip=True), 96, NOISE[:, ::-1]),
             (Warp((47.5, 47.5), 96, angle=90), 96, np.rot90(NOISE, -1)),
             (Warp((47.5, 47.5), 96, angle=180), 96, np.rot90(NOISE, 2)),
             (Warp((29.5, 35.5), 40), 40, NOISE[16:56, 10:50]),
@@ -123,19 +123,19 @@ class TestWarpPhoto:
         ids=["identity", "mirror", "quarter turn", "half turn", "crop", "4 times smaller", "8 times smaller"],
     )
     def test_whole_pixel_warps_are_what_numpy_makes_of_them(self, warp, size, expected):
-        warped = warp_photo(NOISE, warp.matrix(size), size)
+        warped = warp_image(NOISE, warp.matrix(size), size)
         assert np.abs(warped - expected.astype(np.float64)).max() <= 1
 
     @pytest.mark.parametrize(
         ("scale", "options"),
         [
             (1, {}),
-            (1, {"mirror": True}),
+            (1, {"flip": True}),
             (1, {"angle": 37}),
-            (1, {"angle": -60, "mirror": True}),
+            (1, {"angle": -60, "flip": True}),
             (1, {"squeeze_x": 0.25}),
             (0.3, {}),
-            (0.3, {"angle": 20, "mirror": True}),
+            (0.3, {"angle": 20, "flip": True}),
             (0.3, {"squeeze_x": 0.3, "angle": 10}),
             (0.45, {"squeeze_y": 0.5}),
             (0.499, {}),
@@ -143,14 +143,14 @@ class TestWarpPhoto:
             (0.501, {}),
             (2.5, {"squeeze_x": 0.4, "angle": 15}),
             (6, {}),
-            (6, {"angle": -25, "mirror": True}),
+            (6, {"angle": -25, "flip": True}),
         ],
     )
     def test_bright_pixel_stays_under_its_label(self, scale, options):
         point = (91.3, 67.8)
         warp = centring(point, (70.6, 58.2), scale, **options)
-        photo = blob((140, 180), point, max(1.5, 1.5 / scale))
-        self.check_label(photo, warp, point, (70.6, 58.2))
+        image = blob((140, 180), point, max(1.5, 1.5 / scale))
+        self.check_label(image, warp, point, (70.6, 58.2))
 
     @given(
         st.floats(0.3, 6),
@@ -164,51 +164,51 @@ class TestWarpPhoto:
     def test_bright_pixel_stays_under_its_label_through_any_warp(
         self, scale, angle, narrow, low, mirror, target, point
     ):
-        warp = centring(point, target, scale, angle=angle, squeeze_x=narrow, squeeze_y=low, mirror=mirror)
+        warp = centring(point, target, scale, angle=angle, squeeze_x=narrow, squeeze_y=low, flip=mirror)
         self.check_label(blob((140, 180), point, max(1.5, 2 / scale)), warp, point, target)
 
     @staticmethod
-    def check_label(photo, warp, point, target):
+    def check_label(image, warp, point, target):
         matrix = warp.matrix(SIZE)
         (label,) = apply_matrix(matrix, np.array([point]))
         assert label == pytest.approx(target, abs=1e-3)
         assert label == pytest.approx(landing_place(warp, point, SIZE), abs=1e-3)
-        # 0.1 px where it shrinks; enlarged, OpenCV's steps of 1/32 px of the photo count up to 6 times.
+        # 0.1 px where it shrinks; enlarged, OpenCV's steps of 1/32 px of the image count up to 6 times.
         tolerance = 0.1 if warp.side >= SIZE else 0.3
-        assert np.abs(centroid(warp_photo(photo, matrix, SIZE)) - label).max() < tolerance
+        assert np.abs(centroid(warp_image(image, matrix, SIZE)) - label).max() < tolerance
 
     @given(st.floats(2.0, 9), st.floats(-90, 90), st.floats(-3, 3))
     def test_fine_checkerboard_becomes_gray_when_it_is_shrunk(self, shrink, angle, shift):
         warp = Warp((199.5 + shift, 199.5), 30 * shrink, angle=angle)
-        warped = warp_photo(checkerboard(400), warp.matrix(30), 30)
+        warped = warp_image(checkerboard(400), warp.matrix(30), 30)
         assert np.abs(warped - 127.5).max() < 30
 
     def test_fine_checkerboard_shrunk_4_times_is_gray_to_a_level(self):
-        warped = warp_photo(checkerboard(256), Warp((127.5, 127.5), 256).matrix(64), 64)
+        warped = warp_image(checkerboard(256), Warp((127.5, 127.5), 256).matrix(64), 64)
         assert np.abs(warped - 127.5).max() <= 1
 
     @pytest.mark.parametrize("mirror", [False, True])
     def test_fine_checkerboard_under_a_squeeze_of_a_quarter_is_gray(self, mirror):
-        warp = Warp((127.5, 127.5), 64, squeeze_x=0.25, mirror=mirror)
-        warped = warp_photo(checkerboard(256), warp.matrix(64), 64)
+        warp = Warp((127.5, 127.5), 64, squeeze_x=0.25, flip=mirror)
+        warped = warp_image(checkerboard(256), warp.matrix(64), 64)
         assert np.abs(warped - 127.5).max() < 10
 
     @pytest.mark.parametrize("centre", [(-500, 48), (48, -500), (600, 600), (1e6, -1e6)])
     @pytest.mark.parametrize("side", [20, 96, 400])
-    def test_cut_wholly_outside_the_photo_is_only_fill(self, centre, side):
-        warped = warp_photo(NOISE, Warp(centre, side, angle=10).matrix(32), 32, fill=(10, 20, 30))
+    def test_cut_wholly_outside_the_image_is_only_fill(self, centre, side):
+        warped = warp_image(NOISE, Warp(centre, side, angle=10).matrix(32), 32, fill=(10, 20, 30))
         assert warped.shape == (32, 32, 3) and (warped == (10, 20, 30)).all()
 
-    def test_cut_half_outside_the_photo_is_half_fill(self):
-        warped = warp_photo(NOISE, Warp((-0.5, 47.5), 40).matrix(40), 40, fill=(10, 20, 30))
+    def test_cut_half_outside_the_image_is_half_fill(self):
+        warped = warp_image(NOISE, Warp((-0.5, 47.5), 40).matrix(40), 40, fill=(10, 20, 30))
         assert (warped[:, :20] == (10, 20, 30)).all()
         np.testing.assert_array_equal(warped[:, 20:], NOISE[28:68, :20])
 
-    def test_border_modes_continue_the_edge_of_the_photo(self):
+    def test_border_modes_continue_the_edge_of_the_image(self):
         matrix = Warp((-0.5, 47.5), 40).matrix(40)
-        replicated = warp_photo(NOISE, matrix, 40, cv2.BORDER_REPLICATE)
+        replicated = warp_image(NOISE, matrix, 40, cv2.BORDER_REPLICATE)
         np.testing.assert_array_equal(replicated[:, :20], np.repeat(NOISE[28:68, :1], 20, axis=1))
-        reflected = warp_photo(NOISE, matrix, 40, cv2.BORDER_REFLECT_101)
+        reflected = warp_image(NOISE, matrix, 40, cv2.BORDER_REFLECT_101)
         np.testing.assert_array_equal(reflected[:, :20], NOISE[28:68, 20:0:-1])
 
     @pytest.mark.parametrize(
@@ -218,8 +218,8 @@ class TestWarpPhoto:
     )
     def test_an_array_that_is_given_is_filled_with_the_same(self, warp):
         batch = np.full((3, 32, 32, 3), 77, np.uint8)
-        warp_photo(NOISE, warp.matrix(32), 32, out=batch[1])
-        np.testing.assert_array_equal(batch[1], warp_photo(NOISE, warp.matrix(32), 32))
+        warp_image(NOISE, warp.matrix(32), 32, out=batch[1])
+        np.testing.assert_array_equal(batch[1], warp_image(NOISE, warp.matrix(32), 32))
         assert (batch[[0, 2]] == 77).all()
 
     @given(
@@ -232,17 +232,17 @@ class TestWarpPhoto:
         st.sampled_from(BORDERS),
         st.integers(8, 64),
     )
-    def test_photo_of_one_colour_on_that_colour_stays_it_under_any_warp(
+    def test_image_of_one_colour_on_that_colour_stays_it_under_any_warp(
         self, shape, centre, side, angle, narrow, mirror, border, size
     ):
         colour = (200, 100, 50)
-        photo = np.full((*shape, 3), colour, np.uint8)
-        warped = warp_photo(photo, Warp(centre, side, angle, narrow, 1, mirror).matrix(size), size, border, colour)
+        image = np.full((*shape, 3), colour, np.uint8)
+        warped = warp_image(image, Warp(centre, side, angle, narrow, 1, mirror).matrix(size), size, border, colour)
         assert warped.shape == (size, size, 3) and warped.dtype == np.uint8
         assert np.abs(warped - np.array(colour, float)).max() <= 1
 
 
-class TestDecodePhoto:
+class TestDecodeImage:
     @pytest.mark.parametrize(
         ("stored", "expected"),
         [
@@ -255,27 +255,27 @@ class TestDecodePhoto:
         ids=["BGR", "gray", "with alpha", "16 bits", "gray of 16 bits"],
     )
     def test_any_png_becomes_rgb_of_8_bits(self, tmp_path, stored, expected):
-        (tmp_path / "photo.png").write_bytes(packed(stored, ".png"))
-        photo = decode_photo(tmp_path / "photo.png")
-        assert photo.dtype == np.uint8
-        np.testing.assert_array_equal(photo, expected)
+        (tmp_path / "image.png").write_bytes(packed(stored, ".png"))
+        image = decode_image(tmp_path / "image.png")
+        assert image.dtype == np.uint8
+        np.testing.assert_array_equal(image, expected)
 
     @pytest.mark.parametrize("gray", [False, True])
     def test_jpeg_becomes_rgb(self, tmp_path, gray):
         red = np.full((16, 24, 3), (0, 0, 255), np.uint8)
-        (tmp_path / "photo.jpg").write_bytes(packed(red[..., 2] if gray else red))
-        photo = decode_photo(tmp_path / "photo.jpg")
-        assert photo.shape == (16, 24, 3)
-        assert np.abs(photo - np.array((255, 255, 255) if gray else (255, 0, 0), float)).max() <= 3
+        (tmp_path / "image.jpg").write_bytes(packed(red[..., 2] if gray else red))
+        image = decode_image(tmp_path / "image.jpg")
+        assert image.shape == (16, 24, 3)
+        assert np.abs(image - np.array((255, 255, 255) if gray else (255, 0, 0), float)).max() <= 3
 
     def test_jpeg_turned_by_exif_comes_as_displayed(self, tmp_path):
         stored = np.zeros((32, 48, 3), np.uint8)
         stored[:16, :16] = (0, 0, 255)  # red at the top left as stored; orientation 6 turns it to the top right
-        (tmp_path / "photo.jpg").write_bytes(with_exif(packed(stored), 6))
-        photo = decode_photo(tmp_path / "photo.jpg")
-        assert photo.shape == (48, 32, 3)
-        assert photo[3, 28] == pytest.approx((255, 0, 0), abs=10)
-        assert photo[3, 3] == pytest.approx((0, 0, 0), abs=10)
+        (tmp_path / "image.jpg").write_bytes(with_exif(packed(stored), 6))
+        image = decode_image(tmp_path / "image.jpg")
+        assert image.shape == (48, 32, 3)
+        assert image[3, 28] == pytest.approx((255, 0, 0), abs=10)
+        assert image[3, 3] == pytest.approx((0, 0, 0), abs=10)
 
     @pytest.mark.parametrize(
         ("orientation", "displayed"),
@@ -294,26 +294,26 @@ class TestDecodePhoto:
         jpeg = packed(NOISE[:40])
         (tmp_path / "plain.jpg").write_bytes(jpeg)
         (tmp_path / "turned.jpg").write_bytes(with_exif(jpeg, orientation))
-        turned = decode_photo(tmp_path / "turned.jpg")
-        np.testing.assert_array_equal(turned, displayed(decode_photo(tmp_path / "plain.jpg")))
+        turned = decode_image(tmp_path / "turned.jpg")
+        np.testing.assert_array_equal(turned, displayed(decode_image(tmp_path / "plain.jpg")))
 
     @pytest.mark.parametrize(
         "content", [None, b"", b"hello", packed(NOISE)[:20], b"\xff\xd8" + bytes(500), packed(NOISE, ".png")[:30]]
     )
-    def test_file_that_is_no_picture_is_named_in_one_line(self, tmp_path, content):
-        path = tmp_path / "photo.jpg"
+    def test_file_that_is_no_image_is_named_in_one_line(self, tmp_path, content):
+        path = tmp_path / "image.jpg"
         if content is not None:
             path.write_bytes(content)
         with input_error(path):
-            decode_photo(path)
+            decode_image(path)
 
     @given(st.sampled_from([".jpg", ".png", ".bmp"]), st.floats(0, 1), st.binary(max_size=8))
-    def test_damaged_file_gives_a_picture_or_an_input_error(self, tmp_path_factory, suffix, share, garbage):
+    def test_damaged_file_gives_a_image_or_an_input_error(self, tmp_path_factory, suffix, share, garbage):
         whole, path = packed(NOISE, suffix), tmp_path_factory.getbasetemp() / "damaged"
         at = int(share * len(whole))
         path.write_bytes(whole[:at] + garbage)
         try:
-            assert decode_photo(path).shape[2] == 3
+            assert decode_image(path).shape[2] == 3
         except InputError as problem:
             assert str(path) in str(problem) and "\n" not in str(problem)
 
@@ -348,7 +348,7 @@ class TestDrawWarp:
     def test_training_sees_mirrored_turned_squeezed_and_far_heads(self, scheme):
         points = reference_shape(scheme) * 100 + 20
         warps = [draw_warp(scheme, points, np.random.default_rng(seed), 1.0) for seed in range(300)]
-        assert 0.4 < np.mean([warp.mirror for warp in warps]) < 0.6
+        assert 0.4 < np.mean([warp.flip for warp in warps]) < 0.6
         assert min(warp.angle for warp in warps) < -30 and max(warp.angle for warp in warps) > 30
         assert min(warp.squeeze_x for warp in warps) < scheme.train_squeeze[0] + 0.05
         sides = [warp.side / 100 for warp in warps]
@@ -358,34 +358,34 @@ class TestDrawWarp:
 
 class TestDrawAwayWarp:
     @given(st.integers(0, 2**32 - 1))
-    def test_it_shows_none_of_the_points_and_a_part_of_the_photo(self, seed):
+    def test_it_shows_none_of_the_points_and_a_part_of_the_image(self, seed):
         points = reference_shape(FACE) * 60 + (70, 50)
-        warp = draw_away_warp(FACE, points, points, (200, 260, 3), np.random.default_rng(seed))
+        warp = draw_background_warp(FACE, points, points, (200, 260, 3), np.random.default_rng(seed))
         assert warp is not None
         inside = apply_matrix(warp.matrix(64), points)
         assert not ((inside > -0.5) & (inside < 63.5)).all(axis=1).any()
         assert 0 <= warp.centre[0] <= 260 and 0 <= warp.centre[1] <= 200
         assert 15 <= warp.side <= 90
 
-    def test_a_face_that_fills_the_photo_leaves_no_room(self):
+    def test_a_face_that_fills_the_image_leaves_no_room(self):
         points = np.stack(np.meshgrid(np.linspace(0, 50, 9), np.linspace(0, 50, 8)), axis=-1).reshape(-1, 2)[:68]
-        assert draw_away_warp(FACE, points, points, (51, 51), np.random.default_rng(0)) is None
+        assert draw_background_warp(FACE, points, points, (51, 51), np.random.default_rng(0)) is None
 
     def test_a_few_views_of_faces_look_away_and_none_of_ears(self, tmp_path):
         for scheme, low, high in ((FACE, 0.03, 0.14), (EAR, 0.0, 0.0)):
-            picture, points = drawn_picture(scheme, 96, np.random.default_rng(1), share=(0.3, 0.35))
-            cv2.imwrite(str(tmp_path / "photo.png"), picture)
-            sample = Sample("photo.png", tmp_path / "photo.png", points, "photo")
+            image, points = drawn_image(scheme, 96, np.random.default_rng(1), share=(0.3, 0.35))
+            cv2.imwrite(str(tmp_path / "image.png"), image)
+            sample = Sample("image.png", tmp_path / "image.png", points, "image")
             views = [training_example(sample, scheme, 32, np.random.default_rng(k), 1.0)[1] for k in range(300)]
             away = np.mean([not ((at > -0.5) & (at < 31.5)).all(axis=1).any() for at in views])
             assert low <= away <= high
 
     def test_views_of_ears_look_away_where_all_ears_are_annotated_and_then_from_all(self, tmp_path):
-        picture, points = drawn_picture(EAR, 96, np.random.default_rng(1), share=(0.3, 0.35))
-        cv2.imwrite(str(tmp_path / "photo.png"), picture)
+        image, points = drawn_image(EAR, 96, np.random.default_rng(1), share=(0.3, 0.35))
+        cv2.imwrite(str(tmp_path / "image.png"), image)
         away = {}
         for name, others in (("alone", points[None][:0]), ("pair", (points + 30)[None])):
-            sample = Sample("photo.png", tmp_path / "photo.png", points, "photo", others=others)
+            sample = Sample("image.png", tmp_path / "image.png", points, "image", others=others)
             views = [training_example(sample, EAR, 32, np.random.default_rng(k), 1.0)[1] for k in range(300)]
             shown = [((at > -0.5) & (at < 31.5)).all(axis=1) for at in views]
             away[name] = [at for at, inside in zip(views, shown, strict=True) if not inside[:55].any()]
@@ -395,10 +395,10 @@ class TestDrawAwayWarp:
         assert not any(((at > -0.5) & (at < 31.5)).all(axis=1).any() for at in away["pair"])
 
     def test_the_second_ear_goes_through_the_same_warp(self, tmp_path):
-        picture, points = drawn_picture(EAR, 96, np.random.default_rng(1), share=(0.3, 0.35))
-        cv2.imwrite(str(tmp_path / "photo.png"), picture)
+        image, points = drawn_image(EAR, 96, np.random.default_rng(1), share=(0.3, 0.35))
+        cv2.imwrite(str(tmp_path / "image.png"), image)
         shift = np.float32([12, 5])
-        sample = Sample("photo.png", tmp_path / "photo.png", points, "photo", others=(points + shift)[None])
+        sample = Sample("image.png", tmp_path / "image.png", points, "image", others=(points + shift)[None])
         for k in range(20):
             _, both = training_example(sample, EAR, 32, np.random.default_rng(k), 1.0)
             apart = both[55:] - both[:55]
@@ -406,43 +406,43 @@ class TestDrawAwayWarp:
             assert np.linalg.norm(apart[0]) > 0.5
 
 
-class TestJitterPhoto:
-    def test_strength_0_returns_the_picture_unchanged(self):
-        np.testing.assert_array_equal(jitter_photo(NOISE.copy(), np.random.default_rng(0), 0), NOISE)
+class TestJitterImage:
+    def test_strength_0_returns_the_image_unchanged(self):
+        np.testing.assert_array_equal(jitter_image(NOISE.copy(), np.random.default_rng(0), 0), NOISE)
 
     @given(seeds, st.floats(0.05, 2), st.sampled_from([32, 64, 96]))
-    def test_jitter_gives_a_picture_of_the_same_kind_and_leaves_the_given_one_alone(self, seed, strength, size):
-        photo = NOISE[:size, :size].copy()
-        jittered = jitter_photo(photo, np.random.default_rng(seed), strength)
+    def test_jitter_gives_a_image_of_the_same_kind_and_leaves_the_given_one_alone(self, seed, strength, size):
+        image = NOISE[:size, :size].copy()
+        jittered = jitter_image(image, np.random.default_rng(seed), strength)
         assert jittered.shape == (size, size, 3) and jittered.dtype == np.uint8
-        np.testing.assert_array_equal(photo, NOISE[:size, :size])
-        np.testing.assert_array_equal(jitter_photo(photo, np.random.default_rng(seed), strength), jittered)
+        np.testing.assert_array_equal(image, NOISE[:size, :size])
+        np.testing.assert_array_equal(jitter_image(image, np.random.default_rng(seed), strength), jittered)
 
     @pytest.mark.parametrize("size", [16, 24])  # the coarse epochs of an input of 32 or 48 px
     def test_jitter_takes_the_smallest_inputs(self, size):
         for seed in range(60):
-            jittered = jitter_photo(NOISE[:size, :size], np.random.default_rng(seed), 1.0)
+            jittered = jitter_image(NOISE[:size, :size], np.random.default_rng(seed), 1.0)
             assert jittered.shape == (size, size, 3)
 
-    def test_jitter_changes_pictures_and_not_all_alike(self):
-        photo = drawn_picture(FACE, 96, np.random.default_rng(0))[0]
-        jittered = [jitter_photo(photo, np.random.default_rng(seed), 1.0) for seed in range(20)]
-        changes = np.array([np.abs(picture - photo.astype(float)).mean() for picture in jittered])
+    def test_jitter_changes_images_and_not_all_alike(self):
+        image = drawn_image(FACE, 96, np.random.default_rng(0))[0]
+        jittered = [jitter_image(image, np.random.default_rng(seed), 1.0) for seed in range(20)]
+        changes = np.array([np.abs(each - image.astype(float)).mean() for each in jittered])
         assert (changes > 0).all() and changes.max() > 15
-        assert np.median(changes) < 40  # a picture is still to be recognised
+        assert np.median(changes) < 40  # an image is still to be recognised
 
 
 class TestTrainingExample:
     RED, BLUE = (255, 0, 0), (0, 0, 255)
 
     def marked_sample(self, folder, scheme, marks):
-        """A drawn picture with blobs of colour on some landmarks."""
-        picture, points = drawn_picture(scheme, 160, np.random.default_rng(3))
+        """A drawn image with blobs of colour on some landmarks."""
+        image, points = drawn_image(scheme, 160, np.random.default_rng(3))
         for landmark, colour in marks.items():
-            cv2.circle(picture, np.round(points[landmark]).astype(int).tolist(), 6, colour, -1)
-        path = folder / "photo.png"
-        path.write_bytes(packed(picture[..., ::-1], ".png"))
-        return Sample("photo.png", path, points, "photo")
+            cv2.circle(image, np.round(points[landmark]).astype(int).tolist(), 6, colour, -1)
+        path = folder / "image.png"
+        path.write_bytes(packed(image[..., ::-1], ".png"))
+        return Sample("image.png", path, points, "image")
 
     @staticmethod
     def colour_at(image, point):
@@ -463,7 +463,7 @@ class TestTrainingExample:
         sample = self.marked_sample(tmp_path, FACE, {36: self.RED, 45: self.BLUE})
         seen = []
         for image, points in self.whole_views(sample, FACE):
-            assert points[36, 0] < points[45, 0]  # left in the picture, mirrored or not
+            assert points[36, 0] < points[45, 0]  # left in the image, mirrored or not
             seen.append((self.colour_at(image, points[36]), self.colour_at(image, points[45])))
         mirrored = seen.count(("blue", "red"))
         assert mirrored + seen.count(("red", "blue")) == 40
@@ -491,13 +491,13 @@ class TestTrainingExample:
         np.testing.assert_array_equal(points, same)
 
 
-@pytest.mark.parametrize(("mirror", "expected"), [(0.0, {False}), (1.0, {True})])
-def test_the_share_of_mirrored_warps_is_as_told_and_changes_nothing_else(mirror, expected):
+@pytest.mark.parametrize(("flip_probability", "expected"), [(0.0, {False}), (1.0, {True})])
+def test_the_share_of_mirrored_warps_is_as_told_and_changes_nothing_else(flip_probability, expected):
     points = reference_shape(FACE) * 100
-    warps = [draw_warp(FACE, points, np.random.default_rng(seed), 1.0, mirror) for seed in range(40)]
-    assert {warp.mirror for warp in warps} == expected
+    warps = [draw_warp(FACE, points, np.random.default_rng(seed), 1.0, flip_probability) for seed in range(40)]
+    assert {warp.flip for warp in warps} == expected
     usual = [draw_warp(FACE, points, np.random.default_rng(seed), 1.0) for seed in range(40)]
-    assert {warp.mirror for warp in usual} == {False, True}
+    assert {warp.flip for warp in usual} == {False, True}
     assert [(w.centre, w.side, w.angle) for w in warps] == [(w.centre, w.side, w.angle) for w in usual]
 
 
@@ -505,9 +505,11 @@ def test_the_share_of_mirrored_warps_is_as_told_and_changes_nothing_else(mirror,
 def test_close_views_show_a_part_of_what_is_annotated_and_larger_than_the_others(scheme):
     points = reference_shape(scheme) * 90 + (40, 60)
     longer = float(np.ptp(points, axis=0).max())
-    warps = [draw_close_warp(scheme, points, np.random.default_rng(seed)) for seed in range(200)]
+    warps = [draw_close_up_warp(scheme, points, np.random.default_rng(seed)) for seed in range(200)]
     sides = np.array([warp.side for warp in warps]) / longer
     assert sides.min() >= 0.35 and sides.max() <= scheme.train_sides[0] and np.ptp(sides) > 0.5
     shown = [(np.abs(apply_matrix(warp.matrix(1), points)) <= 0.5).all(axis=1).mean() for warp in warps]
     assert np.mean(np.array(shown) > 0) > 0.9 and np.mean(np.array(shown) == 1) < 0.2
-    assert not any(draw_close_warp(scheme, points, np.random.default_rng(k), mirror=0).mirror for k in range(20))
+    assert not any(
+        draw_close_up_warp(scheme, points, np.random.default_rng(k), flip_probability=0).flip for k in range(20)
+    )

@@ -1,21 +1,22 @@
 import numpy as np
 
-from data import augment, check, datasets
+from data import check, datasets
+from utils.common import images
 
 
-def test_a_check_decodes_each_photo_once_and_once_more_what_it_draws(faces, tmp_path, monkeypatch, capsys):
+def test_a_check_decodes_each_image_once_and_once_more_what_it_draws(faces, tmp_path, monkeypatch, capsys):
     decoded = []
 
     def count(path):
         decoded.append(path)
-        return augment.decode_photo(path)
+        return images.decode_image(path)
 
-    monkeypatch.setattr(datasets, "decode_photo", count)
-    monkeypatch.setattr(check, "decode_photo", count)
+    monkeypatch.setattr(datasets, "decode_image", count)
+    monkeypatch.setattr(check, "decode_image", count)
     monkeypatch.setattr(check, "draw_samples", lambda samples, scheme: np.zeros((8, 8, 3), np.uint8))
     monkeypatch.setattr("sys.argv", ["check", str(faces), "--out", str(tmp_path)])
     assert check.main() == 0
     assert len(decoded) == len(set(decoded)) == 12
     said = capsys.readouterr().out
-    assert "face: 12 photos" in said
-    assert "photo width   96 to 96, median 96 px" in said
+    assert "face: 12 images" in said
+    assert "image width   96 to 96, median 96 px" in said

@@ -10,13 +10,12 @@ import scipy.io
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.augment import decode_photo
 from data.datasets import (
     PARTS,
-    Found,
-    NoSuchPhotosError,
+    DatasetListing,
+    NoSuchImagesError,
     Sample,
-    find_nobody,
+    find_negatives,
     find_samples,
     part_of,
     split_samples,
@@ -26,8 +25,8 @@ from data.datasets import (
 from data.formats import write_300w_lp, write_pts
 from data.schemes import EAR, FACE, reference_shape
 from tests.conftest import input_error, packed, with_exif
-from tests.pictures import write_ears, write_faces
-from utils.drawing import save_picture
+from tests.images import write_ears, write_faces
+from utils.common.images import decode_image, save_image
 
 FACE_POINTS = reference_shape(FACE) * 40 + 10
 EAR_POINTS = reference_shape(EAR) * 40 + 10
@@ -64,11 +63,11 @@ def write_table(path, *rows):
     return path
 
 
-def names(found: Found) -> list[str]:
+def names(found: DatasetListing) -> list[str]:
     return [sample.name for sample in found.samples]
 
 
-def groups(found: Found) -> dict[str, str]:
+def groups(found: DatasetListing) -> dict[str, str]:
     return {sample.name: sample.group for sample in found.samples}
 
 
@@ -98,7 +97,7 @@ class TestLayouts:
         found = find_samples([tmp_path], FACE, points="3d")
         np.testing.assert_allclose(found.samples[0].points, FACE_POINTS + 1, atol=1e-5)
 
-    def test_each_photo_with_its_own_mat(self, tmp_path):
+    def test_each_image_with_its_own_mat(self, tmp_path):
         for stem in ("HELEN/HELEN_1_1_0", "HELEN/HELEN_1_1_1"):
             put(tmp_path / f"{stem}.jpg")
             put_own_mat(tmp_path / f"{stem}.mat")
@@ -117,7 +116,7 @@ class TestLayouts:
         parts = {Path(sample.name).stem: sample.part for sample in found.samples}
         assert parts == {f"ear_{k:05d}": "test" if k in (5, 11) else "train" for k in range(12)}
 
-    def test_ibug_ears_with_jpeg_and_png_photos(self, tmp_path):
+    def test_ibug_ears_with_jpeg_and_png_images(self, tmp_path):
         put_ear(tmp_path / "CollectionA" / "train" / "one", JPEG, ".jpg")
         put_ear(tmp_path / "CollectionA" / "train" / "two", PNG, ".png")
         put_ear(tmp_path / "CollectionA" / "test" / "three", JPEG, ".JPG")
@@ -129,7 +128,7 @@ class TestLayouts:
         ]
         np.testing.assert_allclose(found.samples[0].points, EAR_POINTS, atol=1e-5)
 
-    def test_photos_with_pts_in_nested_folders(self, tmp_path):
+    def test_images_with_pts_in_nested_folders(self, tmp_path):
         put_ear(tmp_path / "a", BMP, ".bmp")
         put_ear(tmp_path / "deep" / "deeper" / "b", JPEG, ".jpeg")
         put(tmp_path / "deep" / ".hidden.png", b"")
@@ -138,11 +137,11 @@ class TestLayouts:
         assert [sample.part for sample in found.samples] == ["", ""]
 
     @pytest.mark.parametrize(("suffix", "content"), [(".webp", WEBP), (".tif", TIFF), (".TIFF", TIFF)])
-    def test_other_picture_formats_are_seen_and_decoded(self, tmp_path, suffix, content):
+    def test_other_image_formats_are_seen_and_decoded(self, tmp_path, suffix, content):
         put_ear(tmp_path / "me", content, suffix)
         found = find_samples([tmp_path], EAR, skip_bad=True)
         assert names(found) == [f"me{suffix}"]
-        assert decode_photo(found.samples[0].image).shape == NOISE.shape
+        assert decode_image(found.samples[0].image).shape == NOISE.shape
 
     def test_points_whose_suffix_is_in_capitals_are_seen(self, tmp_path):
         put_ear(tmp_path / "me", JPEG, ".JPG")
@@ -180,7 +179,7 @@ class TestLayouts:
         assert names(find_samples([tmp_path, ears], EAR))[:2] == ["mine.png", "CollectionA/test/ear_00005.png"]
 
     @pytest.mark.parametrize(("limit", "kept"), [(1, [0]), (3, [0, 4, 8]), (5, [0, 2, 4, 7, 9]), (99, range(12))])
-    def test_limit_keeps_photos_evenly_over_the_list(self, faces, limit, kept):
+    def test_limit_keeps_images_evenly_over_the_list(self, faces, limit, kept):
         assert names(find_samples([faces], FACE, limit=limit)) == [f"AFW/face_{k:05d}.jpg" for k in kept]
 
     @pytest.mark.parametrize(
@@ -198,12 +197,12 @@ def test_spread_takes_items_evenly(limit, kept):
 
 
 BAD_EARS = {
-    "photo without points": lambda stem: put(stem.with_suffix(".png"), PNG),
-    "points without a photo": lambda stem: put_ear(stem).unlink(),
+    "image without points": lambda stem: put(stem.with_suffix(".png"), PNG),
+    "points without an image": lambda stem: put_ear(stem).unlink(),
     "wrong number of points": lambda stem: put_ear(stem, points=EAR_POINTS[:54]),
     "points of a face": lambda stem: put_ear(stem, points=FACE_POINTS),
     "NaN": lambda stem: put_ear(stem, points=np.where(EAR_POINTS[7] == EAR_POINTS, np.nan, EAR_POINTS)),
-    "empty picture": lambda stem: put_ear(stem, b""),
+    "empty image": lambda stem: put_ear(stem, b""),
     "text for a JPEG": lambda stem: put_ear(stem, b"<html>404 not found</html>", ".jpg"),
     "JPEG cut in half": lambda stem: put_ear(stem, JPEG[: len(JPEG) // 2], ".jpg"),
     "JPEG without its last bytes": lambda stem: put_ear(stem, JPEG[:-2], ".jpg"),
@@ -219,9 +218,9 @@ BAD_EARS = {
 }
 
 
-class TestBadPhotos:
+class TestBadImages:
     @pytest.mark.parametrize("make", BAD_EARS.values(), ids=BAD_EARS)
-    def test_bad_photo_is_named_in_one_line(self, tmp_path, make):
+    def test_bad_image_is_named_in_one_line(self, tmp_path, make):
         put_ear(tmp_path / "good")
         make(tmp_path / "bad")
         with input_error(tmp_path / "bad.", "--skip-bad"):
@@ -237,16 +236,16 @@ class TestBadPhotos:
         (problem,) = found.problems
         assert str(tmp_path / "bad.") in problem and "\n" not in problem
 
-    def test_photo_whose_thumbnail_is_whole_too_is_taken(self, tmp_path):
+    def test_image_whose_thumbnail_is_whole_too_is_taken(self, tmp_path):
         put_ear(tmp_path / "good", with_exif(JPEG, thumbnail=THUMBNAIL), ".jpg")
         assert names(find_samples([tmp_path], EAR)) == ["good.jpg"]
 
-    def test_photo_with_a_phones_film_behind_it_is_taken(self, tmp_path):
+    def test_image_with_a_phones_film_behind_it_is_taken(self, tmp_path):
         put_ear(tmp_path / "motion", JPEG + bytes(9000), ".jpg")
         assert names(find_samples([tmp_path], EAR)) == ["motion.jpg"]
 
     @pytest.mark.parametrize("segment", [b"\xff\xdb", b"\xff\xda"])
-    def test_photo_with_fill_bytes_before_a_mark_is_whole(self, tmp_path, segment):
+    def test_image_with_fill_bytes_before_a_mark_is_whole(self, tmp_path, segment):
         at = JPEG.index(segment)
         put_ear(tmp_path / "filled", JPEG[:at] + b"\xff\xff\xff" + JPEG[at:], ".jpg")
         assert names(find_samples([tmp_path], EAR, skip_bad=True)) == ["filled.jpg"]
@@ -254,7 +253,7 @@ class TestBadPhotos:
         with input_error(tmp_path / "filled.jpg", "truncated"):
             find_samples([tmp_path], EAR)
 
-    def test_two_photos_of_one_stem_are_both_named_and_both_left_out(self, tmp_path):
+    def test_two_images_of_one_stem_are_both_named_and_both_left_out(self, tmp_path):
         put_ear(tmp_path / "a", JPEG, ".jpg")
         put_ear(tmp_path / "a", PNG, ".png")
         put_ear(tmp_path / "b")
@@ -263,13 +262,13 @@ class TestBadPhotos:
         found = find_samples([tmp_path], EAR, skip_bad=True)
         assert names(found) == ["b.png"] and len(found.problems) == 1
 
-    def test_several_bad_photos_are_counted(self, tmp_path):
+    def test_several_bad_images_are_counted(self, tmp_path):
         for stem in ("a", "b", "c"):
             put_ear(tmp_path / stem, b"")
         with input_error(tmp_path / "a.png", "2 more"):
             find_samples([tmp_path], EAR)
 
-    def test_nothing_but_bad_photos_is_an_error_even_with_skip_bad(self, tmp_path):
+    def test_nothing_but_bad_images_is_an_error_even_with_skip_bad(self, tmp_path):
         put_ear(tmp_path / "a", b"")
         with input_error(tmp_path / "a.png"):
             find_samples([tmp_path], EAR, skip_bad=True)
@@ -300,7 +299,7 @@ class TestBadPhotos:
 
 
 class TestGroups:
-    def test_posed_mirrored_and_neighbouring_faces_of_one_photo_are_one_group(self, tmp_path):
+    def test_posed_mirrored_and_neighbouring_faces_of_one_image_are_one_group(self, tmp_path):
         stems = [
             "AFW/AFW_134212_1_0",
             "AFW/AFW_134212_1_5",
@@ -334,12 +333,12 @@ class TestGroups:
             [stems[12], stems[13]],
         ]
 
-    def test_numbers_in_other_names_do_not_make_photos_one_group(self, tmp_path):
+    def test_numbers_in_other_names_do_not_make_images_one_group(self, tmp_path):
         for stem in ("IMG_2024_01_02", "IMG_2024_01_03", "me_1", "me_2"):
             put_ear(tmp_path / stem)
         assert len(set(groups(find_samples([tmp_path], EAR)).values())) == 4
 
-    def test_identities_csv_makes_the_photos_of_a_person_one_group(self, tmp_path):
+    def test_identities_csv_makes_the_images_of_a_person_one_group(self, tmp_path):
         for stem in ("a", "b", "sub/c", "d"):
             put_ear(tmp_path / stem)
         write_table(
@@ -362,10 +361,10 @@ class TestGroups:
         with input_error(put(tmp_path / "identities.csv", content)):
             split_samples(find_samples([tmp_path], EAR).samples)
 
-    def test_photo_id_survives_a_move_of_the_folder_and_tells_photos_apart(self, faces, tmp_path):
+    def test_image_id_survives_a_move_of_the_folder_and_tells_images_apart(self, faces, tmp_path):
         shutil.copytree(faces, tmp_path / "elsewhere")
-        before = [sample.photo_id for sample in find_samples([faces], FACE).samples]
-        after = [sample.photo_id for sample in find_samples([tmp_path / "elsewhere"], FACE).samples]
+        before = [sample.image_id for sample in find_samples([faces], FACE).samples]
+        after = [sample.image_id for sample in find_samples([tmp_path / "elsewhere"], FACE).samples]
         assert before == after and len(set(before)) == 12
 
 
@@ -414,7 +413,7 @@ class TestSplit:
             ("person-7", "test", "test"),
         ],
     )
-    def test_photos_that_come_as_test_stay_there_and_no_others_join_them(self, group, part, expected):
+    def test_images_that_come_as_test_stay_there_and_no_others_join_them(self, group, part, expected):
         assert part_of(sample_of(group, part)) == expected
 
     def test_collection_a_keeps_its_test_part(self, ears):
@@ -431,7 +430,7 @@ class TestSplit:
         write_split(tmp_path / "split.csv", parts)
         assert split_samples(samples, tmp_path / "split.csv") == parts
 
-    def test_split_file_overrides_the_hash_by_photo_or_by_group(self, tmp_path):
+    def test_split_file_overrides_the_hash_by_image_or_by_group(self, tmp_path):
         samples = [sample_of("y", name="1.jpg"), sample_of("y", name="2.jpg"), sample_of("x", "test")]
         path = write_table(
             tmp_path / "split.csv", ["part", "name"], ["train", "y"], ["validation", "2.jpg"], ["train", "x.jpg"]
@@ -439,7 +438,7 @@ class TestSplit:
         parts = split_samples(samples, path)
         assert parts == {"train": [samples[0], samples[2]], "validation": [samples[1]], "test": []}
 
-    def test_photos_of_one_name_in_two_folders_keep_their_parts_in_a_split_file(self, tmp_path):
+    def test_images_of_one_name_in_two_folders_keep_their_parts_in_a_split_file(self, tmp_path):
         for folder, person in (("one", "person-7"), ("two", "y")):  # train and test, by their hashes
             put_ear(tmp_path / folder / "a")
             put_ear(tmp_path / folder / "b")
@@ -464,9 +463,9 @@ class TestSplit:
             [["name", "part"], ["x.jpg", "train"], ["y.jpg"]],
             [["name", "part"], ["x.jpg", "train"], ["y.jpg", ""]],
         ],
-        ids=["a photo is missing", "unknown part", "a row that ends early", "empty part"],
+        ids=["an image is missing", "unknown part", "a row that ends early", "empty part"],
     )
-    def test_split_file_that_does_not_fit_names_itself_and_the_photo(self, tmp_path, rows):
+    def test_split_file_that_does_not_fit_names_itself_and_the_image(self, tmp_path, rows):
         path = write_table(tmp_path / "split.csv", *rows)
         with input_error(path, "y.jpg"):
             split_samples([sample_of("x"), sample_of("y")], path)
@@ -497,17 +496,17 @@ class TestFoundByUse:
 
     def test_persons_are_told_apart_by_the_path_where_stems_repeat(self, tmp_path):
         for person in ("anna", "bob"):
-            save_picture(tmp_path / person / "0.1.png", NOISE)
+            save_image(tmp_path / person / "0.1.png", NOISE)
             write_pts(tmp_path / person / "0.1.pts", FACE_POINTS)
         (tmp_path / "identities.csv").write_text("name,identity\nanna/0.1.png,anna\nbob/0.1,bob\n")
         assert [sample.group for sample in find_samples([tmp_path], FACE).samples] == ["anna", "bob"]
 
-    def test_a_known_layout_one_folder_deeper_is_named_and_not_read_as_loose_photos(self, tmp_path):
+    def test_a_known_layout_one_folder_deeper_is_named_and_not_read_as_loose_images(self, tmp_path):
         write_ears(tmp_path / "ibug", 6, size=64)
         with input_error("--data", tmp_path / "ibug"):
             find_samples([tmp_path], EAR)
 
-    def test_skip_bad_finds_a_photo_that_is_corrupt_between_whole_ends(self, tmp_path):
+    def test_skip_bad_finds_a_image_that_is_corrupt_between_whole_ends(self, tmp_path):
         write_ears(tmp_path, 5, size=64)
         path = tmp_path / "CollectionA" / "train" / "ear_00001.png"
         data = path.read_bytes()
@@ -519,7 +518,7 @@ class TestFoundByUse:
 
 def test_a_folder_of_ear_points_alone_is_no_face_folder_and_says_so(ears):
     """So that a network with both heads is scored on the ears, and `data.check` does not call every ear a bad face."""
-    with pytest.raises(NoSuchPhotosError, match="other landmarks"):
+    with pytest.raises(NoSuchImagesError, match="other landmarks"):
         find_samples([ears], FACE)
     assert find_samples([ears], EAR).samples
 
@@ -551,7 +550,7 @@ class TestOtherEars:
         with input_error(notes, "all_ears_annotated"):
             self.others(tmp_path)
 
-    def test_broken_notes_are_a_problem_of_their_photo_alone(self, tmp_path):
+    def test_broken_notes_are_a_problem_of_their_image_alone(self, tmp_path):
         self.notes(tmp_path, all_ears_annotated=True)
         (tmp_path / "CollectionA/train/a.json").write_text("[" * 100_000)
         put_ear(tmp_path / "CollectionA/train/b")
@@ -580,7 +579,7 @@ class TestOtherEars:
             self.others(tmp_path)
 
 
-def test_photos_of_nobody_are_those_whose_notes_say_so_and_those_without_points(tmp_path, ears):
+def test_images_of_nobody_are_those_whose_notes_say_so_and_those_without_points(tmp_path, ears):
     write_faces(tmp_path / "faces", 2)
     for path in (tmp_path / "faces").rglob("*.jpg"):
         shutil.copy(path, tmp_path / path.name)
@@ -597,31 +596,31 @@ def test_photos_of_nobody_are_those_whose_notes_say_so_and_those_without_points(
         if notes is not None:
             noted[name].with_suffix(".json").write_text(json.dumps(notes))
     noted["labelled"].with_suffix(".pts").write_text("")
-    assert [photo.image for photo in find_nobody([tmp_path / "more"], FACE)] == [noted["side"]]
-    everywhere = [photo.image for photo in find_nobody([tmp_path], FACE)]
+    assert [sample.image for sample in find_negatives([tmp_path / "more"], FACE)] == [noted["side"]]
+    everywhere = [sample.image for sample in find_negatives([tmp_path], FACE)]
     assert second in everywhere and not [path for path in everywhere if "AFW" in path.parts]  # those have points
-    assert all(np.isnan(photo.points).all() and photo.part == "train" for photo in find_nobody([tmp_path], FACE))
+    assert all(np.isnan(sample.points).all() and sample.part == "train" for sample in find_negatives([tmp_path], FACE))
     for place, points in (
         ("AFW_Flip/a.jpg", None),
         ("b.jpg", "b_pts.mat"),
         ("c.jpg", "c.PTS"),
         ("d.jpg", "d.ear_left.pts"),
     ):
-        photo = tmp_path / "annotated" / place
-        photo.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(first, photo)
+        image = tmp_path / "annotated" / place
+        image.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(first, image)
         if points:
-            photo.with_name(points).write_text("")
-    with input_error("--nobody", tmp_path / "annotated", "no photo"):
-        find_nobody([tmp_path / "annotated"], FACE)
+            image.with_name(points).write_text("")
+    with input_error("--negatives", tmp_path / "annotated", "no image"):
+        find_negatives([tmp_path / "annotated"], FACE)
     (tmp_path / "annotated/e.jpg").write_bytes(b"")
     shutil.copy(first, tmp_path / "annotated/f.jpg")
     with input_error("e.jpg"):
-        find_nobody([tmp_path / "annotated"], FACE)
-    assert [photo.image.name for photo in find_nobody([tmp_path / "annotated"], FACE, skip_bad=True)] == ["f.jpg"]
+        find_negatives([tmp_path / "annotated"], FACE)
+    assert [sample.image.name for sample in find_negatives([tmp_path / "annotated"], FACE, skip_bad=True)] == ["f.jpg"]
     shutil.rmtree(tmp_path / "annotated")
-    with input_error("--nobody", tmp_path / "none"):
-        find_nobody([tmp_path / "none"], FACE)
+    with input_error("--negatives", tmp_path / "none"):
+        find_negatives([tmp_path / "none"], FACE)
     noted["side"].unlink()
-    with input_error("--nobody", tmp_path / "more", "no photo"):
-        find_nobody([tmp_path / "more"], FACE)
+    with input_error("--negatives", tmp_path / "more", "no image"):
+        find_negatives([tmp_path / "more"], FACE)

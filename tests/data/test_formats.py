@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from data.formats import read_300w_lp, read_pts, write_300w_lp, write_pts
 from tests.conftest import input_error
-from utils.errors import InputError
+from utils.common.cli import InputError
 
 GENUINE = Path(__file__).resolve().parents[3] / "shared" / "format_samples" / "300w_lp"
 
@@ -158,19 +158,19 @@ def test_written_mat_holds_x_and_y_per_row_under_the_names_of_300w_lp(tmp_path):
 
 
 def test_pt2d_holds_x_in_row_0_and_y_in_row_1(tmp_path):
-    path = saved(tmp_path / "photo.mat", pt2d=flat_68.T.astype(np.float64))
+    path = saved(tmp_path / "image.mat", pt2d=flat_68.T.astype(np.float64))
     points = read_300w_lp(path)
     assert points.shape == (68, 2) and points.dtype == np.float32
     assert points[5].tolist() == [10, 11]
 
 
 def test_pt3d_68_holds_x_y_and_z_in_rows_and_z_is_dropped(tmp_path):
-    path = saved(tmp_path / "photo.mat", pt3d_68=np.vstack([flat_68.T, np.full(68, -99, np.float32)]))
+    path = saved(tmp_path / "image.mat", pt3d_68=np.vstack([flat_68.T, np.full(68, -99, np.float32)]))
     assert read_300w_lp(path, points="3d")[67].tolist() == [134, 135]
 
 
 def test_pts_3d_with_a_third_column_gives_x_and_y(tmp_path):
-    path = saved(tmp_path / "photo_pts.mat", pts_3d=np.column_stack([flat_68, np.ones(68)]))
+    path = saved(tmp_path / "image_pts.mat", pts_3d=np.column_stack([flat_68, np.ones(68)]))
     assert read_300w_lp(path, points="3d")[1].tolist() == [2, 3]
 
 
@@ -208,7 +208,7 @@ def test_21_points_of_aflw2000_are_refused_with_the_flag_that_helps(tmp_path):
     ],
 )
 def test_mat_without_68_good_points_is_refused_in_one_line_that_names_the_file(tmp_path, content, says):
-    path = saved(tmp_path / "photo_pts.mat", **content)
+    path = saved(tmp_path / "image_pts.mat", **content)
     with input_error(path, says):
         read_300w_lp(path)
 
@@ -256,8 +256,8 @@ def test_writer_that_fails_half_way_leaves_the_old_file_as_it_was(tmp_path, writ
 
 @pytest.mark.skipif(not GENUINE.is_dir(), reason=f"the genuine 300W-LP samples are not at {GENUINE}")
 class TestGenuineFiles:
-    # The expected numbers were printed from the files with scipy alone; the photos are 450 x 450.
-    def test_300w_lp_photo_has_its_68_points_in_pt2d(self):
+    # The expected numbers were printed from the files with scipy alone; the images are 450 x 450.
+    def test_300w_lp_image_has_its_68_points_in_pt2d(self):
         points = read_300w_lp(GENUINE / "IBUG_image_008_1_0.mat")
         assert points[0] == pytest.approx([136.70251, 240.11451], abs=1e-4)
         assert points[45] == pytest.approx([306.29033, 237.71463], abs=1e-4)
@@ -269,7 +269,7 @@ class TestGenuineFiles:
             ("image00251", (102.82554, 262.59497), (243.96169, 226.34085)),
         ],
     )
-    def test_aflw2000_photo_has_its_68_points_in_pt3d_68(self, name, first, eye_corner):
+    def test_aflw2000_image_has_its_68_points_in_pt3d_68(self, name, first, eye_corner):
         points = read_300w_lp(GENUINE / f"{name}.mat", points="3d")
         assert points[0] == pytest.approx(first, abs=1e-4)
         assert points[45] == pytest.approx(eye_corner, abs=1e-4)

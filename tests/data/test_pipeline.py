@@ -5,11 +5,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.augment import apply_matrix, crop_warp, decode_photo, warp_photo
+from data.augment import apply_matrix, crop_warp, warp_image
 from data.datasets import Sample, find_samples
-from data.pipeline import NOBODY_SHARE, NOWHERE, EvaluationChain, PairedChain, TrainingChain, evaluation_example
+from data.pipeline import (
+    NEGATIVES_FRACTION,
+    NOWHERE,
+    EvaluationPipeline,
+    PairedPipeline,
+    TrainingPipeline,
+    evaluation_example,
+)
 from data.schemes import EAR, FACE, reference_shape
 from tests.conftest import input_error
+from utils.common.images import decode_image
 
 
 @pytest.fixture(scope="module")
@@ -20,12 +28,12 @@ def samples(faces):
 @pytest.fixture
 def corrupt(tmp_path):
     path = tmp_path / "corrupt.jpg"
-    path.write_bytes(b"\xff\xd8 no picture \xff\xd9")
+    path.write_bytes(b"\xff\xd8 no image \xff\xd9")
     return Sample("corrupt.jpg", path, reference_shape(FACE) * 40, "corrupt")
 
 
-def chain_of(samples, **options):
-    return TrainingChain(samples, FACE, **{"size": 48, "batch_size": 2, "seed": 7, **options})
+def pipeline_of(samples, **options):
+    return TrainingPipeline(samples, FACE, **{"size": 48, "batch_size": 2, "seed": 7, **options})
 
 
 def assert_same(one, other):
@@ -35,38 +43,38 @@ def assert_same(one, other):
 
 class TestOrder:
     @given(st.integers(1, 40), st.integers(1, 12), st.integers(0, 2**32), st.integers(0, 10**6))
-    def test_every_epoch_holds_every_photo_and_fills_up_from_its_own_start(self, count, batch_size, seed, epoch):
-        chain = chain_of([None] * count, batch_size=batch_size, seed=seed)
-        order = chain.order(epoch).tolist()
-        assert len(order) == chain.steps * batch_size and count <= len(order) < count + batch_size
+    def test_every_epoch_holds_every_image_and_fills_up_from_its_own_start(self, count, batch_size, seed, epoch):
+        pipeline = pipeline_of([None] * count, batch_size=batch_size, seed=seed)
+        order = pipeline.order(epoch).tolist()
+        assert len(order) == pipeline.steps * batch_size and count <= len(order) < count + batch_size
         assert sorted(order[:count]) == list(range(count))
         assert order[count:] == (order[:count] * batch_size)[: len(order) - count]
 
     def test_order_differs_between_epochs_and_seeds_and_is_the_same_for_the_same_ones(self):
-        chain = chain_of([None] * 20)
-        orders = [chain.order(epoch).tolist() for epoch in range(5)]
+        pipeline = pipeline_of([None] * 20)
+        orders = [pipeline.order(epoch).tolist() for epoch in range(5)]
         assert len({tuple(order) for order in orders}) == 5
-        assert [chain_of([None] * 20).order(epoch).tolist() for epoch in range(5)] == orders
-        assert chain_of([None] * 20, seed=8).order(0).tolist() != orders[0]
+        assert [pipeline_of([None] * 20).order(epoch).tolist() for epoch in range(5)] == orders
+        assert pipeline_of([None] * 20, seed=8).order(0).tolist() != orders[0]
 
 
 class TestExample:
-    def test_example_depends_on_seed_epoch_and_photo_and_on_nothing_else(self, samples):
-        chain = chain_of(samples)
-        first = chain.example(3, 1)
-        chain.example(0, 0)
-        assert_same(chain.example(3, 1), first)
-        assert_same(chain_of(samples, batch_size=3).example(np.int64(3), np.int64(1)), first)
-        others = [chain.example(4, 1), chain.example(3, 2), chain_of(samples, seed=8).example(3, 1)]
+    def test_example_depends_on_seed_epoch_and_image_and_on_nothing_else(self, samples):
+        pipeline = pipeline_of(samples)
+        first = pipeline.example(3, 1)
+        pipeline.example(0, 0)
+        assert_same(pipeline.example(3, 1), first)
+        assert_same(pipeline_of(samples, batch_size=3).example(np.int64(3), np.int64(1)), first)
+        others = [pipeline.example(4, 1), pipeline.example(3, 2), pipeline_of(samples, seed=8).example(3, 1)]
         for image, points in others:
             assert (image != first[0]).any() and (points != first[1]).any()
 
-    def test_no_photos_are_refused_before_an_endless_loop_over_nothing(self):
-        with input_error("no training photos"):
-            chain_of([])
+    def test_no_images_are_refused_before_an_endless_loop_over_nothing(self):
+        with input_error("no training images"):
+            pipeline_of([])
 
     def test_strength_0_is_the_view_that_scores_use(self, samples):
-        image, points = chain_of(samples, strength=0.0).example(5, 2)
+        image, points = pipeline_of(samples, strength=0.0).example(5, 2)
         expected, matrix = evaluation_example(samples[2], FACE, 48)
         np.testing.assert_array_equal(image, expected)
         np.testing.assert_array_equal(points, apply_matrix(matrix, samples[2].points))
@@ -74,54 +82,54 @@ class TestExample:
 
 class TestBatches:
     def test_resumed_batches_equal_those_of_an_undisturbed_run(self, samples):
-        chain = chain_of(samples)
-        assert chain.steps == 3
-        undisturbed = list(itertools.islice(chain.batches(), 9))
-        resumed = list(itertools.islice(chain_of(samples).batches(first_epoch=2), 3))
+        pipeline = pipeline_of(samples)
+        assert pipeline.steps == 3
+        undisturbed = list(itertools.islice(pipeline.batches(), 9))
+        resumed = list(itertools.islice(pipeline_of(samples).batches(first_epoch=2), 3))
         for one, other in zip(undisturbed[6:], resumed, strict=True):
             assert_same(one, other)
         place = 0
         for epoch in range(3):
-            for photo in chain.order(epoch):
+            for image in pipeline.order(epoch):
                 images, points = undisturbed[place // 2]
                 assert images.shape == (2, 48, 48, 3) and images.dtype == np.uint8
                 assert points.shape == (2, 68, 2) and points.dtype == np.float32
-                assert_same((images[place % 2], points[place % 2]), chain.example(epoch, photo))
+                assert_same((images[place % 2], points[place % 2]), pipeline.example(epoch, image))
                 place += 1
 
     def test_processes_make_the_batches_that_threads_make(self, samples):
-        one, other = (itertools.islice(chain_of(samples, workers=n).batches(first_epoch=1), 4) for n in (0, 2))
+        one, other = (itertools.islice(pipeline_of(samples, workers=n).batches(first_epoch=1), 4) for n in (0, 2))
         for threads, processes in zip(one, other, strict=True):
             assert_same(threads, processes)
 
     def test_an_epoch_of_two_passes_holds_two_epochs_of_one(self, samples):
-        twice = chain_of(samples, passes=2)
-        assert twice.steps == 2 * chain_of(samples).steps
+        twice = pipeline_of(samples, repeats=2)
+        assert twice.steps == 2 * pipeline_of(samples).steps
         for one, other in zip(
-            itertools.islice(chain_of(samples).batches(first_epoch=2), 6),
+            itertools.islice(pipeline_of(samples).batches(first_epoch=2), 6),
             itertools.islice(twice.batches(first_epoch=1), 6),
             strict=True,
         ):
             assert_same(one, other)
 
-    def test_photos_of_nobody_give_views_with_all_points_far_outside(self, samples):
-        chain = chain_of(samples, nobody=[samples[0].image], batch_size=1)
-        points = np.concatenate([points for _, points in itertools.islice(chain.batches(), 200)])
+    def test_images_of_nobody_give_views_with_all_points_far_outside(self, samples):
+        pipeline = pipeline_of(samples, negatives=[samples[0].image], batch_size=1)
+        points = np.concatenate([points for _, points in itertools.islice(pipeline.batches(), 200)])
         nowhere = (points == NOWHERE).all(axis=(1, 2))
         assert not np.isclose(points[~nowhere], NOWHERE).any()
-        assert nowhere.mean() == pytest.approx(NOBODY_SHARE, abs=0.07)
+        assert nowhere.mean() == pytest.approx(NEGATIVES_FRACTION, abs=0.07)
 
     @pytest.mark.parametrize("workers", [0, 1])
-    def test_corrupt_photo_stops_the_batches_and_leaves_its_reason_in_the_chain(self, samples, corrupt, workers):
-        chain = chain_of([*samples, corrupt], workers=workers)
+    def test_corrupt_image_stops_the_batches_and_leaves_its_reason_in_the_chain(self, samples, corrupt, workers):
+        pipeline = pipeline_of([*samples, corrupt], workers=workers)
         with pytest.raises(Exception, match="corrupt"):
-            list(itertools.islice(chain.batches(), chain.steps))
-        assert str(corrupt.image) in str(chain.problem) and "\n" not in str(chain.problem)
+            list(itertools.islice(pipeline.batches(), pipeline.steps))
+        assert str(corrupt.image) in str(pipeline.problem) and "\n" not in str(pipeline.problem)
 
 
-class TestEvaluationChain:
-    def test_every_photo_comes_once_in_order_and_the_last_batch_is_smaller(self, samples):
-        batches = list(EvaluationChain(samples, FACE, 48, 2).batches())
+class TestEvaluationPipeline:
+    def test_every_image_comes_once_in_order_and_the_last_batch_is_smaller(self, samples):
+        batches = list(EvaluationPipeline(samples, FACE, 48, 2).batches())
         assert [[sample.name for sample in chunk] for chunk, _, _ in batches] == [
             [sample.name for sample in samples[:2]],
             [sample.name for sample in samples[2:4]],
@@ -132,41 +140,41 @@ class TestEvaluationChain:
             assert matrices.shape == (len(chunk), 2, 3)
 
     def test_two_passes_are_equal(self, samples):
-        chain = EvaluationChain(samples, FACE, 48, 2)
-        for one, other in zip(chain.batches(), chain.batches(), strict=True):
+        pipeline = EvaluationPipeline(samples, FACE, 48, 2)
+        for one, other in zip(pipeline.batches(), pipeline.batches(), strict=True):
             assert_same(one[1:], other[1:])
 
     @pytest.mark.parametrize("scheme", [FACE, EAR], ids=["face", "ear"])
-    def test_photos_come_under_the_crop_protocol(self, scheme, faces, ears):
+    def test_images_come_under_the_crop_protocol(self, scheme, faces, ears):
         found = find_samples([faces if scheme is FACE else ears], scheme, limit=3).samples
-        ((_, images, matrices),) = EvaluationChain(found, scheme, 64, 8).batches()
+        ((_, images, matrices),) = EvaluationPipeline(found, scheme, 64, 8).batches()
         for sample, image, matrix in zip(found, images, matrices, strict=True):
             box = apply_matrix(matrix, sample.points)
             assert (box.min(axis=0) + box.max(axis=0)) / 2 == pytest.approx([31.5, 31.5], abs=1e-3)
             assert np.ptp(box, axis=0).max() == pytest.approx(64 / scheme.crop_side, rel=1e-4)
-            expected = warp_photo(decode_photo(sample.image), crop_warp(scheme, sample.points).matrix(64), 64)
+            expected = warp_image(decode_image(sample.image), crop_warp(scheme, sample.points).matrix(64), 64)
             np.testing.assert_array_equal(image, expected)
 
-    def test_photo_that_cannot_be_decoded_is_named(self, samples, corrupt):
-        batches = EvaluationChain([*samples, corrupt], FACE, 48, 2).batches()
+    def test_image_that_cannot_be_decoded_is_named(self, samples, corrupt):
+        batches = EvaluationPipeline([*samples, corrupt], FACE, 48, 2).batches()
         with input_error(corrupt.image):
             list(batches)
 
-    def test_no_photos_give_no_batches(self):
-        assert list(EvaluationChain([], FACE, 48, 2).batches()) == []
+    def test_no_images_give_no_batches(self):
+        assert list(EvaluationPipeline([], FACE, 48, 2).batches()) == []
 
 
 def test_a_paired_chain_has_points_of_both_kinds_and_resumes_where_it_was(faces, ears):
     """Ears set the epoch; faces go on at their own pace, also after a resume in the middle of theirs."""
 
-    def chain():
-        one = TrainingChain(find_samples([ears], EAR).samples[:6], EAR, 32, 2, seed=3)
-        other = TrainingChain(find_samples([faces], FACE).samples[:8], FACE, 32, 2, seed=3)
+    def pipeline():
+        one = TrainingPipeline(find_samples([ears], EAR).samples[:6], EAR, 32, 2, seed=3)
+        other = TrainingPipeline(find_samples([faces], FACE).samples[:8], FACE, 32, 2, seed=3)
         assert (one.steps, other.steps) == (3, 4)
-        return PairedChain(one, other, "face")
+        return PairedPipeline(one, other, "face")
 
-    undisturbed = list(itertools.islice(chain().batches(), 9))
-    resumed = list(itertools.islice(chain().batches(first_epoch=2), 3))
+    undisturbed = list(itertools.islice(pipeline().batches(), 9))
+    resumed = list(itertools.islice(pipeline().batches(first_epoch=2), 3))
     for (images, points), (again, same) in zip(undisturbed[6:], resumed, strict=True):
         assert np.array_equal(images, again)
         for task in ("ear", "face"):
@@ -179,8 +187,8 @@ def test_a_paired_chain_has_points_of_both_kinds_and_resumes_where_it_was(faces,
 
 
 def test_a_paired_chain_without_faces_has_ears_alone(ears):
-    chain = PairedChain(TrainingChain(find_samples([ears], EAR).samples, EAR, 32, 2), None, "face")
-    chain.size = 40
-    images, points = next(iter(chain.batches()))
+    pipeline = PairedPipeline(TrainingPipeline(find_samples([ears], EAR).samples, EAR, 32, 2), None, "face")
+    pipeline.size = 40
+    images, points = next(iter(pipeline.batches()))
     assert images.shape == (2, 40, 40, 3) and points["face"].shape == (2, 68, 2)
     assert np.isnan(points["face"]).all() and np.isfinite(points["ear"][:, :55]).all()

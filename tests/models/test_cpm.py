@@ -2,55 +2,47 @@ import keras
 import numpy as np
 import pytest
 
-from models.cpm import (
-    NORMS,
-    PRESETS,
-    StandardisedConv2D,
-    build_network,
-    copy_layers,
-    count_flop,
-    fold_network,
-    preset_settings,
-)
-from utils.errors import InputError
+from models.config import NORMS, PRESETS, preset_config
+from models.cpm import StandardisedConv2D, build_network, copy_layers, count_flop, fold_network
+from utils.common.cli import InputError
 
 FACE_HEAD = {"face": tuple(range(68))}
 BOTH_HEADS = {"face": tuple(range(68)), "ear": tuple(range(55))}
 
 
 def tiny(**changes):
-    return preset_settings("tiny", FACE_HEAD, **changes)
+    return preset_config("tiny", FACE_HEAD, **changes)
 
 
-def photos(count=2, size=64):
+def images(count=2, size=64):
     return np.random.default_rng(0).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
 
 
 def test_the_full_network_has_the_published_number_of_parameters():
-    full = preset_settings("full", FACE_HEAD)
+    full = preset_config("full", FACE_HEAD)
     assert full.norm == "none"
     assert build_network(full).count_params() == 42_618_200
-    assert build_network(preset_settings("full", FACE_HEAD, stage_input="heatmaps")).count_params() == 38_328_152
+    assert build_network(preset_config("full", FACE_HEAD, stage_input="heatmaps")).count_params() == 38_328_152
     assert count_flop(full) == pytest.approx(230.9e9, rel=1e-3)
 
 
 def test_lite_stays_within_its_budget():
-    lite = preset_settings("lite", FACE_HEAD)
+    lite = preset_config("lite", FACE_HEAD)
     assert build_network(lite).count_params() < 7.5e6
     assert count_flop(lite) < 25e9
 
 
 def test_flop_of_a_convolution_counted_by_hand():
-    settings = tiny(stages=1)
+    config = tiny(stages=1)
     # The tiny trunk at 96 px: 8, 16, 32, 64 channels, a map of 16 at the end, a stage of 1x1x64 and 1x1x68.
     trunk = 96**2 * 9 * (3 * 8 + 8 * 8) + 48**2 * 9 * (8 * 16 + 16 * 16) + 24**2 * 9 * (16 * 32 + 3 * 32 * 32)
     trunk += 12**2 * 9 * (32 * 64 + 5 * 64 * 64 + 64 * 16)
     stage = 12**2 * (16 * 64 + 64 * 68)
-    assert count_flop(settings) == 2 * (trunk + stage)
+    assert count_flop(config) == 2 * (trunk + stage)
 
 
 def test_outputs_are_named_by_stage_and_role_at_an_eighth_of_the_input():
-    network = build_network(preset_settings("tiny", BOTH_HEADS), with_features=True)
+    network = build_network(preset_config("tiny", BOTH_HEADS), with_features=True)
     outputs = network(np.zeros((1, 64, 96, 3), np.uint8))
     assert set(outputs) == {
         "feature_map", "feature_map_before_relu", "stage1_features", "stage2_features",
@@ -64,28 +56,28 @@ def test_outputs_are_named_by_stage_and_role_at_an_eighth_of_the_input():
 @pytest.mark.parametrize("stage", [1, 2, 3])
 def test_each_head_reads_the_features_of_its_own_stage_only(stage):
     network = build_network(tiny(stages=3), with_features=True)
-    before = network(photos())
+    before = network(images())
     layer = network.get_layer(f"stage{stage}_features")
     layer.bias.assign(layer.bias + 1.0)
-    after = network(photos())
+    after = network(images())
     changed = {name for name in before if np.abs(before[name] - after[name]).max() > 1e-6}
     assert f"stage{stage}_face" in changed
     assert not any(f"stage{earlier}_face" in changed for earlier in range(1, stage))
 
 
 def test_a_second_head_leaves_the_first_tasks_heatmaps_untouched():
-    one, two = build_network(tiny()), build_network(preset_settings("tiny", BOTH_HEADS))
+    one, two = build_network(tiny()), build_network(preset_config("tiny", BOTH_HEADS))
     copy_layers(one, two, [layer.name for layer in one.layers if layer.weights])
     for stage in (1, 2):
         name = f"stage{stage}_face"
-        assert np.array_equal(one(photos())[name], two(photos())[name])
+        assert np.array_equal(one(images())[name], two(images())[name])
 
 
 @pytest.mark.parametrize("norm", NORMS)
 def test_the_signal_neither_dies_nor_explodes_in_a_fresh_network(norm):
     keras.utils.set_random_seed(0)
-    network = build_network(preset_settings("lite", FACE_HEAD, norm=norm), with_features=True)
-    outputs = network(photos(4, 64), training=True)
+    network = build_network(preset_config("lite", FACE_HEAD, norm=norm), with_features=True)
+    outputs = network(images(4, 64), training=True)
     for name in ("feature_map", "stage1_features", "stage3_features"):
         assert 0.1 < float(np.std(outputs[name])) < 10, name
     assert float(np.abs(outputs["stage3_face"]).max()) < 3  # maps start near empty
@@ -94,24 +86,24 @@ def test_the_signal_neither_dies_nor_explodes_in_a_fresh_network(norm):
 @pytest.mark.parametrize("norm", NORMS)
 def test_folding_changes_no_answer(norm):
     keras.utils.set_random_seed(1)
-    settings = tiny(norm=norm)
-    network = build_network(settings)
+    config = tiny(norm=norm)
+    network = build_network(config)
     for layer in network.layers:  # as after training: no array is what it was at the start
         layer.set_weights([w + 0.05 * np.random.default_rng(2).random(w.shape) for w in layer.get_weights()])
-    plain, plain_settings = fold_network(network, settings)
+    plain, plain_settings = fold_network(network, config)
     assert not any(isinstance(layer, StandardisedConv2D) for layer in plain.layers)
     assert plain_settings.norm == ("none" if norm == "weight" else norm)
-    for name, maps in network(photos()).items():
-        assert np.abs(maps - plain(photos())[name]).max() < 1e-4 * max(1, np.abs(maps).max())
+    for name, maps in network(images()).items():
+        assert np.abs(maps - plain(images())[name]).max() < 1e-4 * max(1, np.abs(maps).max())
 
 
 def test_a_folded_network_unfolds_to_the_same_answers():
-    settings = tiny(norm="weight")
-    plain, _ = fold_network(build_network(settings), settings)
-    again = build_network(settings)
+    config = tiny(norm="weight")
+    plain, _ = fold_network(build_network(config), config)
+    again = build_network(config)
     copy_layers(plain, again, [layer.name for layer in plain.layers if layer.weights])
-    for name, maps in plain(photos()).items():
-        assert np.abs(maps - again(photos())[name]).max() < 1e-4
+    for name, maps in plain(images()).items():
+        assert np.abs(maps - again(images())[name]).max() < 1e-4
 
 
 def test_a_checkpoint_of_an_unfolded_network_holds_its_gains(tmp_path):
@@ -120,21 +112,21 @@ def test_a_checkpoint_of_an_unfolded_network_holds_its_gains(tmp_path):
     layer.gain.assign(3 * layer.gain)
     network.save_weights(tmp_path / "x.weights.h5")
     again.load_weights(tmp_path / "x.weights.h5")
-    for name, maps in network(photos()).items():
-        assert np.array_equal(maps, again(photos())[name])
+    for name, maps in network(images()).items():
+        assert np.array_equal(maps, again(images())[name])
 
 
 def test_heads_answer_in_float32_under_every_precision():
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        assert all(maps.dtype == "float32" for maps in build_network(tiny())(photos()).values())
+        assert all(maps.dtype == "float32" for maps in build_network(tiny())(images()).values())
     finally:
         keras.config.set_dtype_policy("float32")
 
 
-def test_black_borders_and_bright_photos_reach_the_network_as_they_are():
+def test_black_borders_and_bright_images_reach_the_network_as_they_are():
     network = build_network(tiny())
-    uint8, floats = network(photos()), network(photos().astype(np.float32))
+    uint8, floats = network(images()), network(images().astype(np.float32))
     assert np.allclose(uint8["stage2_face"], floats["stage2_face"])
 
 

@@ -8,11 +8,13 @@ import pytest
 
 from data.schemes import EAR, FACE
 from models import distiller
-from models.cpm import build_network, preset_settings
-from models.distiller import STRATEGIES, Distiller, choose_trainable, paired_stage, with_ears
-from models.weights import Loaded, continue_from, load_network, save_network
+from models.config import preset_config
+from models.cpm import build_network
+from models.distiller import Distiller, choose_trainable, paired_stage
+from models.strategies import STRATEGIES, with_ears
+from models.weights import LoadedModel, continue_from, load_network, save_network
 from tests.conftest import input_error
-from utils.distillation import STRATEGY_NAMES, gradient_norms
+from utils.training.students import STRATEGY_NAMES, gradient_norms
 
 FACE_HEAD = {"face": tuple(range(68))}
 EAR_HEAD = tuple(range(55))
@@ -21,25 +23,25 @@ EAR_HEAD = tuple(range(55))
 def face_network(tmp_path, **changes):
     """A face network as a file holds it, with random weights."""
     keras.utils.set_random_seed(1)
-    settings = preset_settings("tiny", FACE_HEAD, input_size=64, norm="weight", **changes)
-    network = build_network(settings)
-    for stage in range(1, settings.stages + 1):  # heads that answer something
+    config = preset_config("tiny", FACE_HEAD, input_size=64, norm="weight", **changes)
+    network = build_network(config)
+    for stage in range(1, config.stages + 1):  # heads that answer something
         head = network.get_layer(f"stage{stage}_face")
         head.set_weights([np.random.default_rng(stage).normal(0, 0.3, w.shape) for w in head.get_weights()])
     path = tmp_path / "face.keras"
-    save_network(path, network, settings, {})
+    save_network(path, network, config, {})
     return load_network(path, with_features=True)
 
 
-def student(face, strategy, norm="weight", **changes):
+def student(teacher, strategy, norm="weight", **changes):
     from dataclasses import replace
 
-    settings = with_ears(strategy, replace(face.settings, norm=norm, **changes), EAR_HEAD)
-    network = build_network(settings, with_features=True)
+    config = with_ears(strategy, replace(teacher.config, norm=norm, **changes), EAR_HEAD)
+    network = build_network(config, with_features=True)
     if STRATEGIES[strategy].from_face and not changes:
-        continue_from(network, face)
-    choose_trainable(network, settings, strategy, STRATEGIES[strategy].terms)
-    return network, settings
+        continue_from(network, teacher)
+    choose_trainable(network, config, strategy, STRATEGIES[strategy].terms)
+    return network, config
 
 
 def batch(size=64, count=4, seed=0):
@@ -49,9 +51,9 @@ def batch(size=64, count=4, seed=0):
     return images, {"ear": ears, "face": np.full((count, 68, 2), np.nan, np.float32)}
 
 
-def trainer_of(face, strategy, weights, **options):
-    network, settings = student(face, strategy)
-    trainer = Distiller(network, settings, weights, face, **options)
+def trainer_of(teacher, strategy, weights, **options):
+    network, config = student(teacher, strategy)
+    trainer = Distiller(network, config, weights, teacher, **options)
     trainer.compile(optimizer=keras.optimizers.Adam(1e-3))
     return trainer
 
@@ -61,34 +63,34 @@ def bytes_of(network):
 
 
 def test_a_student_that_starts_as_the_face_network_answers_the_same(tmp_path):
-    face = face_network(tmp_path)
+    teacher = face_network(tmp_path)
     images, _ = batch()
-    network, _ = student(face, "distill-at")
-    ours, theirs = network(images), face.network(images)
+    network, _ = student(teacher, "distill-at")
+    ours, theirs = network(images), teacher.network(images)
     for name in theirs:
         assert np.allclose(ours[name], theirs[name], atol=2e-3), name
 
 
 def test_the_teacher_never_changes_and_the_student_does(tmp_path):
-    face = face_network(tmp_path)
-    trainer = trainer_of(face, "distill-at", {"ear": 1.0, "distillation": 1.0, "attention": 1.0})
-    before, own = bytes_of(face.network), bytes_of(trainer.network)
+    teacher = face_network(tmp_path)
+    trainer = trainer_of(teacher, "distill-at", {"ear": 1.0, "distillation": 1.0, "attention": 1.0})
+    before, own = bytes_of(teacher.network), bytes_of(trainer.network)
     for _ in range(3):
         trainer.train_on_batch(*batch())
-    assert bytes_of(face.network) == before
+    assert bytes_of(teacher.network) == before
     assert bytes_of(trainer.network) != own
 
 
 def test_every_term_is_tracked_under_its_own_name_and_the_loss_is_their_weighted_sum(tmp_path):
-    face = face_network(tmp_path)
+    teacher = face_network(tmp_path)
     weights = {"ear": 2.0, "distillation": 3.0, "attention": 0.5, "boundary": 0.25}
-    trainer = trainer_of(face, "distill-at", weights)
+    trainer = trainer_of(teacher, "distill-at", weights)
     logs = trainer.train_on_batch(*batch(), return_dict=True)
     assert logs["loss"] == pytest.approx(sum(weight * logs[name] for name, weight in weights.items()), rel=1e-4)
 
 
 def test_a_term_of_weight_zero_is_not_computed(tmp_path, monkeypatch):
-    face = face_network(tmp_path)
+    teacher = face_network(tmp_path)
     computed = []
     for name in ("stages_loss", "distillation", "attention_transfer", "activation_boundary"):
         real = getattr(distiller, name)
@@ -99,7 +101,7 @@ def test_a_term_of_weight_zero_is_not_computed(tmp_path, monkeypatch):
 
     def run(**weights):
         computed.clear()
-        trainer = trainer_of(face, "distill-at", weights)
+        trainer = trainer_of(teacher, "distill-at", weights)
         images, points = batch()
         trainer.loss_terms(images, points, trainer(images))
         return computed
@@ -113,9 +115,9 @@ def test_a_term_of_weight_zero_is_not_computed(tmp_path, monkeypatch):
 def test_a_gradient_of_every_term_reaches_every_stage(tmp_path):
     import tensorflow as tf
 
-    face = face_network(tmp_path)
+    teacher = face_network(tmp_path)
     for name in ("ear", "distillation", "attention"):
-        trainer = trainer_of(face, "distill-at", {name: 1.0})
+        trainer = trainer_of(teacher, "distill-at", {name: 1.0})
         for layer in trainer.network.layers:  # away from the teacher, where distillation has no gradient
             if layer.weights:
                 rng = np.random.default_rng(0)
@@ -130,41 +132,41 @@ def test_a_gradient_of_every_term_reaches_every_stage(tmp_path):
 
 
 def test_frozen_keeps_every_face_answer_to_the_last_bit_and_learns_ears(tmp_path):
-    face = face_network(tmp_path)
-    network, settings = student(face, "frozen", norm="none")
-    trainer = Distiller(network, settings, {"ear": 1.0}, face)
+    teacher = face_network(tmp_path)
+    network, config = student(teacher, "frozen", norm="none")
+    trainer = Distiller(network, config, {"ear": 1.0}, teacher)
     trainer.compile(optimizer=keras.optimizers.Adam(1e-2))
     images, points = batch()
     heads = [network.get_layer(f"stage{stage}_ear").get_weights()[0].copy() for stage in (1, 2)]
     for _ in range(3):
         trainer.train_on_batch(images, points)
-    save_network(tmp_path / "student.keras", network, settings, {})
+    save_network(tmp_path / "student.keras", network, config, {})
     saved = load_network(tmp_path / "student.keras", with_features=True)
     for stage, head in zip((1, 2), heads, strict=True):
         name = f"stage{stage}_face"
-        assert np.array_equal(saved.network(images)[name], face.network(images)[name])
+        assert np.array_equal(saved.network(images)[name], teacher.network(images)[name])
         assert not np.array_equal(network.get_layer(f"stage{stage}_ear").get_weights()[0], head)
 
 
 def test_separate_gives_the_ear_a_body_of_its_own_in_one_file(tmp_path):
-    face = face_network(tmp_path)
-    network, settings = student(face, "separate")
+    teacher = face_network(tmp_path)
+    network, config = student(teacher, "separate")
     trainable = {layer.name for layer in network.layers if layer.trainable_weights}
     assert "ear_trunk1_conv1" in trainable and "stage2_ear" in trainable
     assert not trainable & {"trunk1_conv1", "stage2_conv1", "stage2_face"}
-    save_network(tmp_path / "pair.keras", network, settings, {})
+    save_network(tmp_path / "pair.keras", network, config, {})
     loaded = load_network(tmp_path / "pair.keras")
     images, _ = batch()
     assert np.allclose(loaded.network(images)["stage2_ear"], network(images)["stage2_ear"], atol=2e-3)
-    faces = build_network(face.settings).count_params()
+    faces = build_network(teacher.config).count_params()
     assert loaded.network.count_params() > 1.9 * faces
 
 
 def test_a_student_costs_the_face_network_and_its_ear_heads_only(tmp_path):
-    face = face_network(tmp_path)
-    network, settings = student(face, "distill-at", norm="none")
-    heads = sum(network.get_layer(f"stage{stage}_ear").count_params() for stage in range(1, settings.stages + 1))
-    assert network.count_params() == face.network.count_params() + heads
+    teacher = face_network(tmp_path)
+    network, config = student(teacher, "distill-at", norm="none")
+    heads = sum(network.get_layer(f"stage{stage}_ear").count_params() for stage in range(1, config.stages + 1))
+    assert network.count_params() == teacher.network.count_params() + heads
 
 
 @pytest.mark.parametrize(
@@ -175,35 +177,35 @@ def test_student_stages_are_paired_with_teacher_stages_evenly(stages, teacher, p
 
 
 def test_a_student_of_another_size_and_depth_learns_from_a_larger_teacher(tmp_path):
-    face = face_network(tmp_path, stages=3)
-    network, settings = student(face, "distill-at", stages=2, input_size=32, width=0.25)
+    teacher = face_network(tmp_path, stages=3)
+    network, config = student(teacher, "distill-at", stages=2, input_size=32, width=0.25)
     weights = {"ear": 1.0, "distillation": 1.0, "attention": 1.0}
-    trainer = Distiller(network, settings, weights, face)
+    trainer = Distiller(network, config, weights, teacher)
     trainer.compile(optimizer=keras.optimizers.Adam(1e-3))
-    assert trainer.chain_size() == 64 and trainer.input_size(64) == 32
+    assert trainer.pipeline_size() == 64 and trainer.input_size(64) == 32
     logs = trainer.train_on_batch(*batch(64), return_dict=True)
     assert all(np.isfinite(value) for value in logs.values())
     with input_error("--boundary-weight"):
-        Distiller(network, settings, {"ear": 1.0, "boundary": 1.0}, face)
+        Distiller(network, config, {"ear": 1.0, "boundary": 1.0}, teacher)
 
 
-def test_a_teacher_can_look_at_a_smaller_picture_than_it_was_trained_on(tmp_path):
-    face = face_network(tmp_path)
-    settings = with_ears("distill", face.settings, EAR_HEAD)
-    settings = replace(settings, input_size=32)
-    student = build_network(settings, with_features=True)
-    trainer = Distiller(student, settings, {"ear": 1.0, "distillation": 1.0}, face, teacher_size=32)
-    assert trainer.chain_size() == 32 and face.settings.input_size == 64
+def test_a_teacher_can_look_at_a_smaller_image_than_it_was_trained_on(tmp_path):
+    teacher = face_network(tmp_path)
+    config = with_ears("distill", teacher.config, EAR_HEAD)
+    config = replace(config, input_size=32)
+    student = build_network(config, with_features=True)
+    trainer = Distiller(student, config, {"ear": 1.0, "distillation": 1.0}, teacher, teacher_size=32)
+    assert trainer.pipeline_size() == 32 and teacher.config.input_size == 64
     images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
     assert trainer.teach(images)["stage2_face"].shape[1:3] == (4, 4)
 
 
 def test_points_are_scaled_with_the_images_that_the_student_sees(tmp_path):
-    """A student of half the teacher's size has the same ear loss on a photo as alone on the photo at half size."""
-    face = face_network(tmp_path)
-    network, settings = student(face, "distill-at", input_size=32)
-    paired = Distiller(network, settings, {"ear": 1.0, "distillation": 1.0}, face)
-    alone = Distiller(network, settings, {"ear": 1.0})
+    """A student of half the teacher's size has the same ear loss on an image as alone on the image at half size."""
+    teacher = face_network(tmp_path)
+    network, config = student(teacher, "distill-at", input_size=32)
+    paired = Distiller(network, config, {"ear": 1.0, "distillation": 1.0}, teacher)
+    alone = Distiller(network, config, {"ear": 1.0})
     ramp = np.broadcast_to(np.arange(0, 128, 2, dtype=np.uint8)[:, None, None], (64, 64, 3))[None].copy()
     points = {name: value[:1] for name, value in batch(64)[1].items()}
     half = {name: (value + 0.5) / 2 - 0.5 for name, value in points.items()}
@@ -214,13 +216,13 @@ def test_points_are_scaled_with_the_images_that_the_student_sees(tmp_path):
 
 
 def test_fifty_steps_with_a_huge_ear_weight_forget_and_distillation_keeps(tmp_path):
-    face = face_network(tmp_path)
+    teacher = face_network(tmp_path)
     images, _ = batch(seed=9)
-    before = np.asarray(face.network(images)["stage2_face"])
+    before = np.asarray(teacher.network(images)["stage2_face"])
 
     def drift(strategy, weights):
         keras.utils.set_random_seed(2)
-        trainer = trainer_of(face, strategy, weights)
+        trainer = trainer_of(teacher, strategy, weights)
         for step in range(50):
             trainer.train_on_batch(*batch(seed=step))
         return float(np.abs(np.asarray(trainer.network(images)["stage2_face"]) - before).mean())
@@ -243,9 +245,9 @@ def test_faces_without_ear_points_do_not_dilute_the_ear_loss(tmp_path):
 
 
 def test_checkpoints_hold_the_student_alone(tmp_path):
-    face = face_network(tmp_path)
-    trainer = trainer_of(face, "distill-at", {"ear": 1.0, "distillation": 1.0})
-    assert trainer.count_params() < 1.2 * face.network.count_params()
+    teacher = face_network(tmp_path)
+    trainer = trainer_of(teacher, "distill-at", {"ear": 1.0, "distillation": 1.0})
+    assert trainer.count_params() < 1.2 * teacher.network.count_params()
 
 
 def test_the_flag_offers_every_strategy():
@@ -260,11 +262,11 @@ def test_gradient_norms_name_every_term(tmp_path):
 
 
 def test_a_teacher_of_other_landmarks_and_unknown_layers_are_refused(tmp_path):
-    face = face_network(tmp_path)
-    network, settings = student(face, "distill-at")
-    other = Loaded(face.network, preset_settings("tiny", {"face": (1, 2)}), {}, face.path)
+    teacher = face_network(tmp_path)
+    network, config = student(teacher, "distill-at")
+    other = LoadedModel(teacher.network, preset_config("tiny", {"face": (1, 2)}), {}, teacher.path)
     with input_error("other face landmarks"):
-        Distiller(network, settings, {"ear": 1.0, "distillation": 1.0}, other)
+        Distiller(network, config, {"ear": 1.0, "distillation": 1.0}, other)
     with input_error("--attention-layers", "stage9_features"):
-        Distiller(network, settings, {"ear": 1.0, "attention": 1.0}, face, attention_layers=("stage9_features",))
+        Distiller(network, config, {"ear": 1.0, "attention": 1.0}, teacher, attention_layers=("stage9_features",))
     assert EAR.count == len(EAR_HEAD) and FACE.count == 68

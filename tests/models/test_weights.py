@@ -9,7 +9,8 @@ import keras
 import numpy as np
 import pytest
 
-from models.cpm import build_network, preset_settings
+from models.config import preset_config
+from models.cpm import build_network
 from models.weights import (
     VGG_MEAN_BGR,
     average_networks,
@@ -24,20 +25,20 @@ from models.weights import (
     write_half,
 )
 from tests.conftest import input_error
-from utils.errors import InputError
+from utils.common.cli import InputError
 
 OLD = Path(__file__).parent / "keras2_h5"
 FACE_HEAD = {"face": tuple(range(68))}
 EAR_HEAD = {"ear": tuple(range(55))}
 
 
-def photos(count=2, size=64):
+def images(count=2, size=64):
     return np.random.default_rng(0).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
 
 
 def fresh(heads=FACE_HEAD, preset="tiny", **changes):
-    settings = preset_settings(preset, heads, **changes)
-    return build_network(settings), settings
+    config = preset_config(preset, heads, **changes)
+    return build_network(config), config
 
 
 def one_line(problem):
@@ -46,39 +47,43 @@ def one_line(problem):
 
 @pytest.mark.parametrize("norm", ["none", "weight", "batch", "group"])
 def test_what_is_saved_loads_without_being_told_anything(tmp_path, norm):
-    network, settings = fresh(norm=norm, sigma=1.5, points="3d", input_size=128)
-    save_network(tmp_path / "face.keras", network, settings, {"validation_nme": 4.5})
+    network, config = fresh(norm=norm, sigma=1.5, points="3d", input_size=128)
+    save_network(tmp_path / "face.keras", network, config, {"validation_nme": 4.5})
     loaded = load_network(tmp_path / "face.keras")
-    assert loaded.settings.sigma == 1.5
-    assert loaded.settings.points == "3d"
-    assert loaded.settings.input_size == 128
-    assert loaded.settings.heads == FACE_HEAD
+    assert loaded.config.sigma == 1.5
+    assert loaded.config.points == "3d"
+    assert loaded.config.input_size == 128
+    assert loaded.config.heads == FACE_HEAD
     assert loaded.record == {"validation_nme": 4.5}
-    for name, maps in network(photos()).items():
-        assert np.abs(maps - loaded.network(photos())[name]).max() < 1e-4
+    for name, maps in network(images()).items():
+        assert np.abs(maps - loaded.network(images())[name]).max() < 1e-4
 
 
 def test_plain_keras_reads_our_file_as_float32_wherever_it_was_trained(tmp_path):
     with dtype_policy("mixed_bfloat16"):
-        network, settings = fresh(norm="weight")
-    save_network(tmp_path / "face.keras", network, settings, {})
+        network, config = fresh(norm="weight")
+    save_network(tmp_path / "face.keras", network, config, {})
     plain = keras.saving.load_model(tmp_path / "face.keras")
-    assert plain(photos())["stage2_face"].shape == (2, 8, 8, 68)
+    assert plain(images())["stage2_face"].shape == (2, 8, 8, 68)
     assert plain.get_layer("stage2_conv1").compute_dtype == "float32"
 
 
 def test_a_halved_file_is_half_as_large_and_read_as_float32(tmp_path):
-    network, settings = fresh(preset="lite")
+    network, config = fresh(preset="lite")
     flags = {"data": ["/somewhere/faces", "heads"], "out": "../elsewhere/face.keras", "seed": 0}
-    record = {"epoch": 3, "flags": flags, "averaged": {"one.keras": {"flags": flags}, "other.keras": {}}}
-    save_network(tmp_path / "face.keras", network, settings, record)
+    record = {"epoch": 3, "train_config": flags, "averaged": {"one.keras": {"train_config": flags}, "other.keras": {}}}
+    save_network(tmp_path / "face.keras", network, config, record)
     write_half(tmp_path / "face.keras", tmp_path / "half.keras")
     sizes = [(tmp_path / name).stat().st_size for name in ("half.keras", "face.keras")]
     assert sizes[0] < 0.53 * sizes[1]
     half, whole = load_network(tmp_path / "half.keras"), load_network(tmp_path / "face.keras")
     short = {"data": ["faces", "heads"], "out": "face.keras", "seed": 0}
-    assert half.record == {"epoch": 3, "flags": short, "averaged": {"one.keras": {"flags": short}, "other.keras": {}}}
-    assert whole.record == record and half.settings == whole.settings
+    assert half.record == {
+        "epoch": 3,
+        "train_config": short,
+        "averaged": {"one.keras": {"train_config": short}, "other.keras": {}},
+    }
+    assert whole.record == record and half.config == whole.config
     plain = keras.saving.load_model(tmp_path / "half.keras")
     for ours, theirs, exact in zip(half.network.weights, plain.weights, whole.network.weights, strict=True):
         assert ours.dtype == theirs.dtype == "float32"
@@ -90,8 +95,8 @@ def test_a_file_that_cannot_be_halved_is_named_and_leaves_nothing(tmp_path):
     (tmp_path / "other.keras").write_bytes(b"no weights")
     with input_error(tmp_path / "other.keras", "corrupt"):
         write_half(tmp_path / "other.keras", tmp_path / "half.keras")
-    network, settings = fresh()
-    save_network(tmp_path / "face.keras", network, settings, {})
+    network, config = fresh()
+    save_network(tmp_path / "face.keras", network, config, {})
     with input_error(tmp_path / "half.h5", ".keras"):
         write_half(tmp_path / "face.keras", tmp_path / "half.h5")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["face.keras", "other.keras"]
@@ -99,21 +104,21 @@ def test_a_file_that_cannot_be_halved_is_named_and_leaves_nothing(tmp_path):
 
 def related(tmp_path, second_heads=FACE_HEAD):
     """A saved network, and one that moved a little away from it, with heads of its own."""
-    first, settings = fresh(input_size=64)
+    first, config = fresh(input_size=64)
     second, other = fresh(second_heads, input_size=96)
     for layer in first.layers:
         if layer.weights:
             second.get_layer(layer.name).set_weights([weight * 1.25 + 0.01 for weight in layer.get_weights()])
-    save_network(tmp_path / "first.keras", first, settings, {"training_photos": ["a", "b"], "flags": {"seed": 3}})
-    save_network(tmp_path / "second.keras", second, other, {"training_photos": ["c"], "teacher_training_photos": ["b"]})
+    save_network(tmp_path / "first.keras", first, config, {"training_images": ["a", "b"], "train_config": {"seed": 3}})
+    save_network(tmp_path / "second.keras", second, other, {"training_images": ["c"], "teacher_training_images": ["b"]})
     return load_network(tmp_path / "first.keras"), load_network(tmp_path / "second.keras")
 
 
-@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
-def test_an_average_lies_between_and_new_heads_stay_whole(tmp_path, share):
+@pytest.mark.parametrize("alpha", [0.0, 0.25, 1.0])
+def test_an_average_lies_between_and_new_heads_stay_whole(tmp_path, alpha):
     first, second = related(tmp_path, {**FACE_HEAD, **EAR_HEAD})
-    for average in (average_networks(first, second, share), average_networks(second, first, 1 - share)):
-        assert average.settings == second.settings
+    for average in (average_networks(first, second, alpha), average_networks(second, first, 1 - alpha)):
+        assert average.config == second.config
         for layer in average.network.layers:
             for k, weight in enumerate(layer.get_weights()):
                 theirs = second.network.get_layer(layer.name).get_weights()[k]
@@ -121,14 +126,14 @@ def test_an_average_lies_between_and_new_heads_stay_whole(tmp_path, share):
                     np.testing.assert_array_equal(weight, theirs)
                 else:
                     ours = first.network.get_layer(layer.name).get_weights()[k]
-                    np.testing.assert_allclose(weight, (1 - share) * ours + share * theirs, rtol=1e-5, atol=1e-7)
+                    np.testing.assert_allclose(weight, (1 - alpha) * ours + alpha * theirs, rtol=1e-5, atol=1e-7)
 
 
-def test_an_average_has_seen_the_photos_of_both_and_tells_how_they_were_made(tmp_path):
+def test_an_average_has_seen_the_images_of_both_and_tells_how_they_were_made(tmp_path):
     average = average_networks(*related(tmp_path), 0.5)
-    assert average.record["averaged"] == {"first.keras": {"flags": {"seed": 3}}, "second.keras": {}}
-    assert average.record["training_photos"] == ["a", "b", "c"]
-    assert average.record["teacher_training_photos"] == ["b"]
+    assert average.record["averaged"] == {"first.keras": {"train_config": {"seed": 3}}, "second.keras": {}}
+    assert average.record["training_images"] == ["a", "b", "c"]
+    assert average.record["teacher_training_images"] == ["b"]
 
 
 def test_only_relatives_of_one_shape_are_averaged(tmp_path):
@@ -143,8 +148,8 @@ def test_only_relatives_of_one_shape_are_averaged(tmp_path):
         "beside": ({"heads": {**FACE_HEAD, **EAR_HEAD}, "separate_tasks": ("ear",)}, " in separate_tasks;"),
     }
     for name, (changes, says) in others.items():
-        network, settings = fresh(**changes)
-        save_network(tmp_path / f"{name}.keras", network, settings, {})
+        network, config = fresh(**changes)
+        save_network(tmp_path / f"{name}.keras", network, config, {})
         with input_error(tmp_path / f"{name}.keras", says):
             average_networks(first, load_network(tmp_path / f"{name}.keras"), 0.5)
 
@@ -163,7 +168,7 @@ def test_the_command_averages_and_refuses_in_one_line(tmp_path):
 
     def average(*names):
         paths = [str(tmp_path / name) for name in names]
-        command = [sys.executable, "-m", "utils.average", *paths, "--share", "0.75"]
+        command = [sys.executable, "-m", "utils.average", *paths, "--alpha", "0.75"]
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
     assert average("first.keras", "second.keras", "mean.keras").returncode == 0
@@ -184,8 +189,8 @@ def test_the_command_averages_and_refuses_in_one_line(tmp_path):
 
 
 def test_the_machine_that_loads_chooses_the_precision(tmp_path):
-    network, settings = fresh()
-    save_network(tmp_path / "face.keras", network, settings, {})
+    network, config = fresh()
+    save_network(tmp_path / "face.keras", network, config, {})
     with dtype_policy("mixed_bfloat16"):
         assert load_network(tmp_path / "face.keras").network.get_layer("stage2_conv1").compute_dtype == "bfloat16"
     assert load_network(tmp_path / "face.keras").network.get_layer("stage2_conv1").compute_dtype == "float32"
@@ -198,19 +203,19 @@ def test_a_bare_weights_file_tells_its_network_by_its_shapes(tmp_path, preset, h
     network, _ = fresh(heads, preset)
     network.save_weights(tmp_path / "x.weights.h5")
     loaded = load_network(tmp_path / "x.weights.h5")
-    assert loaded.settings.preset == preset
-    assert loaded.settings.heads == heads
-    for name, maps in network(photos()).items():
-        assert np.allclose(maps, loaded.network(photos())[name])
+    assert loaded.config.preset == preset
+    assert loaded.config.heads == heads
+    for name, maps in network(images()).items():
+        assert np.allclose(maps, loaded.network(images())[name])
 
 
 def test_a_bare_weights_file_of_standardised_kernels_loads_too(tmp_path):
     network, _ = fresh(norm="weight")
     network.save_weights(tmp_path / "x.weights.h5")
     loaded = load_network(tmp_path / "x.weights.h5")
-    assert loaded.settings.norm == "weight"
-    for name, maps in network(photos()).items():
-        assert np.allclose(maps, loaded.network(photos())[name])
+    assert loaded.config.norm == "weight"
+    for name, maps in network(images()).items():
+        assert np.allclose(maps, loaded.network(images())[name])
 
 
 def test_a_bare_weights_file_of_something_else_is_one_line(tmp_path):
@@ -222,8 +227,8 @@ def test_a_bare_weights_file_of_something_else_is_one_line(tmp_path):
 
 
 def test_init_of_plain_kernels_into_standardised_ones_is_refused_as_it_would_change_them(tmp_path):
-    network, settings = fresh(norm="none")
-    save_network(tmp_path / "face.keras", network, settings, {})
+    network, config = fresh(norm="none")
+    save_network(tmp_path / "face.keras", network, config, {})
     with pytest.raises(InputError, match="--norm none"):
         start_from(*fresh(norm="weight"), tmp_path / "face.keras")
     assert start_from(*fresh(norm="none"), tmp_path / "face.keras") == "all weights"
@@ -232,40 +237,40 @@ def test_init_of_plain_kernels_into_standardised_ones_is_refused_as_it_would_cha
 def test_a_bare_weights_file_with_the_papers_stage_input_is_told_apart(tmp_path):
     network, _ = fresh(stage_input="heatmaps")
     network.save_weights(tmp_path / "x.weights.h5")
-    assert load_network(tmp_path / "x.weights.h5").settings.stage_input == "heatmaps"
+    assert load_network(tmp_path / "x.weights.h5").config.stage_input == "heatmaps"
 
 
 def test_the_predecessors_face_network_gives_the_recorded_answers():
     expected = np.load(OLD / "expected.npz")
     loaded = load_network(OLD / "face.h5")
-    assert list(loaded.settings.heads) == ["face"]
-    assert loaded.settings.stages == 6
+    assert list(loaded.config.heads) == ["face"]
+    assert loaded.config.stages == 6
     assert np.abs(loaded.network(expected["image"])["stage6_face"] - expected["s6"]).max() < 1e-5
 
 
 def test_the_predecessors_ear_heads_stay_on_the_features_of_the_stage_before():
     expected = np.load(OLD / "expected.npz")
     loaded = load_network(OLD / "face2ear.h5")
-    assert list(loaded.settings.heads) == ["face", "ear"]
-    assert loaded.settings.delayed_heads == ("ear",)
+    assert list(loaded.config.heads) == ["face", "ear"]
+    assert loaded.config.delayed_heads == ("ear",)
     outputs = loaded.network(expected["image"])
     assert np.abs(outputs["stage6_ear"] - expected["s6_e"]).max() < 1e-5
-    assert loaded.settings.decode_offset == pytest.approx(-1.34)
+    assert loaded.config.decode_offset == pytest.approx(-1.34)
 
 
 def test_old_weights_can_be_saved_in_our_format_and_keep_their_convention(tmp_path):
     old = load_network(OLD / "face2ear.h5")
-    save_network(tmp_path / "both.keras", old.network, old.settings, old.record)
+    save_network(tmp_path / "both.keras", old.network, old.config, old.record)
     new = load_network(tmp_path / "both.keras")
-    assert new.settings == old.settings
+    assert new.config == old.config
     image = np.load(OLD / "expected.npz")["image"]
     assert np.allclose(old.network(image)["stage6_ear"], new.network(image)["stage6_ear"], atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["missing.keras", "text.keras", "empty.keras", "half.keras", "half.h5", "foreign.h5"])
 def test_a_file_that_cannot_be_used_is_named_in_one_line(tmp_path, name):
-    network, settings = fresh()
-    save_network(tmp_path / "good.keras", network, settings, {})
+    network, config = fresh()
+    save_network(tmp_path / "good.keras", network, config, {})
     content = {
         "text.keras": b"hello",
         "empty.keras": b"",
@@ -301,12 +306,12 @@ def test_a_keras_file_of_another_project_is_refused_and_its_code_never_run(tmp_p
 
 
 def test_settings_in_a_file_that_are_not_ours_are_one_line(tmp_path):
-    network, settings = fresh()
-    save_network(tmp_path / "good.keras", network, settings, {})
+    network, config = fresh()
+    save_network(tmp_path / "good.keras", network, config, {})
     for name, content in {
         "old.keras": {"format": 99},
-        "odd.keras": {"format": 1, "settings": {"preset": "tiny", "code": "import os"}, "record": {}},
-        "wide.keras": {"format": 1, "settings": {**settings.to_json(), "width": 0.25}, "record": {}},
+        "odd.keras": {"format": 2, "model": {"preset": "tiny", "code": "import os"}, "record": {}},
+        "wide.keras": {"format": 2, "model": {**config.to_json(), "width": 0.25}, "record": {}},
     }.items():
         with zipfile.ZipFile(tmp_path / "good.keras") as source, zipfile.ZipFile(tmp_path / name, "w") as target:
             for entry in source.namelist():
@@ -318,81 +323,81 @@ def test_settings_in_a_file_that_are_not_ours_are_one_line(tmp_path):
 
 
 def test_a_face_network_is_not_taken_for_an_ear_network(tmp_path):
-    network, settings = fresh()
-    save_network(tmp_path / "face.keras", network, settings, {})
+    network, config = fresh()
+    save_network(tmp_path / "face.keras", network, config, {})
     with pytest.raises(InputError, match=r"face\.keras: has landmarks of the face, not of the ear"):
         check_task(load_network(tmp_path / "face.keras"), "ear")
 
 
 def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path):
-    network, settings = fresh()
-    save_network(tmp_path / "face.keras", network, settings, {})
+    network, config = fresh()
+    save_network(tmp_path / "face.keras", network, config, {})
     before = (tmp_path / "face.keras").read_bytes()
     with pytest.raises(TypeError):
-        save_network(tmp_path / "face.keras", network, settings, {"not json": object()})
+        save_network(tmp_path / "face.keras", network, config, {"not json": object()})
     assert (tmp_path / "face.keras").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["face.keras"]
     with pytest.raises(InputError, match=r"\.keras"):
-        save_network(tmp_path / "face.bin", network, settings, {})
+        save_network(tmp_path / "face.bin", network, config, {})
 
 
 def test_the_description_is_read_without_building_a_network(tmp_path):
-    network, settings = fresh()
-    save_network(tmp_path / "face.keras", network, settings, {"epochs": 3})
+    network, config = fresh()
+    save_network(tmp_path / "face.keras", network, config, {"epochs": 3})
     content = read_description(tmp_path / "face.keras")
     assert content["record"] == {"epochs": 3}
-    assert content["settings"]["preset"] == "tiny"
+    assert content["model"]["preset"] == "tiny"
 
 
 def test_init_takes_everything_from_the_same_heads_and_the_trunk_from_others(tmp_path):
     face, face_settings = fresh(norm="weight")
     save_network(tmp_path / "face.keras", face, face_settings, {})
 
-    same, settings = fresh(norm="weight")
-    assert start_from(same, settings, tmp_path / "face.keras") == "all weights"
-    assert np.allclose(same(photos())["stage2_face"], face(photos())["stage2_face"], atol=1e-3)
+    same, config = fresh(norm="weight")
+    assert start_from(same, config, tmp_path / "face.keras") == "all weights"
+    assert np.allclose(same(images())["stage2_face"], face(images())["stage2_face"], atol=1e-3)
 
-    ear, settings = fresh(EAR_HEAD, norm="weight")
+    ear, config = fresh(EAR_HEAD, norm="weight")
     head_before = ear.get_layer("stage2_ear").get_weights()[0]
-    assert "trunk" in start_from(ear, settings, tmp_path / "face.keras")
-    ours, theirs = (keras.Model(m.input, m.get_layer("feature_map_relu").output)(photos()) for m in (ear, face))
+    assert "trunk" in start_from(ear, config, tmp_path / "face.keras")
+    ours, theirs = (keras.Model(m.input, m.get_layer("feature_map_relu").output)(images()) for m in (ear, face))
     assert np.allclose(ours, theirs, atol=1e-3)  # kernels are standardised anew
     assert np.array_equal(ear.get_layer("stage2_ear").get_weights()[0], head_before)
 
 
 def test_init_takes_the_face_out_of_a_student_and_not_where_stages_read_its_ears(tmp_path):
     for stage_input, wanted in (("features", "all weights"), ("heatmaps", "trunk")):
-        student, settings = fresh({**FACE_HEAD, **EAR_HEAD}, norm="none", stage_input=stage_input)
-        save_network(tmp_path / "student.keras", student, settings, {})
-        face, settings = fresh(norm="none", stage_input=stage_input)
-        assert wanted in start_from(face, settings, tmp_path / "student.keras")
-        same = np.allclose(face(photos())["stage2_face"], student(photos())["stage2_face"], atol=1e-4)
+        student, config = fresh({**FACE_HEAD, **EAR_HEAD}, norm="none", stage_input=stage_input)
+        save_network(tmp_path / "student.keras", student, config, {})
+        face, config = fresh(norm="none", stage_input=stage_input)
+        assert wanted in start_from(face, config, tmp_path / "student.keras")
+        same = np.allclose(face(images())["stage2_face"], student(images())["stage2_face"], atol=1e-4)
         assert same == (stage_input == "features")
 
 
 def test_init_takes_no_ear_heads_from_a_student_whose_ears_have_a_trunk_of_their_own(tmp_path):
-    student, settings = fresh({**FACE_HEAD, **EAR_HEAD}, norm="none", separate_tasks=("ear",))
-    save_network(tmp_path / "student.keras", student, settings, {})
+    student, config = fresh({**FACE_HEAD, **EAR_HEAD}, norm="none", separate_tasks=("ear",))
+    save_network(tmp_path / "student.keras", student, config, {})
     assert "trunk" in start_from(*fresh(EAR_HEAD, norm="none"), tmp_path / "student.keras")
     assert start_from(*fresh(norm="none"), tmp_path / "student.keras") == "all weights"
 
 
 def test_init_from_another_width_is_refused(tmp_path):
-    network, settings = fresh()
-    save_network(tmp_path / "face.keras", network, settings, {})
+    network, config = fresh()
+    save_network(tmp_path / "face.keras", network, config, {})
     wide, wide_settings = fresh(preset="lite")
     with pytest.raises(InputError, match="its trunk does not fit") as problem:
         start_from(wide, wide_settings, tmp_path / "face.keras")
     assert one_line(problem)
 
 
-def test_vgg_convolutions_see_the_same_picture_after_the_input_convention_is_folded_in():
+def test_vgg_convolutions_see_the_same_image_after_the_input_convention_is_folded_in():
     vgg = keras.applications.VGG19(include_top=False, weights=None, input_shape=(64, 64, 3))
     for layer in vgg.layers:  # biases too, which Keras starts at zero
         layer.set_weights([w + 0.01 for w in layer.get_weights()])
     network, _ = fresh(preset="full", stages=1)
     copy_vgg(network, vgg)
-    image = photos(1)
+    image = images(1)
     theirs = image[..., ::-1].astype(np.float32) - VGG_MEAN_BGR
     for ours_name, vgg_name in (("trunk1_conv1", "block1_conv1"), ("trunk2_conv2", "block2_conv2")):
         ours = keras.Model(network.input, network.get_layer(f"{ours_name}_relu").output)(image)
@@ -408,10 +413,10 @@ def test_init_imagenet_says_in_one_line_that_there_is_no_network(monkeypatch, tm
         "import urllib.request, socket\n"
         "def refuse(*a, **k): raise OSError('no network')\n"
         "socket.socket.connect = refuse; socket.getaddrinfo = refuse\n"
-        "from models.cpm import build_network, preset_settings\n"
+        "from models.cpm import build_network, preset_config\n"
         "from models.weights import start_from_imagenet\n"
-        "from utils.errors import run_main\n"
-        "s = preset_settings('full', {'face': tuple(range(68))}, stages=1)\n"
+        "from utils.common.cli import run_main\n"
+        "s = preset_config('full', {'face': tuple(range(68))}, stages=1)\n"
         "run_main(lambda: start_from_imagenet(build_network(s), s) and 0)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
@@ -422,6 +427,6 @@ def test_init_imagenet_says_in_one_line_that_there_is_no_network(monkeypatch, tm
 
 
 def test_init_imagenet_needs_the_full_width():
-    network, settings = fresh()
+    network, config = fresh()
     with pytest.raises(InputError, match="width 1"):
-        start_from_imagenet(network, settings)
+        start_from_imagenet(network, config)

@@ -7,23 +7,25 @@ import pytest
 from data.datasets import Sample, find_samples
 from data.formats import write_pts
 from data.schemes import EAR, FACE, reference_shape
-from models.cpm import build_network, preset_settings
+from models.config import preset_config
+from models.cpm import build_network
 from models.weights import save_network
 from tests.conftest import input_error
-from tests.pictures import drawn_picture, write_faces
+from tests.images import drawn_image, write_faces
 from utils import evaluate
-from utils.drawing import save_picture
-from utils.evaluate import score_points, write_report
-from utils.files import write_json
+from utils.common.files import write_json
+from utils.common.images import save_image
+from utils.evaluation.reports import write_report
+from utils.evaluation.scoring import score_points
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
     """Two untrained networks with two landmarks each."""
     folder = tmp_path_factory.mktemp("weights")
-    settings = preset_settings("tiny", {"face": (36, 45)}, stages=1, input_size=32)
+    config = preset_config("tiny", {"face": (36, 45)}, stages=1, input_size=32)
     for name in ("one", "two"):
-        save_network(folder / f"{name}.keras", build_network(settings), settings, {})
+        save_network(folder / f"{name}.keras", build_network(config), config, {})
     return folder / "one.keras", folder / "two.keras"
 
 
@@ -32,7 +34,7 @@ def run(monkeypatch, *flags):
     evaluate.main()
 
 
-def test_several_weights_read_the_photos_once_and_a_limit_counts_photos_of_the_part(weights, tmp_path, monkeypatch):
+def test_several_weights_read_the_images_once_and_a_limit_counts_images_of_the_part(weights, tmp_path, monkeypatch):
     write_faces(tmp_path / "data", 40, size=48)
     read = []
 
@@ -45,21 +47,21 @@ def test_several_weights_read_the_photos_once_and_a_limit_counts_photos_of_the_p
     run(monkeypatch, *weights, tmp_path / "data", "--limit", 3, "--out", tmp_path / "out")
     assert [options[1] for options in read] == [FACE]
     scores = json.loads((tmp_path / "out" / "scores.json").read_text())
-    assert [score["photos"] for score in scores.values()] == [3, 3]
+    assert [score["images"] for score in scores.values()] == [3, 3]
 
 
 @pytest.fixture
 def heads(tmp_path):
-    """Three heads with face and ears in `Both/`: pictures and points as of drawn faces and ears, notes by hand."""
+    """Three heads with face and ears in `Both/`: images and points as of drawn faces and ears, notes by hand."""
     rng = np.random.default_rng(0)
     for k in range(3):
         stem = tmp_path / "heads" / "Both" / f"head_{k}"
-        picture, points = drawn_picture(FACE, 96, rng)
-        save_picture(stem.with_suffix(".jpg"), picture)
+        image, points = drawn_image(FACE, 96, rng)
+        save_image(stem.with_suffix(".jpg"), image)
         write_pts(f"{stem}.face.pts", points)
         for side in ("left", "right"):
-            write_pts(f"{stem}.ear_{side}.pts", drawn_picture(EAR, 96, rng)[1])
-        # 55 points each: the left ear is in the open, 21 of the right one's points are seen in the first photo (38 %:
+            write_pts(f"{stem}.ear_{side}.pts", drawn_image(EAR, 96, rng)[1])
+        # 55 points each: the left ear is in the open, 21 of the right one's points are seen in the first image (38 %:
         # too few), 22 in the second (40 %), none in the third.
         visible = {"face": [1] * 68, "ear_left": [1] * 55, "ear_right": [1] * (21, 22, 0)[k] + [0] * (34, 33, 55)[k]}
         write_json(f"{stem}.json", {"visible": visible})
@@ -72,30 +74,30 @@ def test_weights_of_one_task_are_scored_on_heads_that_have_points_of_both(
     run(monkeypatch, weights[0], heads, "--out", tmp_path / "out")
     scores = json.loads((tmp_path / "out" / "scores.json").read_text())
     assert scores.keys() == {"one"}
-    assert (scores["one"]["task"], scores["one"]["photos"]) == ("face", 3)
+    assert (scores["one"]["task"], scores["one"]["images"]) == ("face", 3)
     assert capsys.readouterr().out.count("NME") == 1
 
 
 def test_a_network_with_two_heads_is_scored_on_both_and_mostly_hidden_ears_are_left_out(heads, tmp_path, monkeypatch):
-    settings = preset_settings("tiny", {"face": (36, 45), "ear": (0, 20, 40)}, stages=1, input_size=32)
-    save_network(tmp_path / "multi.keras", build_network(settings), settings, {})
+    config = preset_config("tiny", {"face": (36, 45), "ear": (0, 20, 40)}, stages=1, input_size=32)
+    save_network(tmp_path / "multi.keras", build_network(config), config, {})
     run(monkeypatch, tmp_path / "multi.keras", heads, "--out", tmp_path / "out")
     scores = json.loads((tmp_path / "out" / "scores.json").read_text())
-    assert {name: score["photos"] for name, score in scores.items()} == {"multi_face": 3, "multi_ear": 4}
-    with open(tmp_path / "out" / "multi_ear" / "photos.csv", newline="") as stream:
+    assert {name: score["images"] for name, score in scores.items()} == {"multi_face": 3, "multi_ear": 4}
+    with open(tmp_path / "out" / "multi_ear" / "images.csv", newline="") as stream:
         names = [row["name"] for row in csv.DictReader(stream)]
     assert names == [f"Both/head_{k}.ear_{side}.pts"
                      for k, side in ((0, "left"), (1, "left"), (1, "right"), (2, "left"))]  # fmt: skip
 
 
-def test_a_head_that_the_photos_have_no_points_of_is_left_out(heads, tmp_path, monkeypatch, capsys):
-    settings = preset_settings("tiny", {"face": (36, 45), "ear": (0, 20, 40)}, stages=1, input_size=32)
-    save_network(tmp_path / "multi.keras", build_network(settings), settings, {})
+def test_a_head_that_the_images_have_no_points_of_is_left_out(heads, tmp_path, monkeypatch, capsys):
+    config = preset_config("tiny", {"face": (36, 45), "ear": (0, 20, 40)}, stages=1, input_size=32)
+    save_network(tmp_path / "multi.keras", build_network(config), config, {})
     write_faces(tmp_path / "faces", 12, size=48)
     run(monkeypatch, tmp_path / "multi.keras", tmp_path / "faces", "--split", "all", "--out", tmp_path / "out")
     assert json.loads((tmp_path / "out" / "scores.json").read_text()).keys() == {"multi_face"}
     assert "ear  not scored" in capsys.readouterr().out
-    with input_error("no ear photos"):
+    with input_error("no ear images"):
         run(monkeypatch, tmp_path / "multi.keras", tmp_path / "faces", "--task", "ear", "--out", tmp_path / "out")
     for notes in heads.glob("Both/*.json"):
         write_json(notes, {"visible": {"ear_left": [0] * 55, "ear_right": [0] * 55}})
@@ -117,10 +119,10 @@ def test_notes_that_do_not_say_what_is_visible_are_named(heads, content):
 def test_where_nothing_is_found_there_is_no_nme_and_the_json_is_json(tmp_path):
     samples = [Sample(f"{k}.png", tmp_path / f"{k}.png", reference_shape(FACE) * 50, str(k)) for k in range(3)]
     for sample in samples:
-        save_picture(sample.image, np.zeros((60, 60, 3), np.uint8))
+        save_image(sample.image, np.zeros((60, 60, 3), np.uint8))
     nothing, sure = np.full((3, 68, 2), np.nan, np.float32), np.zeros((3, 68), np.float32)
     scores = score_points(samples, FACE, range(68), nothing, sure, protocol="photo")
-    assert "nothing found in 3 photos" in scores.line and "nan" not in scores.line
+    assert "nothing found in 3 images" in scores.line and "nan" not in scores.line
     write_report(tmp_path / "report", scores, "none")
     summary = json.loads((tmp_path / "report/scores.json").read_text(), parse_constant=pytest.fail)
     assert summary["nme"] is None and summary["missed"] == summary["failure"] == 100

@@ -17,11 +17,11 @@ import cv2
 import numpy as np
 import pytest
 
-from data.datasets import NoSuchPhotosError, find_nobody, find_samples
+from data.datasets import NoSuchImagesError, find_negatives, find_samples
 from data.formats import read_300w_lp, read_pts
 from data.schemes import EAR, FACE
 from data.synthetic.generate import KINDS, Plan, sample_files
-from data.synthetic.scene import draw_photo
+from data.synthetic.scene import draw_image
 
 ROOT = Path(__file__).parents[3]
 COUNTS = ["--faces", 5, "--ears", 7, "--both", 4]
@@ -60,7 +60,7 @@ def refused(out, *flags, says=(), **options):
     """Run, and expect exit status 2 and one line that holds each of `says`."""
     done = run(out, *flags, **options)
     assert done.returncode == 2, done.stderr
-    lines = [line for line in done.stderr.replace("\r", "\n").splitlines() if "photo/s" not in line and line.strip()]
+    lines = [line for line in done.stderr.replace("\r", "\n").splitlines() if "image/s" not in line and line.strip()]
     assert len(lines) == 1, done.stderr
     assert lines[0].startswith("error: ")
     for part in says:
@@ -109,9 +109,9 @@ def test_faces_are_read_with_both_kinds_of_points(drawn):
     flat, deep = (find_samples([drawn], FACE, points).samples for points in ("2d", "3d"))
     assert [sample.name for sample in flat] == [f"AFW/synthetic_face0_{k:06d}.jpg" for k in range(5)]
     for k, (one, other) in enumerate(zip(flat, deep, strict=True)):
-        photo = draw_photo(np.random.default_rng((0, 0, k)), "face", 64, True)
-        np.testing.assert_array_equal(one.points, photo.points["face"])
-        np.testing.assert_array_equal(other.points, photo.points["face_3d"])
+        image = draw_image(np.random.default_rng((0, 0, k)), "face", 64, True)
+        np.testing.assert_array_equal(one.points, image.points["face"])
+        np.testing.assert_array_equal(other.points, image.points["face_3d"])
     assert len({sample.group for sample in flat}) == 5
 
 
@@ -121,17 +121,17 @@ def test_ears_are_read_with_the_ear_that_is_seen_best_and_every_sixth_is_for_tes
     for sample in samples:
         k = int(sample.image.stem[-6:])
         assert sample.part == ("test" if k % 6 == 5 else "train")
-        photo = draw_photo(np.random.default_rng((0, 1, k)), "ear", 64, True)
-        side = "left" if photo.seen["ear_left"].sum() > photo.seen["ear_right"].sum() else "right"
-        np.testing.assert_allclose(sample.points, photo.points[f"ear_{side}"], atol=1e-5)
+        image = draw_image(np.random.default_rng((0, 1, k)), "ear", 64, True)
+        side = "left" if image.seen["ear_left"].sum() > image.seen["ear_right"].sum() else "right"
+        np.testing.assert_allclose(sample.points, image.points[f"ear_{side}"], atol=1e-5)
         other = "ear_right" if side == "left" else "ear_left"
-        share = photo.seen[other].mean()
+        share = image.seen[other].mean()
         if 0 < share < 0.4:  # seen in part, by nobody annotated: not all is known
             assert sample.others is None
         else:
-            told = photo.points[other][None] if share else np.zeros((0, 55, 2))
+            told = image.points[other][None] if share else np.zeros((0, 55, 2))
             np.testing.assert_allclose(sample.others, told, atol=1e-3)
-        np.testing.assert_array_equal(cv2.imread(str(sample.image))[..., ::-1], photo.picture)
+        np.testing.assert_array_equal(cv2.imread(str(sample.image))[..., ::-1], image.pixels)
 
 
 def test_heads_with_all_points_are_read_for_testing(drawn, tmp_path):
@@ -140,24 +140,24 @@ def test_heads_with_all_points_are_read_for_testing(drawn, tmp_path):
     assert [sample.name for sample in faces] == [f"synthetic_both0_{k:06d}.jpg" for k in range(4)]
     shown = []
     for k, sample in enumerate(faces):
-        photo = draw_photo(np.random.default_rng((0, 2, k)), "both", 64, True)
-        np.testing.assert_allclose(sample.points, photo.points["face"], atol=1e-5)
+        image = draw_image(np.random.default_rng((0, 2, k)), "both", 64, True)
+        np.testing.assert_allclose(sample.points, image.points["face"], atol=1e-5)
         notes = json.loads((tmp_path / f"synthetic_both0_{k:06d}.json").read_text())
-        assert list(notes["pose_degrees"].values()) == pytest.approx(photo.pose)
+        assert list(notes["pose_degrees"].values()) == pytest.approx(image.pose)
         assert notes["all_ears_annotated"] is True
         for name in ("face", "ear_left", "ear_right"):
-            assert notes["visible"][name] == photo.seen[name].astype(int).tolist()
+            assert notes["visible"][name] == image.seen[name].astype(int).tolist()
         for side in ("left", "right"):
             points = read_pts(tmp_path / f"synthetic_both0_{k:06d}.ear_{side}.pts", 55)
-            np.testing.assert_allclose(points, photo.points[f"ear_{side}"], atol=1e-5)
-            if photo.seen[f"ear_{side}"].mean() >= 0.4:
+            np.testing.assert_allclose(points, image.points[f"ear_{side}"], atol=1e-5)
+            if image.seen[f"ear_{side}"].mean() >= 0.4:
                 shown.append(f"synthetic_both0_{k:06d}.ear_{side}.pts")
     assert [sample.name for sample in ears] == shown
     assert shown
     for sample in ears:
         other = sample.name.replace("left", "RIGHT").replace("right", "left").replace("RIGHT", "right")
         kind, number = other.split(".")[1], int(other.split(".")[0][-6:])
-        share = draw_photo(np.random.default_rng((0, 2, number)), "both", 64, True).seen[kind].mean()
+        share = draw_image(np.random.default_rng((0, 2, number)), "both", 64, True).seen[kind].mean()
         if 0 < share < 0.4:  # seen in part, by nobody annotated: not all is known
             assert sample.others is None
             continue
@@ -186,7 +186,7 @@ def test_a_run_killed_in_the_middle_and_repeated_writes_the_same_bytes(drawn, tm
             time.sleep(0.005)
         one.kill()
     assert one.returncode == -signal.SIGKILL
-    # What such a run can leave: a part of a file, and a sample's points without its photo.
+    # What such a run can leave: a part of a file, and a sample's points without its image.
     (tmp_path / "AFW" / ".part12345-synthetic_face0_000004.jpg").write_bytes(b"half")
     before = hashes(tmp_path)
     assert len(before) < len(hashes(drawn))
@@ -375,26 +375,26 @@ def test_a_run_that_is_interrupted_ends_quietly_and_leaves_whole_samples(tmp_pat
     assert one.returncode == 130
     assert "interrupted" in message
     assert "Traceback" not in message
-    photos = {path.stem for path in (tmp_path / "AFW").iterdir()}
-    assert len(photos) < 200
-    assert {path.stem.removesuffix("_pts") for path in (tmp_path / "AFW_landmark").iterdir()} == photos
-    assert len(find_samples([tmp_path], FACE).samples) == len(photos)
+    images = {path.stem for path in (tmp_path / "AFW").iterdir()}
+    assert len(images) < 200
+    assert {path.stem.removesuffix("_pts") for path in (tmp_path / "AFW_landmark").iterdir()} == images
+    assert len(find_samples([tmp_path], FACE).samples) == len(images)
 
 
-def test_heads_with_hidden_ears_are_photos_of_nobody_for_ears(drawn, tmp_path):
+def test_heads_with_hidden_ears_are_images_of_nobody_for_ears(drawn, tmp_path):
     shutil.copytree(drawn, tmp_path, dirs_exist_ok=True)
     manifest = json.loads((tmp_path / "synthetic.json").read_text())
     assert manifest.pop("no_ear") == 0
-    (tmp_path / "synthetic.json").write_text(json.dumps(manifest))  # as it was before there were such photos
+    (tmp_path / "synthetic.json").write_text(json.dumps(manifest))  # as it was before there were such images
     done = run(tmp_path, "--no-ear", 3)
     assert done.returncode == 0 and "3 without an ear (3 drawn now" in done.stdout, done.stderr
     assert json.loads((tmp_path / "synthetic.json").read_text()) == manifest | {"no_ear": 3}
-    found = find_nobody([tmp_path], EAR)
-    assert [photo.image.name for photo in found] == [f"synthetic_no_ear0_{k:06d}.jpg" for k in range(3)]
-    for k, photo in enumerate(found):
-        again = draw_photo(np.random.default_rng((0, 3, k)), "no_ear", 64, True)
+    found = find_negatives([tmp_path], EAR)
+    assert [sample.image.name for sample in found] == [f"synthetic_no_ear0_{k:06d}.jpg" for k in range(3)]
+    for k, sample in enumerate(found):
+        again = draw_image(np.random.default_rng((0, 3, k)), "no_ear", 64, True)
         assert not again.seen["ear_left"].any() and not again.seen["ear_right"].any()
-        notes = json.loads(photo.image.with_suffix(".json").read_text())
+        notes = json.loads(sample.image.with_suffix(".json").read_text())
         assert notes == {"ear_in_view": False, "face_in_view": bool(again.seen["face"][17:].any())}
     for scheme in (FACE, EAR):
         assert len(find_samples([tmp_path], scheme).samples) == len(find_samples([drawn], scheme).samples)
@@ -423,7 +423,7 @@ def test_ears_that_are_all_hidden_are_no_ears(drawn, tmp_path):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     notes = tmp_path / "synthetic_both0_000000.json"
     notes.write_text(json.dumps({"visible": {"ear_left": [0] * 55, "ear_right": [1] * 5 + [0] * 50}}))
-    with pytest.raises(NoSuchPhotosError, match="visible"):
+    with pytest.raises(NoSuchImagesError, match="visible"):
         find_samples([tmp_path], EAR)
     assert len(find_samples([tmp_path], FACE).samples) == 1
 
@@ -436,7 +436,7 @@ def test_points_of_a_mat_file_have_the_same_bytes_at_any_time(drawn):
         assert read_300w_lp(path).shape == (68, 2)
 
 
-def test_a_both_photo_with_broken_notes_is_one_bad_photo(drawn, tmp_path):
+def test_a_both_image_with_broken_notes_is_one_bad_image(drawn, tmp_path):
     shutil.copytree(drawn / "Both", tmp_path / "both")
     broken = sorted((tmp_path / "both").glob("*.json"))[0]
     broken.write_text("{")

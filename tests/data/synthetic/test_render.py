@@ -19,14 +19,14 @@ def test_places_are_projected_as_by_hand():
         np.array([(1, 2, 3), (1.5, 2, 3), (1, 2.5, 3), (1.5, 2.5, 5), (1.5, 2, -1)], np.float32)
     )
     # The target lands on `centre`; half a decimetre is 15 pixels there, twice that at half the distance (2 nearer),
-    # half of it at twice the distance (4 farther). Up in space is up in the picture, where y counts down.
+    # half of it at twice the distance (4 farther). Up in space is up in the image, where y counts down.
     np.testing.assert_allclose(pixels, [(10, 20), (25, 20), (10, 5), (40, -10), (17.5, 20)], atol=1e-4)
     np.testing.assert_allclose(near, [1, 1, 1, 2, 0.5], rtol=1e-6)
     np.testing.assert_array_equal(camera.pixels(np.ones((1, 3), np.float32)), camera.project(np.ones((1, 3)))[0])
 
 
-def test_a_finer_grid_keeps_the_pictures_edges():
-    """Pixel centres are whole numbers: the left edge of the picture is at -0.5 on every grid."""
+def test_a_finer_grid_keeps_the_images_edges():
+    """Pixel centres are whole numbers: the left edge of the image is at -0.5 on every grid."""
     camera = camera_of(centre=(0.0, 2.5))
     fine = camera.finer(2)
     assert fine.centre == (0.5, 5.5)
@@ -75,7 +75,7 @@ def test_a_triangle_covers_the_pixels_whose_centres_it_holds():
     }
 
 
-def test_a_triangle_that_reaches_out_of_the_picture_is_cut_at_its_edges():
+def test_a_triangle_that_reaches_out_of_the_image_is_cut_at_its_edges():
     buffer = drawn([(-100, 100), (100, 100), (-100, -100)], [1, 1, 1], [(0, 1, 2)], size=3)
     np.testing.assert_array_equal(buffer.triangle, np.where(np.tri(3), 0, -1))
     assert (drawn(CORNERS + 50, [1, 1, 1], [(0, 1, 2)]).triangle == -1).all()
@@ -247,7 +247,7 @@ def test_a_thing_worn_hides_what_lies_behind_it_and_a_lens_does_not(finer):
         np.testing.assert_array_equal(now[27:48], before[27:48])
 
 
-def test_a_place_outside_the_picture_is_not_visible():
+def test_a_place_outside_the_image_is_not_visible():
     model, scene, places = bare_scene(0, (0, 0, 0), "face", 64, share=3.0)
     points = scene.camera.pixels(places)
     inside = ((points >= -0.5) & (points < 63.5)).all(axis=1)

@@ -1,0 +1,173 @@
+"""Images: landmarks on images, contact sheets, curves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from data.augment import Warp, apply_matrix, invert_matrix, warp_image
+from data.schemes import Scheme
+
+if TYPE_CHECKING:
+    pass
+
+
+def paint_landmarks(
+    image: np.ndarray,
+    points: np.ndarray,
+    scheme: Scheme,
+    landmarks: Sequence[int] | None = None,
+    numbers: bool = False,
+    colour: tuple[int, int, int] | None = None,
+) -> np.ndarray:
+    """The image with a scheme's points and lines, sized after the points' box; drawn in place.
+
+    `points` (landmarks, 2) in pixels of the image; `landmarks` says which of the scheme they are (default: all).
+    Points that are NaN are left out, and the lines to them. `colour` (RGB) replaces the groups' own.
+    """
+    landmarks = range(scheme.count) if landmarks is None else landmarks
+    place = {index: point for index, point in zip(landmarks, points, strict=True) if np.isfinite(point).all()}
+    if not place:
+        return image
+    box = np.ptp(np.array(list(place.values())), axis=0).max()
+    radius = max(1, round(box / (200 if numbers else 130)))
+    shift = 4  # OpenCV draws with fixed-point coordinates: 4 bits below the pixel
+
+    def fixed(point: np.ndarray) -> tuple[int, int]:
+        return tuple(int(value) for value in np.clip(np.round(point * (1 << shift)), -(2**30), 2**30))
+
+    for group in scheme.groups:
+        run = list(group.indices)
+        for one, other in zip(run, run[1:] + run[:1] if group.closed else run[1:], strict=False):
+            if one in place and other in place:
+                ends = fixed(place[one]), fixed(place[other])
+                cv2.line(image, *ends, colour or group.colour, max(1, radius // 2), cv2.LINE_AA, shift)
+    for index, point in place.items():
+        shade = colour or scheme.group_of(index).colour
+        cv2.circle(image, fixed(point), radius << shift, shade, -1, cv2.LINE_AA, shift)
+        if numbers:
+            at = tuple(int(value) for value in point + np.array([radius + 1, -radius]))
+            cv2.putText(image, str(index), at, cv2.FONT_HERSHEY_SIMPLEX, box / 1500, (255, 255, 255), 1, cv2.LINE_AA)
+    return image
+
+
+def write_label(image: np.ndarray, text: str) -> np.ndarray:
+    """The image with a line of text in its lower left corner, white on a dark strip; drawn in place.
+
+    The letters shrink until the text is as narrow as the image, but not beyond what can be read.
+    """
+    height, width = image.shape[:2]
+    scale = height / 420
+    while True:
+        (wide, tall), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
+        if wide + tall <= width or scale < 0.25:
+            break
+        scale *= 0.95
+    image[height - 2 * tall :] //= 3
+    at = (tall // 2, height - tall // 2)
+    cv2.putText(image, text, at, cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), 1, cv2.LINE_AA)
+    return image
+
+
+def write_lines(image: np.ndarray, lines: Sequence[str], lower: bool = False) -> np.ndarray:
+    """The image with lines of text on a dark panel in its upper left corner, or its lower; drawn in place.
+
+    The letters follow the image's size and shrink until everything fits, but not beyond what can be read.
+    """
+    height, width = image.shape[:2]
+    scale = max(min(height, width) / 1100, 0.25)
+    while True:
+        sizes = [cv2.getTextSize(line, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)[0] for line in lines]
+        wide, step = max(size[0] for size in sizes), 2 * max(size[1] for size in sizes)
+        if (wide + step <= width and step * (len(lines) + 1) <= height) or scale <= 0.25:
+            break
+        scale = max(0.95 * scale, 0.25)
+    high = step * len(lines) + step // 2
+    top = max(height - high, 0) if lower else 0
+    image[top : top + high, : wide + step] //= 4
+    for k, line in enumerate(lines):
+        at = (step // 2, top + step * (k + 1))
+        cv2.putText(image, line, at, cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), 1, cv2.LINE_AA)
+    return image
+
+
+def crop_with_landmarks(
+    image: np.ndarray,
+    warp: Warp,
+    layers: Sequence[tuple[np.ndarray, Sequence[int] | None, tuple[int, int, int] | None]],
+    scheme: Scheme,
+    size: int = 256,
+) -> np.ndarray:
+    """A (size, size, 3) cut of an image with several sets of points drawn over it.
+
+    Each of `layers` is (points in image pixels, landmarks or None for all, colour or None for the groups' own).
+    """
+    matrix = warp.matrix(size)
+    crop = warp_image(image, matrix, size)
+    for points, landmarks, colour in layers:
+        paint_landmarks(crop, apply_matrix(matrix, points), scheme, landmarks, colour=colour)
+    return crop
+
+
+def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """An image (height, width, 3) uint8 under a map (any height, width; 0..1) in false colours."""
+    height, width = image.shape[:2]
+    levels = (255 * np.clip(heat, 0, 1)).astype(np.uint8)
+    colours = cv2.applyColorMap(cv2.resize(levels, (width, height), interpolation=cv2.INTER_CUBIC), cv2.COLORMAP_TURBO)
+    return cv2.addWeighted(image, 0.5, cv2.cvtColor(colours, cv2.COLOR_BGR2RGB), 0.5, 0)
+
+
+def paint_map(image: np.ndarray, heat: np.ndarray, square: Warp) -> np.ndarray:
+    """The image with a map (cells, cells; 0..1) in false colours over the square that it was read in; in place."""
+    height, width = image.shape[:2]
+    cells = len(heat)
+    matrix = square.matrix(cells)  # pixels to cells
+    corners = apply_matrix(invert_matrix(matrix), np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) * cells - 0.5)
+    left, top = np.maximum(np.floor(corners.min(axis=0)), 0).astype(int)
+    right, bottom = np.minimum(np.ceil(corners.max(axis=0)) + 1, (width, height)).astype(int)
+    if right <= left or bottom <= top:
+        return image
+    part = image[top:bottom, left:right]
+    inside = np.zeros(part.shape[:2], np.uint8)
+    cv2.fillConvexPoly(inside, np.round(corners - (left, top)).astype(np.int32), 1)
+    matrix = matrix @ np.array([[1, 0, left], [0, 1, top], [0, 0, 1]], dtype=np.float64)
+    spread = cv2.warpAffine(
+        heat.astype(np.float32),
+        matrix,
+        inside.shape[::-1],
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    cv2.copyTo(overlay(part, spread), inside, part)
+    return image
+
+
+def paint_square(image: np.ndarray, corners: np.ndarray, text: str) -> np.ndarray:
+    """The image with a square's outline, `corners` (4, 2) in pixels, and words at the first; drawn in place."""
+    height, width = image.shape[:2]
+    outline = np.round(np.clip(corners, -(2**15), 2**15)).astype(np.int32)
+    thickness = max(1, round(min(height, width) / 400))
+    for colour, wider in (((0, 0, 0), 2), ((255, 255, 255), 0)):  # to be seen on white too
+        cv2.polylines(image, [outline], True, colour, thickness + wider, cv2.LINE_AA)
+    scale = max(min(height, width) / 1200, 0.3)
+    (wide, tall), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
+    left, bottom = max(min(int(outline[0, 0]), width - wide - tall), 0), max(int(outline[0, 1]), 2 * tall)
+    image[bottom - 2 * tall : bottom, left : left + wide + tall] //= 4
+    at = (left + tall // 2, bottom - tall // 2)
+    cv2.putText(image, text, at, cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), 1, cv2.LINE_AA)
+    return image
+
+
+def contact_sheet(images: Sequence[np.ndarray], columns: int = 4, gap: int = 4) -> np.ndarray:
+    """Images of one size in rows of `columns`, on dark gray."""
+    height, width = images[0].shape[:2]
+    columns = min(columns, len(images))
+    rows = -(-len(images) // columns)
+    sheet = np.full((rows * (height + gap) + gap, columns * (width + gap) + gap, 3), 40, np.uint8)
+    for k, image in enumerate(images):
+        top, left = gap + (k // columns) * (height + gap), gap + (k % columns) * (width + gap)
+        sheet[top : top + height, left : left + width] = image
+    return sheet

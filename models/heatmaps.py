@@ -1,0 +1,104 @@
+"""Points -> heatmaps and heatmaps -> points, side by side.
+
+Cell u of a map with stride s has its centre at x = (u + 0.5) s - 0.5 input pixels. The two functions that say so
+(`to_cells`, `to_pixels`) are the only place where it is written.
+"""
+
+from __future__ import annotations
+
+from keras import ops
+
+from models.tensors import Tensor
+
+STRIDE = 8  # input pixels a heatmap cell: three 2x2 poolings
+# Gaussians are compared in the log domain to find the peak between cells; below this value a cell is background.
+FLOOR = 0.02
+
+
+def to_cells(pixels: Tensor, stride: float = STRIDE) -> Tensor:
+    """Input pixels -> heatmap cells; any array, elementwise."""
+    return (pixels + 0.5) / stride - 0.5
+
+
+def to_pixels(cells: Tensor, stride: float = STRIDE) -> Tensor:
+    """Heatmap cells -> input pixels; any array, elementwise."""
+    return (cells + 0.5) * stride - 0.5
+
+
+def draw_heatmaps(points: Tensor, height: int, width: int, sigma: float, stride: float = STRIDE) -> Tensor:
+    """The target maps of points: (batch, height, width, landmarks) float32, peak 1.
+
+    Value at cell p is exp(-|p - x|^2 / sigma^2), x the landmark and sigma in cells (Cao et al., CVPR 2017, section
+    2.2, equation 6; others divide by 2 sigma^2). `points` (batch, landmarks, 2) are input pixels. A landmark outside
+    the input keeps what of its Gaussian falls inside, else its map is empty; NaN (not annotated) gives an empty map
+    too, and `annotated` gives it weight 0.
+    """
+    cells = to_cells(ops.where(ops.isfinite(points), points, -1e6), stride)
+    across = _profile(cells[..., 0], width, sigma)
+    down = _profile(cells[..., 1], height, sigma)
+    return ops.expand_dims(down, 2) * ops.expand_dims(across, 1)
+
+
+def _profile(centres, length: int, sigma: float):
+    """exp(-(k - centre)^2 / sigma^2) for k = 0..length-1: (batch, length, landmarks)."""
+    grid = ops.reshape(ops.arange(length, dtype="float32"), (1, -1, 1))
+    return ops.exp(-ops.square((grid - ops.expand_dims(centres, 1)) / sigma))
+
+
+def annotated(points: Tensor) -> Tensor:
+    """Weight of each landmark, (batch, 1, 1, landmarks) float32: 1 if annotated, 0 if NaN."""
+    known = ops.all(ops.isfinite(points), axis=-1)
+    return ops.cast(known, "float32")[:, None, None, :]
+
+
+def annotated_region(points: Tensor, height: int, width: int, sides: float, stride: float = STRIDE) -> Tensor:
+    """Weight of each cell, (batch, height, width, 1) float32: 1 near the annotated points, 0 where nobody looked.
+
+    Near is within a square on the centre of the box of an image's points (batch, landmarks, 2), input pixels, its side
+    `sides` times the box's longer one.
+    """
+    cells = to_cells(points, stride)
+    known = ops.all(ops.isfinite(cells), axis=-1, keepdims=True)
+    low = ops.min(ops.where(known, cells, 1e6), axis=1)
+    high = ops.max(ops.where(known, cells, -1e6), axis=1)
+    reach = sides / 2 * ops.max(high - low, axis=-1)
+
+    def near(axis: int, length: int):
+        distance = ops.abs(ops.arange(length, dtype="float32")[None] - (low + high)[:, axis, None] / 2)
+        return ops.cast(distance <= reach[:, None], "float32")
+
+    return near(1, height)[:, :, None, None] * near(0, width)[:, None, :, None]
+
+
+def decode_heatmaps(heatmaps: Tensor, stride: float = STRIDE, offset: float = 0.0) -> tuple[Tensor, Tensor]:
+    """Points (batch, landmarks, 2) in input pixels and confidences (batch, landmarks), the peak values.
+
+    The highest cell, then the peak of the parabola through the logarithms of it and its two neighbours along each
+    axis, which is exact for a Gaussian (Zhang et al., "Distribution-Aware Coordinate Representation", CVPR 2020,
+    section 3.2, without the mixed term). A peak on the border of the map stays at its cell along that axis. `offset`
+    (input pixels) is added; weights trained to another convention carry theirs.
+    """
+    heatmaps = ops.cast(ops.convert_to_tensor(heatmaps), "float32")
+    shape = ops.shape(heatmaps)
+    height, width, landmarks = shape[1], shape[2], shape[3]
+    cells = height * width
+    peak = ops.cast(ops.argmax(ops.reshape(heatmaps, (-1, cells, landmarks)), axis=1), "int32")
+    row, column = peak // width, peak % width
+
+    steps = (-1, 1, -width, width)
+    around = ops.stack([peak, *(ops.clip(peak + step, 0, cells - 1) for step in steps)])
+    first = ops.arange(shape[0])[:, None] * cells  # of each image, in the flat list of all cells
+    place = (first + around) * landmarks + ops.arange(landmarks)
+    levels = ops.take(ops.reshape(heatmaps, (-1,)), place)
+    confidence = levels[0]
+    centre, left, right, up, down = ops.unstack(ops.log(ops.maximum(levels, FLOOR)), num=5)
+
+    def shift(position, last, before, after):
+        bend = before - 2 * centre + after
+        inside = ops.logical_and(position > 0, position < last)
+        usable = ops.logical_and(inside, bend < -1e-3)
+        return ops.where(usable, 0.5 * (before - after) / ops.where(usable, bend, -1.0), 0.0)
+
+    x = ops.cast(column, "float32") + shift(column, width - 1, left, right)
+    y = ops.cast(row, "float32") + shift(row, height - 1, up, down)
+    return to_pixels(ops.stack([x, y], axis=-1), stride) + offset, confidence

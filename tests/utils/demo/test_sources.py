@@ -1,0 +1,188 @@
+import time
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.conftest import input_error, packed, with_exif
+from tests.streams import Stream
+from utils.demo import sources
+from utils.demo.sources import Source, UnreadableError, find_sources, open_source
+
+
+def write_video(path, levels, rate=25.0, size=(64, 48)):
+    """A lossless video whose frame k is of the gray level `levels[k]`."""
+    writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"FFV1"), rate, size)
+    for level in levels:
+        writer.write(np.full((size[1], size[0], 3), level, np.uint8))
+    writer.release()
+    return path
+
+
+def read_all(name):
+    with open_source(find_sources([str(name)])[0]) as feed:
+        return feed, [frame for frame in feed.frames(wait=5.0) if frame is not None]
+
+
+def test_cameras_addresses_files_folders_and_globs_are_told_apart(tmp_path):
+    for name in ("b.png", "a.JPG", "clip.mp4", "notes.txt", ".part1-x.png", "[1].png"):
+        (tmp_path / name).touch()
+    folder = [tmp_path / name for name in ("[1].png", "a.JPG", "b.png", "clip.mp4")]
+    kinds = ["image", "image", "image", "video"]
+    assert find_sources([str(tmp_path)]) == [Source(str(path), kind) for path, kind in zip(folder, kinds, strict=True)]
+    assert find_sources([str(tmp_path / "*.png")]) == [Source(str(path), "image") for path in (folder[0], folder[2])]
+    assert find_sources([str(folder[0])]) == [Source(str(folder[0]), "image")]  # a file, not a glob
+    assert find_sources(["2", "rtsp://host/x"]) == [Source("2", "live"), Source("rtsp://host/x", "live")]
+
+
+def test_a_file_that_is_named_twice_is_taken_once(tmp_path):
+    (tmp_path / "a.png").touch()
+    assert len(find_sources([str(tmp_path), str(tmp_path / "a.png")])) == 1
+
+
+@pytest.mark.parametrize("name", ["nowhere.png", "nowhere/*.jpg", ".", "3000000000"])
+def test_what_is_not_there_is_named(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    with input_error(name):
+        find_sources([name])
+
+
+def test_names_for_files_made_from_a_source():
+    assert Source("videos/clip.mp4", "video").stem == "clip"
+    assert Source("0", "live").stem == "camera0"
+    assert Source("http://10.0.0.1:80/a b", "live").stem == "10_0_0_1_80_a_b"
+
+
+def test_a_password_in_an_address_is_neither_shown_nor_in_a_name():
+    source = Source("rtsp://me:secret@10.0.0.1/camera", "live")
+    assert source.label == "rtsp://10.0.0.1/camera" and source.stem == "10_0_0_1_camera"
+
+
+def test_an_address_longer_than_a_file_name_may_be_is_no_error():
+    address = "http://10.0.0.1/" + "token" * 200
+    assert find_sources([address]) == [Source(address, "live")]
+
+
+def test_every_frame_of_a_file_comes_in_order_with_its_time(tmp_path):
+    feed, frames = read_all(write_video(tmp_path / "clip.avi", range(0, 200, 5)))
+    assert feed.rate == 25.0 and feed.count == 40
+    assert [frame.number for frame in frames] == list(range(40))
+    assert [round(frame.time, 3) for frame in frames] == [round(k / 25, 3) for k in range(40)]
+    assert [abs(int(frame.image[20, 20, 0]) - 5 * k) <= 2 for k, frame in enumerate(frames)] == [True] * 40
+
+
+def test_a_slow_reader_loses_no_frame_and_a_file_is_not_read_far_ahead(tmp_path):
+    path = write_video(tmp_path / "clip.avi", range(30))
+    with open_source(find_sources([str(path)])[0]) as feed:
+        time.sleep(0.3)
+        assert len(feed._frames) == sources.AHEAD
+        assert len(list(feed.frames(wait=5.0))) == 30
+
+
+def test_colours_are_rgb(tmp_path):
+    writer = cv2.VideoWriter(str(tmp_path / "a.avi"), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"FFV1"), 10, (32, 32))
+    writer.write(np.full((32, 32, 3), (0, 0, 250), np.uint8))  # red, in OpenCV's order
+    writer.release()
+    _, (frame,) = read_all(tmp_path / "a.avi")
+    red, green, blue = frame.image[16, 16].astype(int)
+    assert red > 200 and green < 60 and blue < 60
+
+
+def test_a_video_that_cannot_be_decoded_is_named(tmp_path):
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(b"no video" * 100)
+    with pytest.raises(UnreadableError, match=r"clip\.mp4"):
+        read_all(path)
+
+
+def test_a_video_that_is_cut_off_gives_what_it_has_and_says_so(tmp_path):
+    path = write_video(tmp_path / "clip.avi", range(40))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    frames = []
+    with open_source(find_sources([str(path)])[0]) as feed, pytest.raises(UnreadableError, match="breaks off after"):
+        for frame in feed.frames(wait=5.0):
+            frames.append(frame)
+    assert 0 < len(frames) < 40
+
+
+def test_a_video_of_less_than_a_frame_a_second_keeps_its_rate(tmp_path):
+    feed, frames = read_all(write_video(tmp_path / "slow.avi", range(3), rate=0.5))
+    assert feed.rate == pytest.approx(0.5)
+    assert [frame.time for frame in frames] == pytest.approx([0, 2, 4])
+
+
+def test_images_come_upright_in_eight_bits_and_three_channels(tmp_path):
+    stored = np.zeros((20, 40, 3), np.uint8)
+    stored[:, :10] = 255  # the left quarter is white
+    (tmp_path / "turned.jpg").write_bytes(with_exif(packed(stored), orientation=6))  # shown turned clockwise
+    (tmp_path / "deep.png").write_bytes(packed(stored.astype(np.uint16) * 257, ".png"))
+    (tmp_path / "gray.png").write_bytes(packed(stored[..., 0], ".png"))
+    (tmp_path / "alpha.png").write_bytes(packed(np.dstack([stored, stored[..., :1]]), ".png"))
+    for name in ("turned.jpg", "deep.png", "gray.png", "alpha.png"):
+        feed, (frame,) = read_all(tmp_path / name)
+        image = frame.image
+        assert feed.rate is None and frame.time == 0 and image.dtype == np.uint8
+        if name == "turned.jpg":
+            assert image.shape == (40, 20, 3)
+            assert image[:8].min() > 200 and image[14:].max() < 60  # on top
+        else:
+            assert image.shape == (20, 40, 3)
+            assert image[:, :10].min() == 255 and image[:, 10:].max() == 0
+
+
+def test_a_corrupt_image_is_unreadable(tmp_path):
+    (tmp_path / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(50))
+    with pytest.raises(UnreadableError, match=r"bad\.png"):
+        read_all(tmp_path / "bad.png")
+
+
+def test_a_camera_that_is_not_there_is_named():
+    with input_error("camera 97", "another program"), open_source(Source("97", "live")):
+        pass
+
+
+def test_a_stream_that_does_not_answer_is_named():
+    with Stream([np.zeros((16, 16, 3), np.uint8)]) as stream:
+        address = stream.address
+    with input_error(address), open_source(Source(address, "live")):
+        pass
+
+
+def test_of_a_stream_the_newest_frame_comes():
+    images = [np.full((48, 64, 3), level, np.uint8) for level in range(0, 250, 2)]
+    with Stream(images, rate=50) as stream, open_source(Source(stream.address, "live")) as feed:
+        frames = feed.frames(wait=5.0)
+        first = next(frames)
+        time.sleep(1.0)
+        second = next(frames)
+    assert second.number - first.number > 20  # the frames in between are gone
+    assert second.image.mean() > first.image.mean() + 30
+    assert second.time - first.time == pytest.approx(1.0, abs=0.5)
+
+
+def test_a_stream_that_dies_and_returns_goes_on(capsys):
+    with Stream([np.full((48, 64, 3), 90, np.uint8)]) as stream, open_source(Source(stream.address, "live")) as feed:
+        frames = feed.frames(wait=0.1)
+        before = next(frame for frame in frames if frame is not None)
+        stream.die()
+        deadline = time.monotonic() + 10
+        while next(frames) is not None and time.monotonic() < deadline:  # what was on its way
+            pass
+        stream.live()
+        after = next(frame for frame in frames if frame is not None)
+    assert after.number > before.number and after.time > before.time
+    said = capsys.readouterr().out
+    assert "trying again" in said and "is back" in said
+    assert said.count(stream.address) == 2
+
+
+def test_a_stream_that_does_not_return_is_given_up(monkeypatch):
+    monkeypatch.setattr(sources, "BACK_OFF", (0.05, 0.1))
+    with Stream([np.zeros((16, 16, 3), np.uint8)]) as stream, open_source(Source(stream.address, "live")) as feed:
+        frames = feed.frames(wait=0.1)
+        assert next(frame for frame in frames if frame is not None).number >= 0
+        stream.die()
+        with input_error(stream.address, "tried 2 times"):
+            deadline = time.monotonic() + 20
+            while time.monotonic() < deadline:
+                next(frames)

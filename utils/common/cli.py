@@ -1,0 +1,93 @@
+"""One way to say that the input is wrong: one line, exit status 2."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+
+class InputError(Exception):
+    """Something the user gave is wrong; the message names it and says how to mend it, in one line."""
+
+
+class CommandLine(argparse.ArgumentParser):
+    """An argument parser whose errors are one line, like every other `InputError`; flags are never abbreviated."""
+
+    def __init__(self, **options: object):
+        super().__init__(allow_abbrev=False, **options)
+
+    def parse_args(
+        self, args: list[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> argparse.Namespace:
+        """Parse as usual, and refuse empty texts: as a path they would mean the current folder."""
+        parsed = super().parse_args(args, namespace)
+        for name, value in vars(parsed).items():
+            if value == "" or (isinstance(value, list) and "" in value):
+                self.error(f"{name.replace('_', '-')}: is empty; name a file or folder, or leave it out")
+        return parsed
+
+    def error(self, message: str) -> NoReturn:
+        """Raise instead of printing the usage, which for 25 flags buries the message."""
+        raise InputError(f"{message} (see --help)")
+
+
+def run_main(main: Callable[[], int | None]) -> None:
+    """Run a script's ``main`` and exit with its status: 2 and one line for bad input or files, 130 for Ctrl-C."""
+    sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text
+    try:
+        status = main()
+    except InputError as problem:
+        print(f"error: {problem}", file=sys.stderr)
+        status = 2
+    except OSError as problem:
+        if isinstance(problem, BrokenPipeError):  # the reader of our output (head, less) has gone
+            sys.stderr.close()
+            sys.exit(1)
+        print(f"error: {problem.filename or 'a file'}: {problem.strerror or problem}", file=sys.stderr)
+        status = 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        status = 130
+    sys.exit(status or 0)
+
+
+def positive_int(text: str) -> int:
+    """An argparse type: a whole number of at least 1."""
+    return _number(text, int, "a whole number of at least 1", lambda value: value >= 1)
+
+
+def non_negative_int(text: str) -> int:
+    """An argparse type: a whole number of at least 0."""
+    return _number(text, int, "a whole number of at least 0", lambda value: value >= 0)
+
+
+def network_size(text: str) -> int:
+    """An argparse type: pixels a side of a network's input."""
+    return _number(text, int, "a multiple of 8 from 32 to 2048", lambda value: value % 8 == 0 and 32 <= value <= 2048)
+
+
+def positive_float(text: str) -> float:
+    """An argparse type: a finite number above 0."""
+    return _number(text, float, "a number above 0", lambda value: 0 < value < float("inf"))
+
+
+def non_negative_float(text: str) -> float:
+    """An argparse type: a finite number of at least 0."""
+    return _number(text, float, "a number of at least 0", lambda value: 0 <= value < float("inf"))
+
+
+def unit_interval(text: str) -> float:
+    """An argparse type: a number from 0 to 1."""
+    return _number(text, float, "a number from 0 to 1", lambda value: 0 <= value <= 1)
+
+
+def _number(text, convert, wanted, fits):
+    try:
+        value = convert(text)
+    except ValueError:
+        value = None
+    if value is None or not fits(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}")
+    return value

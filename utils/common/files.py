@@ -1,0 +1,74 @@
+"""Files that are whole or not there: written beside, then renamed."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from utils.common.cli import InputError
+
+LONG_NAME = 230  # bytes
+
+
+@contextmanager
+def replacing(path: str | os.PathLike) -> Iterator[Path]:
+    """Give a temporary path beside `path` to write to, and rename it to `path` if nothing went wrong.
+
+    The temporary name ends like `path`, since many writers choose the format by it. Whatever the reason for a failure
+    (an error, a full disk, Ctrl-C), `path` is then as it was. Raises `InputError` where the folder cannot be written.
+    """
+    path = Path(path)
+    # A name may have as many bytes as the file system takes, and the temporary one has more.
+    name = path.name if len(os.fsencode(path.name)) <= LONG_NAME else path.name[-LONG_NAME // 5 :]
+    part = path.with_name(f".part{os.getpid()}-{name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield part
+        with open(part, "rb") as written:
+            os.fsync(written.fileno())  # a power cut must not leave the new name on an empty file
+        os.replace(part, path)
+    except OSError as problem:
+        raise InputError(f"{path}: cannot be written: {problem.strerror or problem}") from problem
+    finally:
+        if part.exists():
+            part.unlink()
+
+
+def check_writable(flag: str, folder: Path) -> None:
+    """Raise an `InputError` that begins with `flag` if no files can be made in a folder, there already or not."""
+    above = next(each for each in (folder, *folder.parents) if each.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise InputError(f"{flag} {folder}: cannot be written ({above} is no folder that you may write to)")
+
+
+def write_json(path: str | os.PathLike, content: object) -> None:
+    """Write JSON beside and rename. Numbers that are none (NaN, infinite) become null, which JSON has."""
+    with replacing(path) as part:
+        part.write_text(json.dumps(_plain(content), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _plain(content: object) -> object:
+    if isinstance(content, dict):
+        return {name: _plain(value) for name, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [_plain(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
+
+
+def write_csv(path: str | os.PathLike, rows: Iterable[Sequence]) -> None:
+    """Write rows as CSV beside and rename. Names of files in it need not be text."""
+    with replacing(path) as part, open(part, "w", newline="", encoding="utf-8", errors="surrogateescape") as stream:
+        csv.writer(stream, lineterminator="\n").writerows(rows)
+
+
+def read_json(path: str | os.PathLike, meaning: str) -> dict:
+    """The JSON in a file. Raises an `InputError` that begins with `meaning` if it is missing or corrupt."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as problem:
+        raise InputError(f"{meaning} ({path} is missing or corrupt)") from problem

@@ -1,0 +1,316 @@
+"""Where images come from: files, folders, videos, cameras, streams; each as frames, one after the other."""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import os
+import re
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from utils.common.cli import InputError
+from utils.common.images import IMAGE_SUFFIXES, decode_image
+
+VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".ts",
+                  ".mts", ".m2ts", ".ogv", ".vob", ".asf", ".gif", ".mjpg", ".mjpeg")  # fmt: skip
+AHEAD = 4  # frames of a file that are decoded before they are asked for
+USUAL_RATE = 30.0  # frames a second, where a camera does not say
+# A camera or stream that stops is opened again after these seconds; then it is given up.
+BACK_OFF = (0.25, 0.5, 1.0, 2.0, 4.0, 4.0, 4.0)
+SILENCE = 2.0  # seconds of empty frames after which a camera counts as lost
+WHOLE = 0.9  # of the frames that a video promises must come, or it counts as broken off; counts are often estimates
+OPENING = 5000  # milliseconds in which a stream must answer
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One image of a source: `image` (height, width, 3) uint8 RGB, `number` from 0, `time` in seconds since the
+    source began.
+    """
+
+    image: np.ndarray
+    number: int
+    time: float
+
+
+@dataclass(frozen=True)
+class Source:
+    """Something that gives images.
+
+    - `name`: what the user called it: a path, an address, a camera's number. It may hold a password; `label` does not.
+    - `kind`: "image", "video" (a file: every frame counts) or "live" (a camera or stream: the newest frame counts).
+    """
+
+    name: str
+    kind: str
+
+    @property
+    def path(self) -> Path | None:
+        """The file that it is, or None for a camera or stream."""
+        return None if self.kind == "live" else Path(self.name)
+
+    @property
+    def label(self) -> str:
+        """The name as it is shown and written: an address without user and password."""
+        return re.sub(r"//[^/@]*@", "//", self.name) if "://" in self.name else self.name
+
+    @property
+    def is_camera(self) -> bool:
+        """Whether it is a camera of this machine."""
+        return self.kind == "live" and "://" not in self.name
+
+    @property
+    def stem(self) -> str:
+        """A short name for files that are made from it: "clip" of "videos/clip.mp4", "camera0" of camera 0."""
+        if self.path is not None:
+            return self.path.stem
+        if self.name.isdecimal():
+            return f"camera{self.name}"
+        return re.sub(r"\W+", "_", self.label.split("://")[-1])[:40].strip("_")
+
+
+class UnreadableError(InputError):
+    """A file that cannot be decoded, or not to its end: to be named and skipped."""
+
+
+# --- finding ----------------------------------------------------------------------------------------------------------
+
+
+def find_sources(names: Sequence[str]) -> list[Source]:
+    """The sources that the user named: camera numbers, addresses, files, folders and globs, in this order.
+
+    A folder or glob gives its images and videos by name. Nothing is opened yet. Raises `InputError` for what is not
+    there.
+    """
+    found = [source for name in names for source in _find(name)]
+    return list(dict.fromkeys(found))
+
+
+def _find(name: str) -> list[Source]:
+    if "://" in name:
+        return [Source(name, "live")]
+    path = Path(name)
+    if path.is_dir():
+        found = sorted(file for file in path.iterdir() if _is_shown(file))
+        if not found:
+            raise InputError(f"{name}: no images or videos in this folder")
+    elif path.is_file():
+        found = [path]
+    elif (name.isdecimal() and len(name) <= 3) or name.startswith("/dev/"):
+        return [Source(name, "live")]
+    elif glob.has_magic(name):
+        matches = map(Path, glob.glob(name, recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
+        found = sorted(file for file in matches if _is_shown(file))
+        if not found:
+            raise InputError(f"{name}: no image or video has such a name")
+    else:
+        raise InputError(f"{name}: no such file or folder (a camera is a number, a stream an address with ://)")
+    return [Source(str(file), "video" if file.suffix.lower() in VIDEO_SUFFIXES else "image") for file in found]
+
+
+def _is_shown(file: Path) -> bool:
+    known = file.suffix.lower() in (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES)
+    return known and not file.name.startswith(".") and file.is_file()
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def open_source(source: Source) -> Iterator[Still | Feed]:
+    """A source opened: it has `rate` (frames a second, None for an image), `count` (frames, None if unknown) and
+    `frames()`. Raises `UnreadableError` for a video that cannot be opened, `InputError` for a camera or stream.
+    """
+    if source.kind == "image":
+        yield Still(source)
+        return
+    feed = Feed(source)
+    try:
+        yield feed
+    finally:
+        feed.close()
+
+
+class Still:
+    """An image file, as one frame: turned as its EXIF says, gray as RGB, without alpha, 8 bits."""
+
+    rate, count = None, 1
+
+    def __init__(self, source: Source):
+        self.source = source
+
+    def frames(self, wait: float) -> Iterator[Frame]:
+        """The one frame. Raises `UnreadableError` if it cannot be decoded."""
+        try:
+            image = decode_image(self.source.name)
+        except InputError as problem:
+            raise UnreadableError(str(problem)) from problem
+        yield Frame(image, 0, 0.0)
+
+
+class Feed:
+    """A video file, camera or stream, read in a thread of its own.
+
+    Of a file every frame is given, of a camera or stream the newest. A camera or stream that stops is opened again,
+    after growing pauses, and given up after the last.
+    """
+
+    def __init__(self, source: Source):
+        self.source, self.live = source, source.kind == "live"
+        self._ready = threading.Condition()
+        self._frames: deque[Frame] = deque(maxlen=1 if self.live else None)
+        self._stop, self._ended, self._problem = threading.Event(), False, None
+        self._told = False
+        self._capture = self._open()
+        if self._capture is None:
+            raise self._unopened()
+        rate = self._capture.get(cv2.CAP_PROP_FPS)
+        self.rate = float(rate) if 0.01 <= rate <= 1000 else USUAL_RATE
+        count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
+        self.count = int(count) if count > 0 and not self.live else None
+        self._thread = threading.Thread(target=self._run, name=f"read {source.name}", daemon=True)
+        self._thread.start()
+
+    def frames(self, wait: float) -> Iterator[Frame | None]:
+        """Frames in order; None where for `wait` seconds there was none, so that a window can go on answering.
+
+        Raises `UnreadableError` if a file gives no frame at all, `InputError` if a camera or stream is lost.
+        """
+        while True:
+            with self._ready:
+                self._ready.wait_for(lambda: self._frames or self._ended, timeout=wait)
+                frame = self._frames.popleft() if self._frames else None
+                self._ready.notify_all()
+                ended = self._ended and frame is None
+            if ended:
+                break
+            yield frame
+        if self._problem is not None:
+            raise self._problem
+
+    def close(self) -> None:
+        """Stop reading."""
+        self._stop.set()
+        with self._ready:
+            self._ready.notify_all()
+        self._thread.join(timeout=1.0)  # a camera may hang in its driver; the thread dies with the program
+
+    # --- in the thread ---
+
+    def _run(self) -> None:
+        try:
+            if self.live:
+                self._read_live()
+            else:
+                self._read_file()
+        except Exception as problem:  # whatever it is: the waiting side must learn of it, not hang
+            self._problem = problem
+        finally:
+            if self._capture is not None:
+                self._capture.release()
+            with self._ready:
+                self._ended = True
+                self._ready.notify_all()
+
+    def _read_file(self) -> None:
+        number = 0
+        while not self._stop.is_set() and (image := self._read()) is not None:
+            clock = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+            moment = clock if clock > 0 or number == 0 else number / self.rate
+            with self._ready:
+                self._ready.wait_for(lambda: len(self._frames) < AHEAD or self._stop.is_set())
+                self._frames.append(Frame(image, number, moment))
+                self._ready.notify_all()
+            number += 1
+        if self._stop.is_set():
+            return
+        if number == 0:
+            self._problem = UnreadableError(f"{self.source.name}: no frame of this video can be decoded")
+        elif self.count and number < WHOLE * self.count:
+            self._problem = UnreadableError(f"{self.source.name}: breaks off after {number} of {self.count} frames")
+
+    def _read_live(self) -> None:
+        number, start, last, lost = 0, None, time.monotonic(), 0
+        while not self._stop.is_set():
+            image = self._read()
+            now = time.monotonic()
+            if image is not None:
+                start, last = (now if start is None else start), now
+                if self._told:
+                    print(f"{self._words()}: is back", flush=True)
+                    self._told = False
+                lost = 0
+                with self._ready:
+                    self._frames.append(Frame(image, number, now - start))
+                    self._ready.notify_all()
+                number += 1
+            elif self.source.is_camera and now - last < SILENCE:
+                self._stop.wait(0.02)  # a camera that wakes up gives a few empty frames
+            else:
+                lost = self._reopen(lost)
+                last = time.monotonic()
+
+    def _reopen(self, lost: int) -> int:
+        """Open again after a pause that grows with `lost`, the tries since the last frame; returns their number."""
+        if lost == len(BACK_OFF):
+            raise InputError(
+                f"{self._words()}: gives no more frames, tried {lost} times in {sum(BACK_OFF):.0f} seconds; "
+                "see that it is plugged in or sending, then start again"
+            )
+        if not self._told:
+            print(f"{self._words()}: gives no more frames; trying again", flush=True)
+            self._told = True
+        if self._capture is not None:
+            self._capture.release()
+        self._capture = None if self._stop.wait(BACK_OFF[lost]) else self._open()
+        return lost + 1
+
+    def _read(self) -> np.ndarray | None:
+        """The next image, RGB, or None."""
+        if self._capture is None:
+            return None
+        ok, image = self._capture.read()
+        if not ok or image is None or image.size == 0:
+            return None
+        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
+
+    def _open(self) -> cv2.VideoCapture | None:
+        # OpenCV and FFmpeg would write their own lines; ours name the mend.
+        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+        name = self.source.name
+        try:
+            if name.isdecimal():
+                capture = cv2.VideoCapture(int(name))
+            elif self.live and "://" in name:
+                limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, OPENING, cv2.CAP_PROP_READ_TIMEOUT_MSEC, OPENING]
+                capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG, limits)
+            else:
+                capture = cv2.VideoCapture(name)
+        except cv2.error:
+            return None
+        if capture.isOpened():
+            return capture
+        capture.release()
+        return None
+
+    def _words(self) -> str:
+        return f"camera {self.source.name}" if self.source.name.isdecimal() else self.source.label
+
+    def _unopened(self) -> InputError:
+        if not self.live:
+            return UnreadableError(f"{self.source.name}: cannot be opened; it is corrupt or no video")
+        if self.source.is_camera:
+            return InputError(
+                f"{self._words()}: cannot be opened; it is not there, or another program uses it "
+                "(name another number, a video file or an image)"
+            )
+        return InputError(f"{self._words()}: cannot be opened; see that it is sending and the address is right")

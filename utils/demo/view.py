@@ -1,0 +1,113 @@
+"""What the demo shows of a prediction, and the keys that change it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from data.augment import Warp
+from data.drawing import paint_landmarks, paint_map, paint_square
+from data.schemes import FACE
+from utils.demo.predictor import SIDES, LandmarkPredictor, Landmarks, Prediction
+
+OVERLAYS = ("none", "heatmaps", "attention", "boxes", "numbers")
+EARS = (SIDES, SIDES[:1], SIDES[1:], ())  # what the key goes through: both, each alone, none
+# Key -> what it does, and how the help puts it.
+KEYS = {
+    "q": ("quit", "quit (also Esc)"),
+    " ": ("pause", "pause; of images: the next"),
+    "s": ("save", "save this frame"),
+    "r": ("record", "record: start, stop"),
+    "o": ("overlay", "overlay: heatmaps, attention, boxes, numbers, none"),
+    "e": ("ears", "ears: both, left, right, none"),
+    "m": ("mirror", "mirror"),
+    "h": ("help", "this help"),
+}
+HELP = [f"{'space' if key == ' ' else key}: {words}" for key, (_, words) in KEYS.items()]
+
+
+def in_view(prediction: Prediction, sides: tuple[str, ...] = SIDES) -> dict[str, Landmarks]:
+    """What was found, by name: "face", "left ear", "right ear"; of the ears those on `sides` of the subject."""
+    face = {} if prediction.face is None else {"face": prediction.face}
+    return face | {f"{side} ear": prediction.ears[side] for side in sides if side in prediction.ears}
+
+
+@dataclass
+class View:
+    """How predictions are drawn; keys change it.
+
+    - `threshold`: points of a lower confidence are left out, and the lines to them.
+    - `overlay`: one of `OVERLAYS`; `ears`: the sides that are drawn; `mirror`: left and right swap.
+    """
+
+    threshold: float
+    overlay: str = "none"
+    ears: tuple[str, ...] = SIDES
+    mirror: bool = False
+    help: bool = False
+    _canvas: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint8), init=False, repr=False, compare=False)
+
+    def press(self, action: str) -> bool:
+        """Change what an action of `KEYS` changes; False if it changes nothing in the view."""
+        if action == "overlay":
+            self.overlay = OVERLAYS[(OVERLAYS.index(self.overlay) + 1) % len(OVERLAYS)]
+        elif action == "ears":
+            self.ears = EARS[(EARS.index(self.ears) + 1) % len(EARS)]
+        elif action in ("mirror", "help"):
+            setattr(self, action, not getattr(self, action))
+        else:
+            return False
+        return True
+
+    def draw(self, image: np.ndarray, prediction: Prediction, predictor: LandmarkPredictor) -> np.ndarray:
+        """A copy of the image (height, width, 3) uint8 RGB with what was found in it; the next call draws over it."""
+        shown = in_view(prediction, self.ears)
+        width = image.shape[1]
+        if self._canvas.shape != image.shape:
+            self._canvas = np.empty_like(image, order="C")
+        drawn = self._canvas
+        if self.mirror:
+            cv2.flip(image, 1, dst=drawn)
+        else:
+            np.copyto(drawn, image)
+        if self.overlay in ("heatmaps", "attention"):
+            for square, heat in self._maps(image, shown, predictor):
+                paint_map(
+                    drawn, heat[:, ::-1] if self.mirror else heat, _mirrored(square, width) if self.mirror else square
+                )
+        for name, landmarks in shown.items():
+            points = np.where(landmarks.confidence[:, None] >= self.threshold, landmarks.points, np.nan)
+            numbers = self.overlay == "numbers"
+            paint_landmarks(drawn, self._turned(points, width), landmarks.scheme, landmarks.indices, numbers)
+            if self.overlay == "boxes":
+                corners = self._turned(landmarks.corners, width)
+                paint_square(
+                    drawn,
+                    np.roll(corners[::-1], 2, axis=0) if self.mirror else corners,
+                    f"{name} {landmarks.score:.2f}",
+                )
+        return drawn
+
+    def _turned(self, points: np.ndarray, width: int) -> np.ndarray:
+        return np.column_stack([width - 1 - points[:, 0], points[:, 1]]) if self.mirror else points
+
+    def _maps(
+        self, image: np.ndarray, shown: dict[str, Landmarks], predictor: LandmarkPredictor
+    ) -> list[tuple[Warp, np.ndarray]]:
+        """The maps of the overlay with their squares; of the whole image where nothing is shown."""
+        height, width = image.shape[:2]
+        everywhere = Warp(((width - 1) / 2, (height - 1) / 2), float(max(height, width)))
+        squares = [(landmarks.scheme.task, landmarks.crop) for landmarks in shown.values()]
+        maps = []
+        for task, square in squares or [
+            (FACE.task if FACE.task in predictor.tasks else predictor.tasks[0], everywhere)
+        ]:
+            seen = predictor.maps(image, square)
+            maps.append((square, seen["attention" if self.overlay == "attention" else f"{task}_heat"]))
+        return maps
+
+
+def _mirrored(square: Warp, width: int) -> Warp:
+    return Warp((width - 1 - square.centre[0], square.centre[1]), square.side, -square.angle)

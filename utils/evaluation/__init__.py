@@ -1,0 +1,1 @@
+"""Scores of networks: metrics, scoring, reports and plots."""

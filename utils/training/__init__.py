@@ -1,0 +1,1 @@
+"""Training runs: configuration, run folder, callbacks, reports, and the study of strategies."""
