@@ -44,18 +44,18 @@ def main(argv: list[str] | None = None) -> None:
     config = network_config(args, heads={FACE.task: args.landmark_indices})
     network = build_network(config)
     initialise(network, config, args.init)
-    reader = LandmarkReader(network, config, FACE.task)
+    reader = LandmarkReader(network, config, (FACE.task,))
 
-    views = (
-        config.input_size,
-        args.batch_size,
-        args.seed,
-        args.augment,
-        args.flip_probability,
-        args.repeats,
-        args.workers,
-    )
-    pipeline = TrainingPipeline(parts["train"], FACE, *views, negatives=[sample.image for sample in negatives])
+    options = {
+        "size": config.input_size,
+        "batch_size": args.batch_size,
+        "seed": args.seed,
+        "augment": args.augment,
+        "flip_probability": args.flip_probability,
+        "repeats": args.repeats,
+        "workers": args.workers,
+    }
+    pipeline = TrainingPipeline(parts["train"], FACE, **options, negatives=[sample.image for sample in negatives])
     trainer = StageTrainer(network, config, FACE, args.loss)
     compile_trainer(trainer, args, pipeline.steps)
     print_summary(args, found, parts, pipeline, network, config)

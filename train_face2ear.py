@@ -61,17 +61,17 @@ def main(argv: list[str] | None = None) -> None:
         student, config, weights, teacher, args.loss, args.temperature, args.attention_layers, args.teacher_size
     )
     workers = -(-args.workers // 2) if replayed else args.workers  # each of two pipelines has its own
-    views = (
-        trainer.pipeline_size(),
-        args.batch_size,
-        args.seed,
-        args.augment,
-        args.flip_probability,
-        args.repeats,
-        workers,
-    )
-    replay = TrainingPipeline(replayed, FACE, *views) if replayed else None
-    main = TrainingPipeline(ears["train"], EAR, *views, negatives=[sample.image for sample in negatives])
+    options = {
+        "size": trainer.pipeline_size(),
+        "batch_size": args.batch_size,
+        "seed": args.seed,
+        "augment": args.augment,
+        "flip_probability": args.flip_probability,
+        "repeats": args.repeats,
+        "workers": workers,
+    }
+    replay = TrainingPipeline(replayed, FACE, **options) if replayed else None
+    main = TrainingPipeline(ears["train"], EAR, **options, negatives=[sample.image for sample in negatives])
     pipeline = PairedPipeline(main, replay, FACE.task)
     compile_trainer(trainer, args, pipeline.steps)
     print_summary(args, found, ears, pipeline, student, config)

@@ -13,7 +13,7 @@ import numpy as np
 
 from data.augment import Warp
 from data.datasets import DatasetListing, NoSuchImagesError, Sample, find_samples, split_samples, spread
-from data.drawing import contact_sheet, crop_with_landmarks, write_label
+from data.drawing import Layer, contact_sheet, crop_with_landmarks, write_label
 from data.schemes import SCHEMES, Scheme
 from utils.common.cli import CommandLine, InputError, positive_int, run_main
 from utils.common.files import check_writable
@@ -26,7 +26,7 @@ def describe(found: DatasetListing, scheme: Scheme) -> list[str]:
     """The lines that `python -m data.check` prints about one scheme's images, all of them decoded."""
     sizes = np.array(found.sizes)
     points = np.stack([sample.points for sample in found.samples])
-    outside = ((points < -0.5) | (points > sizes[:, None] - 0.5)).any(axis=-1)
+    outside = np.any((points < -0.5) | (points > sizes[:, None] - 0.5), axis=-1)
     longer = (points.max(axis=1) - points.min(axis=1)).max(axis=-1)
     parts = ", ".join(f"{len(samples)} {part}" for part, samples in split_samples(found.samples).items())
     groups = len({sample.group for sample in found.samples})
@@ -60,7 +60,7 @@ def draw_samples(samples: Sequence[Sample], scheme: Scheme, count: int = 32) -> 
     for sample in spread(samples, count):
         low, high = sample.points.min(axis=0), sample.points.max(axis=0)
         warp = Warp(tuple((low + high) / 2), 2 * max(float((high - low).max()), 1.0))
-        layers = [(sample.points, None, None)]
+        layers: list[Layer] = [(sample.points, None, None)]
         layers += [(ear, None, OTHER_COLOUR) for ear in ([] if sample.others is None else sample.others)]
         image = crop_with_landmarks(decode_image(sample.image), warp, layers, scheme)
         images.append(write_label(image, Path(sample.name).stem[:30]))
@@ -85,12 +85,12 @@ def main(argv: list[str] | None = None) -> int:
     for scheme in [SCHEMES[args.task]] if args.task else SCHEMES.values():
         try:
             found = find_samples([args.folder], scheme, args.points, True, args.limit, progress=True)
-        except NoSuchImagesError as problem:
-            nothing.append(problem)
+        except NoSuchImagesError as missing:
+            nothing.append(missing)
             continue
-        except InputError as problem:
-            nothing.append(problem)
-            print(f"{scheme.task}: {problem}")
+        except InputError as unusable:
+            nothing.append(unusable)
+            print(f"{scheme.task}: {unusable}")
             problems += 1
             continue
         problems += len(found.problems)

@@ -25,6 +25,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from data.annotation import Annotation
 from data.formats import read_300w_lp, read_pts
 from data.schemes import EAR, FACE, SCHEMES, Scheme
 from utils.common.cli import InputError
@@ -59,18 +60,26 @@ class Sample:
     """One annotated image.
 
     - `name`: the image's path below its dataset, unique within it.
-    - `points`: (landmarks, 2) float32, pixels of the image as displayed, 0-based. NaN: not annotated (weight 0).
-    - `others`: (n, landmarks, 2) the other ears of the image, n = 0 where none is to be seen; None: nobody looked.
+    - `annotation`: what is known of its landmarks, in pixels of the image as displayed, 0-based.
     - `group`: the person if known, else the image; a split never parts a group.
     - `part`: "train" or "test" where the dataset comes split, else "".
     """
 
     name: str
     image: Path
-    points: np.ndarray
+    annotation: Annotation
     group: str
     part: str = ""
-    others: np.ndarray | None = None
+
+    @property
+    def points(self) -> np.ndarray:
+        """The landmarks (landmarks, 2) that scores and crops go by: those of the first face or ear."""
+        return self.annotation.points[0]
+
+    @property
+    def others(self) -> np.ndarray | None:
+        """The other ears of the image, (n, landmarks, 2), n = 0 where none is to be seen; None: nobody looked."""
+        return self.annotation.others
 
     @property
     def image_id(self) -> str:
@@ -140,7 +149,9 @@ def find_samples(
 
 
 def find_negatives(folders: Iterable[str | os.PathLike], scheme: Scheme, skip_bad: bool = False) -> list[Sample]:
-    """Images below `folders` that show no face (or no ear), in a fixed order, as training samples with points all NaN.
+    """Images below `folders` that show no face (or no ear), in a fixed order, as training samples.
+
+    All of their landmarks are annotated, and none is present.
 
     Those whose `NAME.json` says so (`"face_in_view": false`, as synthetic ear images have it; `"ear_in_view"`), and
     those that nobody annotated: with neither `NAME.json` nor points beside them, in no folder of a face dataset. Test
@@ -173,7 +184,7 @@ def find_negatives(folders: Iterable[str | os.PathLike], scheme: Scheme, skip_ba
                     print(f"left out: {problem}")
                     continue
                 name = image.relative_to(folder).as_posix()
-                found.append(Sample(name, image, np.full((scheme.count, 2), np.nan, np.float32), image.stem, "train"))
+                found.append(Sample(name, image, Annotation.absent(scheme), image.stem, "train"))
         if len(found) == before:
             raise InputError(
                 f"--negatives {folder}: no image in it that shows no {scheme.task}, by what is known of them "
@@ -235,7 +246,8 @@ def _read_pair(pair: _Pair, scheme: Scheme, points: str, people: dict[str, str])
     stem = pair.image.stem
     person = people.get(str(PurePosixPath(pair.name).with_name(stem)), people.get(stem, ""))
     others = _other_ears(pair) if scheme is EAR else None
-    return Sample(pair.name, pair.image, landmarks, person or _image_of(stem), pair.part, others)
+    annotation = Annotation.of(scheme, landmarks, others)
+    return Sample(pair.name, pair.image, annotation, person or _image_of(stem), pair.part)
 
 
 def _other_ears(pair: _Pair) -> np.ndarray | None:

@@ -1,9 +1,9 @@
-"""Images: landmarks on images, contact sheets, curves."""
+"""Drawing on images: landmarks, labels, heatmaps, squares, and contact sheets."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TypeAlias
 
 import cv2
 import numpy as np
@@ -11,8 +11,9 @@ import numpy as np
 from data.augment import Warp, apply_matrix, invert_matrix, warp_image
 from data.schemes import Scheme
 
-if TYPE_CHECKING:
-    pass
+Colour: TypeAlias = tuple[int, int, int]  # RGB, 0 to 255
+# Points (landmarks, 2), which landmarks of the scheme they are (None: all), and one colour (None: the groups' own).
+Layer: TypeAlias = tuple[np.ndarray, Sequence[int] | None, Colour | None]
 
 
 def paint_landmarks(
@@ -21,7 +22,7 @@ def paint_landmarks(
     scheme: Scheme,
     landmarks: Sequence[int] | None = None,
     numbers: bool = False,
-    colour: tuple[int, int, int] | None = None,
+    colour: Colour | None = None,
 ) -> np.ndarray:
     """The image with a scheme's points and lines, sized after the points' box; drawn in place.
 
@@ -37,7 +38,8 @@ def paint_landmarks(
     shift = 4  # OpenCV draws with fixed-point coordinates: 4 bits below the pixel
 
     def fixed(point: np.ndarray) -> tuple[int, int]:
-        return tuple(int(value) for value in np.clip(np.round(point * (1 << shift)), -(2**30), 2**30))
+        x, y = np.clip(np.round(point * (1 << shift)), -(2**30), 2**30)
+        return int(x), int(y)
 
     for group in scheme.groups:
         run = list(group.indices)
@@ -97,13 +99,13 @@ def write_lines(image: np.ndarray, lines: Sequence[str], lower: bool = False) ->
 def crop_with_landmarks(
     image: np.ndarray,
     warp: Warp,
-    layers: Sequence[tuple[np.ndarray, Sequence[int] | None, tuple[int, int, int] | None]],
+    layers: Sequence[Layer],
     scheme: Scheme,
     size: int = 256,
 ) -> np.ndarray:
     """A (size, size, 3) cut of an image with several sets of points drawn over it.
 
-    Each of `layers` is (points in image pixels, landmarks or None for all, colour or None for the groups' own).
+    The points of `layers` are in pixels of the image.
     """
     matrix = warp.matrix(size)
     crop = warp_image(image, matrix, size)

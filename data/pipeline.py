@@ -3,8 +3,8 @@
     training:   order of the epoch -> decode -> random warp -> jitter -> batch
     evaluation: list order         -> decode -> crop warp             -> batch
 
-Both give uint8 RGB images as NumPy arrays, which Keras takes on every backend. Points travel, heatmaps do not: the
-device draws them from the points.
+Both give uint8 RGB images as NumPy arrays, which Keras takes on every backend. Points and their masks travel
+(`data.annotation`), heatmaps do not: the device draws them from the points.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from typing import Protocol, TypeAlias
 
 import cv2
 import numpy as np
 
+from data.annotation import Annotation, stack_annotations
 from data.augment import (
     BACKGROUND_FRACTION,
     CLOSE_UP_FRACTION,
-    apply_matrix,
     crop_warp,
     draw_background_warp,
     draw_close_up_warp,
@@ -36,49 +37,70 @@ from utils.common.cli import InputError
 from utils.common.images import decode_image
 from utils.common.workers import cores, do_work, in_order, one_thread, process_pool
 
-NEGATIVES_FRACTION = 0.12  # of the views
-NOWHERE = -1e5  # input pixels: the place of an ear that is known not to be in the image
+NEGATIVES_FRACTION = 0.12  # of the training crops
+
+# Task -> `points`, `annotated` and `present` of a batch, as `stack_annotations` gives them.
+Targets: TypeAlias = dict[str, dict[str, np.ndarray]]
+# Images (batch, size, size, 3) uint8, and what is known of their landmarks.
+Batch: TypeAlias = tuple[np.ndarray, Targets]
+
+
+class Pipeline(Protocol):
+    """What a training loop asks of an input pipeline."""
+
+    @property
+    def steps(self) -> int:
+        """Batches of an epoch."""
+
+    @property
+    def batch_size(self) -> int:
+        """Images of a batch."""
+
+    @property
+    def problem(self) -> InputError | None:
+        """Why the batches stopped: Keras wraps and hides exceptions."""
+
+    def batch(self, step: int) -> Batch:
+        """The batch of a step, counted from 0."""
+
+    def batches(self, first_epoch: int = 0) -> Iterator[Batch]:
+        """Batches without end, from the start of an epoch on."""
 
 
 def training_example(
-    sample: Sample, scheme: Scheme, size: int, rng: np.random.Generator, strength: float, flip_probability: float = 0.5
-) -> tuple[np.ndarray, np.ndarray]:
-    """One random view of an image: image (size, size, 3) uint8 and points (landmarks, 2) float32, input pixels.
+    sample: Sample, scheme: Scheme, size: int, rng: np.random.Generator, augment: float, flip_probability: float = 0.5
+) -> tuple[np.ndarray, Annotation]:
+    """One augmented crop of an image: (size, size, 3) uint8, and its annotation in pixels of the crop.
 
-    Of ears, the points of a second one follow: NaN where nobody looked for it, `NOWHERE` where there is none. A few
-    views show a part only, and where the whole image is annotated, a few look away: then points lie outside.
+    A few crops are close-ups of a part. Where the whole image is annotated, a few show background alone: then all
+    points lie outside. `augment` scales the spreads (1: as tuned, 0: the crop that scores use).
     """
     image = decode_image(sample.image)
-    all_known = scheme.annotated_sides is None or sample.others is not None
-    away = all_known and rng.random() < BACKGROUND_FRACTION * min(strength, 1.0)
-    everyone = sample.points if sample.others is None else np.concatenate([sample.points, *sample.others])
-    warp = draw_background_warp(scheme, sample.points, everyone, image.shape, rng) if away else None
-    if warp is None and rng.random() < CLOSE_UP_FRACTION * min(strength, 1.0):
+    annotation = sample.annotation
+    known = scheme.annotated_sides is None or annotation.complete
+    background = known and rng.random() < BACKGROUND_FRACTION * min(augment, 1.0)
+    warp = draw_background_warp(scheme, sample.points, annotation.places, image.shape, rng) if background else None
+    if warp is None and rng.random() < CLOSE_UP_FRACTION * min(augment, 1.0):
         warp = draw_close_up_warp(scheme, sample.points, rng, flip_probability)
-    warp = warp or draw_warp(scheme, sample.points, rng, strength, flip_probability)
+    warp = warp or draw_warp(scheme, sample.points, rng, augment, flip_probability)
     border, fill = cv2.BORDER_CONSTANT, (0, 0, 0)
-    if strength:
+    if augment:
         border = int(rng.choice([cv2.BORDER_CONSTANT, cv2.BORDER_REPLICATE, cv2.BORDER_REFLECT_101], p=[0.6, 0.3, 0.1]))
-        fill = (0, 0, 0) if rng.random() < 0.5 else tuple(int(level) for level in rng.integers(0, 256, 3))
+        if rng.random() >= 0.5:
+            red, green, blue = rng.integers(0, 256, 3).tolist()
+            fill = (red, green, blue)
     matrix = warp.matrix(size)
-    crop = jitter_image(warp_image(image, matrix, size, border, fill), rng, strength)
-    points = apply_matrix(matrix, sample.points)
-    points = points[list(scheme.flip_order)] if warp.flip else points
-    if scheme.instances == 1:
-        return crop, points
-    second = np.full_like(points, np.nan if sample.others is None else NOWHERE)
-    if sample.others is not None and len(sample.others):
-        second = apply_matrix(matrix, sample.others[0])
-    return crop, np.concatenate([points, second])
+    crop = jitter_image(warp_image(image, matrix, size, border, fill), rng, augment)
+    return crop, annotation.warped(matrix, scheme.flip_order if warp.flip else None)
 
 
 def negative_example(
-    path: Path, scheme: Scheme, size: int, rng: np.random.Generator, strength: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """One random view of an image that shows nobody: as `training_example`, with all points `NOWHERE`."""
+    path: Path, scheme: Scheme, size: int, rng: np.random.Generator, augment: float
+) -> tuple[np.ndarray, Annotation]:
+    """One augmented crop of a negative image: as `training_example`, but no landmark is present."""
     image = decode_image(path)
     crop = warp_image(image, draw_image_warp(image.shape, rng).matrix(size), size, cv2.BORDER_REFLECT_101)
-    return jitter_image(crop, rng, strength), np.full((scheme.count * scheme.instances, 2), NOWHERE, np.float32)
+    return jitter_image(crop, rng, augment), Annotation.absent(scheme)
 
 
 def evaluation_example(sample: Sample, scheme: Scheme, size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -88,14 +110,15 @@ def evaluation_example(sample: Sample, scheme: Scheme, size: int) -> tuple[np.nd
 
 
 class TrainingPipeline:
-    """Endless batches of random views, in an order that depends only on seed and epoch.
+    """Endless batches of augmented crops, in an order that depends only on seed and epoch.
 
-    Every image comes once a pass; example k of pass e draws its view from a generator seeded by (seed, e, image). A run
+    Every image comes once a pass; example k of pass e draws its crop from a generator seeded by (seed, e, image). A run
     that resumes at epoch e therefore sees the batches that an undisturbed run would have seen. The last batch of a pass
-    is filled up from the same pass's start, so that every step has the same shape. An epoch has `passes` of them.
+    is filled up from the same pass's start, so that every step has the same shape. An epoch has `repeats` passes.
 
+    `augment` scales the augmentation (1: as tuned, 0: none), and `flip_probability` is that of a mirrored crop.
     `workers` processes make the batches; 0: threads of this process, one a core, which Python's lock holds to about
-    what two cores can do. Where there are images of `negatives`, `NEGATIVES_FRACTION` of the views are of those. Raises
+    what two cores can do. Where there are images of `negatives`, `NEGATIVES_FRACTION` of the crops are of those. Raises
     `InputError` if there are no images.
     """
 
@@ -103,10 +126,11 @@ class TrainingPipeline:
         self,
         samples: Sequence[Sample],
         scheme: Scheme,
+        *,
         size: int,
         batch_size: int,
         seed: int = 0,
-        strength: float = 1.0,
+        augment: float = 1.0,
         flip_probability: float = 0.5,
         repeats: int = 1,
         workers: int = 0,
@@ -118,33 +142,33 @@ class TrainingPipeline:
                 "give more images, or another --split"
             )
         self.samples, self.scheme, self.size = list(samples), scheme, size
-        self.batch_size, self.seed, self.strength, self.flip_probability = batch_size, seed, strength, flip_probability
+        self.batch_size, self.seed, self.augment, self.flip_probability = batch_size, seed, augment, flip_probability
         self.workers, self.negatives = workers, list(negatives)
         self.steps_per_repeat = -(-len(self.samples) // batch_size)
         self.steps = repeats * self.steps_per_repeat
-        self.problem: InputError | None = None  # why the pipeline stopped: Keras wraps and hides exceptions
+        self.problem: InputError | None = None
 
     def order(self, number: int) -> np.ndarray:
         """Image numbers (steps x batch_size) of a pass."""
         order = np.random.default_rng((self.seed, number)).permutation(len(self.samples))
         return np.resize(order, self.steps_per_repeat * self.batch_size)
 
-    def example(self, number: int, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Image (size, size, 3) uint8 and points (landmarks, 2) float32 of one image in one pass."""
+    def example(self, number: int, index: int) -> tuple[np.ndarray, Annotation]:
+        """The crop (size, size, 3) uint8 of one image in one pass, and its annotation in pixels of the crop."""
         rng = np.random.default_rng((self.seed, number, index))
         if self.negatives and rng.random() < NEGATIVES_FRACTION:
             other = self.negatives[rng.integers(len(self.negatives))]
-            return negative_example(other, self.scheme, self.size, rng, self.strength)
-        return training_example(self.samples[index], self.scheme, self.size, rng, self.strength, self.flip_probability)
+            return negative_example(other, self.scheme, self.size, rng, self.augment)
+        return training_example(self.samples[index], self.scheme, self.size, rng, self.augment, self.flip_probability)
 
-    def batch(self, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """Images (batch, size, size, 3) uint8 and points (batch, landmarks, 2) float32 of a step, counted from 0."""
+    def batch(self, step: int) -> Batch:
+        """The batch of a step, counted from 0; its targets are those of the scheme's task."""
         number, place = divmod(step, self.steps_per_repeat)
         chosen = self.order(number)[place * self.batch_size : (place + 1) * self.batch_size]
-        crops, points = zip(*(self.example(number, index) for index in chosen), strict=True)
-        return np.stack(crops), np.stack(points)
+        crops, annotations = zip(*(self.example(number, index) for index in chosen), strict=True)
+        return np.stack(crops), {self.scheme.task: stack_annotations(annotations)}
 
-    def batches(self, first_epoch: int = 0, first_step: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def batches(self, first_epoch: int = 0, first_step: int = 0) -> Iterator[Batch]:
         """Batches without end, from a step of an epoch on; `first_step` may lie beyond the epoch's end."""
         one_thread()  # the pipeline runs images in parallel; threads inside an image would only compete
         threads = cores()
@@ -164,62 +188,55 @@ class TrainingPipeline:
 
 
 class PairedPipeline:
-    """Batches of two schemes: those of one pipeline, then those of another, with points of both, NaN where unknown.
+    """Batches of two schemes: images of one pipeline, then those of another, with targets of both tasks.
 
-    `main` sets the length of an epoch; `other` (None: there is none) goes on beside it at its own pace, and at the
-    same place again after a resume. Points are a dict: task -> (batch, landmarks, 2).
+    Nothing is annotated of the task that an image's pipeline does not have. `main` sets the length of an epoch; `other`
+    (None: there is none) goes on beside it at its own pace, and at the same place again after a resume.
     """
 
     def __init__(self, main: TrainingPipeline, other: TrainingPipeline | None, task: str):
-        """`task`: the scheme whose points are all NaN where there is no other pipeline."""
+        """`task`: the second task, of which nothing is annotated where there is no other pipeline."""
         self.main, self.other, self.task = main, other, task
         self.steps = main.steps
         self.batch_size = main.batch_size + (other.batch_size if other else 0)
-
-    @property
-    def size(self) -> int:
-        """Pixels a side of the images; setting it sets it for both."""
-        return self.main.size
-
-    @size.setter
-    def size(self, pixels: int) -> None:
-        for pipeline in (self.main, self.other):
-            if pipeline:
-                pipeline.size = pixels
 
     @property
     def problem(self) -> InputError | None:
         """Why a pipeline stopped."""
         return self.main.problem or (self.other.problem if self.other else None)
 
-    def batch(self, step: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Images (batch, size, size, 3) uint8 and points by task of a step, counted from 0."""
+    def batch(self, step: int) -> Batch:
+        """The batch of a step, counted from 0."""
         return self._joined(self.main.batch(step), self.other.batch(step) if self.other else None)
 
-    def batches(self, first_epoch: int = 0) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
+    def batches(self, first_epoch: int = 0) -> Iterator[Batch]:
         """Batches without end, from the start of an epoch on."""
-        others = self.other.batches(0, first_epoch * self.steps) if self.other else itertools.repeat(None)
+        if self.other is None:
+            for batch in self.main.batches(first_epoch):
+                yield self._joined(batch, None)
+            return
+        others = self.other.batches(0, first_epoch * self.steps)
         for one, two in zip(self.main.batches(first_epoch), others, strict=False):
             yield self._joined(one, two)
 
-    def _joined(self, one: tuple, two: tuple | None) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        def unknown(task: str, like: np.ndarray) -> np.ndarray:
-            return np.full((len(like), SCHEMES[task].count * SCHEMES[task].instances, 2), np.nan, np.float32)
+    def _joined(self, one: Batch, two: Batch | None) -> Batch:
+        def unknown(task: str, count: int) -> dict[str, np.ndarray]:
+            return stack_annotations([Annotation.unknown(SCHEMES[task])] * count)
 
-        first, (images, points) = self.main.scheme.task, one
+        first, (images, targets) = self.main.scheme.task, one
+        here = targets | {self.task: unknown(self.task, len(images))}
         if two is None:
-            return images, {first: points, self.task: unknown(self.task, points)}
-        more, others = two
-        return np.concatenate([images, more]), {
-            first: np.concatenate([points, unknown(first, others)]),
-            self.task: np.concatenate([unknown(self.task, points), others]),
+            return images, here
+        others, there = two[0], two[1] | {first: unknown(first, len(two[0]))}
+        return np.concatenate([images, others]), {
+            task: {name: np.concatenate([here[task][name], there[task][name]]) for name in here[task]} for task in here
         }
 
 
 class EvaluationPipeline:
     """Every image once, in list order, nothing random, under the `crop` protocol."""
 
-    def __init__(self, samples: Sequence[Sample], scheme: Scheme, size: int, batch_size: int):
+    def __init__(self, samples: Sequence[Sample], scheme: Scheme, *, size: int, batch_size: int):
         self.samples, self.scheme, self.size, self.batch_size = list(samples), scheme, size, batch_size
 
     def batches(self) -> Iterator[tuple[list[Sample], np.ndarray, np.ndarray]]:

@@ -16,7 +16,7 @@ from keras import ops
 from data.schemes import EAR, FACE
 from models.config import ModelConfig
 from models.cpm import head_name
-from models.heatmaps import STRIDE
+from models.heatmaps import rescale_points
 from models.losses import STAGE_LOSSES, activation_boundary, attention_transfer, distillation
 from models.strategies import STRATEGIES
 from models.tensors import Tensor, resized
@@ -51,17 +51,17 @@ def choose_trainable(
 
 
 class Distiller(keras.Model):
-    """Trains a student on batches of images and points of both schemes.
+    """Trains a student on batches of images with targets of both tasks.
 
-    Images (batch, size, size, 3) uint8; points a dict of "ear" (batch, 55 or, with a second ear, 110, 2) and "face"
-    (batch, 68, 2), float32 input pixels, NaN where not annotated. `weights` names the terms (of `TERMS`) that are used
+    Images (batch, size, size, 3) uint8; targets a dict of "ear" and "face", each with `points`, `annotated` and
+    `present` as `stages_loss` takes them, in pixels of the images. `weights` names the terms (of `TERMS`) that are used
     and what each is multiplied by; a term that is not named, or weighs 0, is not computed. Every term is tracked under
     its name, unweighted.
 
-    `network` and the network of `teacher`, are built `with_features`. Each sees the image at its own
-    input size (the teacher at `teacher_size`, if given): images come at the larger one, and the other network gets them
-    shrunk. `attention_layers` are roles: "feature_map", "stage1_features" ...; the student's stage i is paired with the
-    teacher's stage round(i x teacher stages / student stages).
+    `network` and the network of `teacher` are built `with_features`. Each sees the image at its own input size (the
+    teacher at `teacher_size`, if given): images come at the larger one (`pipeline_size`), and the other network gets
+    them shrunk. `attention_layers` are roles: "feature_map", "stage1_features" ...; the student's stage i is paired
+    with the teacher's stage round(i x teacher stages / student stages).
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Distiller(keras.Model):
         for name in self.attention_layers:
             if name not in ("feature_map", *own):
                 raise InputError(f"--attention-layers: no {name}; there are feature_map, {', '.join(own)}")
-        if "boundary" in self.term_weights:
+        if teacher is not None and "boundary" in self.term_weights:
             channels = [model.get_layer("feature_map_relu").output.shape[-1] for model in (network, teacher.network)]
             if channels[0] != channels[1]:
                 raise InputError("--boundary-weight: teacher and student must have equally many channels (same preset)")
@@ -110,32 +110,32 @@ class Distiller(keras.Model):
         theirs = self.teacher_size if self.needs_teacher else 0
         return max(self.config.input_size, theirs)
 
-    def input_size(self, pipeline_size: int) -> int:
-        """Pixels a side that the student sees of images of `pipeline_size`."""
-        return _share(pipeline_size, self.config.input_size, self.pipeline_size())
-
     def call(self, images: Tensor, training: bool | None = None) -> dict[str, Tensor]:
         """The student's outputs at its own input size."""
-        return self.network(_shrunk(images, self.input_size(images.shape[1])), training=training)
+        size = self.config.input_size
+        return self.network(resized(images, size, size), training=training)
 
     def teach(self, images: Tensor) -> dict[str, Tensor]:
-        """The teacher's outputs at its own input size, without a gradient."""
-        size = _share(images.shape[1], self.teacher_size, self.pipeline_size())
-        outputs = self.teacher.network(_shrunk(images, size), training=False)
+        """The teacher's outputs at its own input size, without a gradient. Raises ValueError without a teacher."""
+        if self.teacher is None:
+            raise ValueError("this student has no teacher")
+        outputs = self.teacher.network(resized(images, self.teacher_size, self.teacher_size), training=False)
         return {name: ops.stop_gradient(output) for name, output in outputs.items()}
 
-    def loss_terms(self, images: Tensor, points: dict[str, Tensor], outputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    def loss_terms(
+        self, images: Tensor, targets: dict[str, dict[str, Tensor]], outputs: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
         """Each term that has a weight, unweighted: name -> scalar."""
-        config, terms = self.config, {}
-        scale = self.input_size(images.shape[1]) / images.shape[1]
-        points = {task: (place + 0.5) * scale - 0.5 for task, place in points.items()}
+        config = self.config
+        terms: dict[str, Tensor] = {}
         for task in (EAR.task, FACE.task):
             if task in self.term_weights:
+                target = self._at_input_size(targets[task], images)
                 # The mean runs over the whole batch: images without this task's points must not dilute it.
-                known = ops.any(ops.isfinite(points[task]), axis=(1, 2))
-                share = ops.maximum(ops.mean(ops.cast(known, "float32")), 1e-3)
-                terms[task] = stages_loss(points[task], outputs, task, config, self.stage_loss) / share
-        if not self.needs_teacher:
+                known = ops.any(target["annotated"], axis=(1, 2))
+                fraction = ops.maximum(ops.mean(ops.cast(known, "float32")), 1e-3)
+                terms[task] = stages_loss(target, outputs, task, config, self.stage_loss) / fraction
+        if self.teacher is None or not self.needs_teacher:
             return terms
         taught = self.teach(images)
         if "distillation" in self.term_weights:
@@ -143,7 +143,8 @@ class Distiller(keras.Model):
             last = resized(taught[head_name(self.teacher.config.stages, FACE.task)], *maps[0].shape[1:3])
             terms["distillation"] = distillation(maps, last, self.temperature)
         if "attention" in self.term_weights:
-            pairs = [(outputs[name], taught[self._role_at_teacher(name)]) for name in self.attention_layers]
+            stages = self.teacher.config.stages
+            pairs = [(outputs[name], taught[self._role_at_teacher(name, stages)]) for name in self.attention_layers]
             terms["attention"] = attention_transfer(*map(list, zip(*pairs, strict=True)))
         if "boundary" in self.term_weights:
             terms["boundary"] = activation_boundary(
@@ -151,17 +152,22 @@ class Distiller(keras.Model):
             )
         return terms
 
-    def _role_at_teacher(self, name: str) -> str:
+    def _at_input_size(self, target: dict[str, Tensor], images: Tensor) -> dict[str, Tensor]:
+        """A task's target with points in pixels of what the student sees of these images."""
+        scale = self.config.input_size / images.shape[1]
+        return target | {"points": rescale_points(target["points"], scale)}
+
+    def _role_at_teacher(self, name: str, teacher_stages: int) -> str:
         if name == "feature_map":
             return name
         stage = int(name.removeprefix("stage").removesuffix("_features"))
-        return f"stage{paired_stage(stage, self.config.stages, self.face.config.stages)}_features"
+        return f"stage{paired_stage(stage, self.config.stages, teacher_stages)}_features"
 
     def compute_loss(
         self,
-        x: Tensor = None,
-        y: dict[str, Tensor] | None = None,
-        y_pred: dict[str, Tensor] | None = None,
+        x: Tensor,
+        y: dict[str, dict[str, Tensor]],
+        y_pred: dict[str, Tensor],
         sample_weight: Tensor = None,
         training: bool = True,
     ) -> Tensor:
@@ -172,25 +178,16 @@ class Distiller(keras.Model):
         return sum(self.term_weights[name] * value for name, value in terms.items())
 
     def compute_metrics(
-        self, x: Tensor, y: dict[str, Tensor], y_pred: dict[str, Tensor], sample_weight: Tensor = None
+        self,
+        x: Tensor,
+        y: dict[str, dict[str, Tensor]],
+        y_pred: dict[str, Tensor],
+        sample_weight: Tensor = None,
     ) -> dict[str, Tensor]:
         """The running means of the epoch: loss, terms, and nme of the ears in the batch."""
-        size = self.input_size(x.shape[1])
-        points = (y[EAR.task][:, : EAR.count] + 0.5) * (size / x.shape[1]) - 0.5
-        track_nme(self.nme_tracker, points, y_pred, self.config, EAR, size)
+        target = self._at_input_size(y[EAR.task], x)
+        track_nme(self.nme_tracker, target, y_pred, self.config, EAR, self.config.input_size)
         return self.get_metrics_result()
-
-
-def _share(pipeline_size: int, wanted: int, largest: int) -> int:
-    """`wanted` / `largest` of a pipeline's size, as a whole number of cells."""
-    return max(STRIDE, round(pipeline_size * wanted / largest / STRIDE) * STRIDE)
-
-
-def _shrunk(images: Tensor, size: int) -> Tensor:
-    """Images (batch, height, width, 3) as they are, or averaged down to (batch, size, size, 3)."""
-    if images.shape[1] == size:
-        return images
-    return resized(images, size, size)
 
 
 def paired_stage(stage: int, stages: int, teacher_stages: int) -> int:

@@ -1,10 +1,12 @@
 """Points -> heatmaps and heatmaps -> points, side by side.
 
-Cell u of a map with stride s has its centre at x = (u + 0.5) s - 0.5 input pixels. The two functions that say so
-(`to_cells`, `to_pixels`) are the only place where it is written.
+Pixel centres are at whole numbers, so an image that is scaled by f maps x to (x + 0.5) f - 0.5, and cell u of a map
+with stride s has its centre at (u + 0.5) s - 0.5 input pixels. `rescale_points` is where that is written for networks.
 """
 
 from __future__ import annotations
+
+import functools
 
 from keras import ops
 
@@ -15,55 +17,60 @@ STRIDE = 8  # input pixels a heatmap cell: three 2x2 poolings
 FLOOR = 0.02
 
 
+def rescale_points(points: Tensor, factor: float) -> Tensor:
+    """Pixels of an image -> pixels of the image scaled by `factor`; any array, elementwise."""
+    return (points + 0.5) * factor - 0.5
+
+
 def to_cells(pixels: Tensor, stride: float = STRIDE) -> Tensor:
     """Input pixels -> heatmap cells; any array, elementwise."""
-    return (pixels + 0.5) / stride - 0.5
+    return rescale_points(pixels, 1 / stride)
 
 
 def to_pixels(cells: Tensor, stride: float = STRIDE) -> Tensor:
     """Heatmap cells -> input pixels; any array, elementwise."""
-    return (cells + 0.5) * stride - 0.5
+    return rescale_points(cells, stride)
 
 
-def draw_heatmaps(points: Tensor, height: int, width: int, sigma: float, stride: float = STRIDE) -> Tensor:
+def draw_heatmaps(
+    points: Tensor, present: Tensor, height: int, width: int, sigma: float, stride: float = STRIDE
+) -> Tensor:
     """The target maps of points: (batch, height, width, landmarks) float32, peak 1.
 
-    Value at cell p is exp(-|p - x|^2 / sigma^2), x the landmark and sigma in cells (Cao et al., CVPR 2017, section
-    2.2, equation 6; others divide by 2 sigma^2). `points` (batch, landmarks, 2) are input pixels. A landmark outside
-    the input keeps what of its Gaussian falls inside, else its map is empty; NaN (not annotated) gives an empty map
-    too, and `annotated` gives it weight 0.
+    The value of an instance at cell p is exp(-|p - x|^2 / sigma^2), x the landmark and sigma in cells (Cao et al., CVPR
+    2017, section 2.2, equation 6; others divide by 2 sigma^2). A map holds the maximum over instances (equation 7).
+    `points` (batch, instances, landmarks, 2) are input pixels. One that is not `present` (batch, instances, landmarks)
+    draws nothing; one outside the input leaves what of its Gaussian falls inside.
     """
-    cells = to_cells(ops.where(ops.isfinite(points), points, -1e6), stride)
-    across = _profile(cells[..., 0], width, sigma)
-    down = _profile(cells[..., 1], height, sigma)
-    return ops.expand_dims(down, 2) * ops.expand_dims(across, 1)
+    cells, drawn = to_cells(points, stride), ops.cast(present, "float32")
+    instances = []
+    for k in range(points.shape[1]):
+        across = _profile(cells[:, k, :, 0], width, sigma) * drawn[:, k, None]
+        down = _profile(cells[:, k, :, 1], height, sigma)
+        instances.append(ops.expand_dims(down, 2) * ops.expand_dims(across, 1))
+    return functools.reduce(ops.maximum, instances)
 
 
-def _profile(centres, length: int, sigma: float):
+def _profile(centres: Tensor, length: int, sigma: float) -> Tensor:
     """exp(-(k - centre)^2 / sigma^2) for k = 0..length-1: (batch, length, landmarks)."""
     grid = ops.reshape(ops.arange(length, dtype="float32"), (1, -1, 1))
     return ops.exp(-ops.square((grid - ops.expand_dims(centres, 1)) / sigma))
 
 
-def annotated(points: Tensor) -> Tensor:
-    """Weight of each landmark, (batch, 1, 1, landmarks) float32: 1 if annotated, 0 if NaN."""
-    known = ops.all(ops.isfinite(points), axis=-1)
-    return ops.cast(known, "float32")[:, None, None, :]
+def annotated_region(
+    points: Tensor, present: Tensor, height: int, width: int, sides: float, stride: float = STRIDE
+) -> Tensor:
+    """Which cells lie near an instance's points, (batch, height, width, 1) float32: 1 near, 0 elsewhere.
 
-
-def annotated_region(points: Tensor, height: int, width: int, sides: float, stride: float = STRIDE) -> Tensor:
-    """Weight of each cell, (batch, height, width, 1) float32: 1 near the annotated points, 0 where nobody looked.
-
-    Near is within a square on the centre of the box of an image's points (batch, landmarks, 2), input pixels, its side
-    `sides` times the box's longer one.
+    Near is within a square on the centre of the box of the `present` (batch, landmarks) points (batch, landmarks, 2),
+    input pixels; its side is `sides` times the box's longer one. Where no point is present, no cell is near.
     """
-    cells = to_cells(points, stride)
-    known = ops.all(ops.isfinite(cells), axis=-1, keepdims=True)
+    cells, known = to_cells(points, stride), ops.expand_dims(present, -1)
     low = ops.min(ops.where(known, cells, 1e6), axis=1)
     high = ops.max(ops.where(known, cells, -1e6), axis=1)
     reach = sides / 2 * ops.max(high - low, axis=-1)
 
-    def near(axis: int, length: int):
+    def near(axis: int, length: int) -> Tensor:
         distance = ops.abs(ops.arange(length, dtype="float32")[None] - (low + high)[:, axis, None] / 2)
         return ops.cast(distance <= reach[:, None], "float32")
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from data.annotation import Annotation
 from data.datasets import Sample, find_samples
 from data.pipeline import TrainingPipeline
 from data.schemes import FACE, reference_shape
@@ -53,12 +54,13 @@ def main(argv: list[str] | None = None) -> None:
 def _noise(folder: Path, count: int = 64, size: int = 256) -> list[Sample]:
     """JPEGs of structured noise with a face-shaped set of points: costs what an image of that size costs."""
     rng = np.random.default_rng(0)
+    points = (0.6 * reference_shape(FACE) + 0.2) * size
     samples = []
     for k in range(count):
         path = folder / f"{k}.jpg"
         coarse = rng.integers(0, 256, (24, 24, 3), dtype=np.uint8)
         cv2.imwrite(str(path), cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC))
-        samples.append(Sample(path.name, path, (0.6 * reference_shape(FACE) + 0.2) * size, str(k)))
+        samples.append(Sample(path.name, path, Annotation.of(FACE, points), str(k)))
     return samples
 
 
@@ -73,7 +75,7 @@ def _measure(args, samples: list[Sample]) -> None:
     config = preset_config(args.preset, heads=heads, input_size=args.input_size, norm=norm)
     trainer = StageTrainer(build_network(config), config, FACE)
     trainer.compile(optimizer=make_optimizer(1e-4, 100, 100))
-    pipeline = TrainingPipeline(samples, FACE, config.input_size, args.batch_size, workers=args.workers)
+    pipeline = TrainingPipeline(samples, FACE, size=config.input_size, batch_size=args.batch_size, workers=args.workers)
     flop = 3 * count_flop(config)  # forward, gradient of the inputs, gradient of the kernels
 
     print(f"{args.preset}, {config.input_size} px, batch {args.batch_size}, norm {norm}, {precision}")

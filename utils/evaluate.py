@@ -7,6 +7,8 @@ worst and random predictions (PNG). Errors are measured in pixels of the origina
 from __future__ import annotations
 
 import functools
+from argparse import Namespace
+from collections.abc import Callable
 from pathlib import Path
 
 from data.datasets import PARTS, NoSuchImagesError, Sample, find_samples, split_samples, spread
@@ -19,13 +21,13 @@ from utils.evaluation.reports import write_report
 from utils.evaluation.scoring import Scores, find_and_predict, refuse_trained_images, score_points, score_samples
 
 UNSEEN = (
-    "score the part that it has not seen (--split test, or --split-file RUN/split.csv if it was trained with --split), "
-    "or say --allow-trained to score them all the same"
+    "score the part that it was not trained on (--split test, or --split-file RUN/split.csv if it was trained with "
+    "--split), or say --allow-trained to score them all the same"
 )
 
 
-def main(argv: list[str] | None = None) -> None:
-    """The command line."""
+def evaluation_flags() -> CommandLine:
+    """The flags of the command."""
     parser = CommandLine(
         prog="python -m utils.evaluate", description="Score weights on a dataset: NME, failure rate, CED, worst cases."
     )
@@ -44,66 +46,87 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--input-size", type=network_size, help="network input in pixels (default: as trained)")
     parser.add_argument("--batch-size", type=positive_int, default=16, help="images at once; speed only (default: 16)")
     parser.add_argument("--limit", type=positive_int, help="score only that many images of the part")
-    parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="auto (default): the fastest here")
+    parser.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default="float32",
+        help="float32 (default): the same score on every machine; auto: the fastest here, which differs between them",
+    )
     parser.add_argument("--skip-bad", action="store_true", help="leave out unusable images and list them")
     parser.add_argument("--allow-trained", action="store_true", help="score images that the network was trained on")
     parser.add_argument("--out", default="runs/evaluate", help="folder for the report (default: runs/evaluate)")
-    args = parser.parse_args(argv)
+    return parser
 
+
+def list_samples(args: Namespace, scheme: Scheme, points: str) -> list[Sample]:
+    """The images of the chosen part. Raises `InputError` if there is none."""
+    found = find_samples([args.data], scheme, points, args.skip_bad)
+    for problem in found.problems:
+        print(f"left out: {problem}")
+    parts = split_samples(found.samples, args.split_file)
+    samples = spread(found.samples if args.split == "all" else parts[args.split], args.limit)
+    if not samples:
+        raise InputError(f"{args.data}: its {args.split} part is empty; choose another --split")
+    return samples
+
+
+def score_weights(
+    weights: str, args: Namespace, precision: str, listing: Callable[[Scheme, str], list[Sample]]
+) -> dict[str, Scores]:
+    """Score each head of a weights file, and print its line: scores by a name, the file's or one for each task.
+
+    `listing(scheme, points)` gives the images. A head that they have no points of is left out, unless it is the only
+    one. Raises `InputError` if the network was trained on any of them.
+    """
+    from models.trainer import LandmarkReader  # after the flags: TensorFlow takes seconds to import
+    from models.weights import check_task, load_network
+    from utils.demo.predictor import LandmarkPredictor
+
+    loaded = load_network(weights)
+    config = loaded.config
+    tasks = [args.task] if args.task else list(config.heads)
+    predictor = LandmarkPredictor(weights, args.input_size, precision) if args.protocol == "photo" else None
+    results = {}
+    for task in tasks:
+        check_task(loaded, task)
+        try:
+            samples = listing(SCHEMES[task], args.points or config.points)
+        except NoSuchImagesError:
+            if len(tasks) == 1:
+                raise
+            print(f"{weights}  {task}  not scored: no such points in {args.data}")
+            continue
+        if not args.allow_trained:
+            refuse_trained_images(weights, loaded.record, samples, UNSEEN)
+        if predictor is not None:
+            answers = find_and_predict(predictor, samples, SCHEMES[task])
+            scores = score_points(samples, SCHEMES[task], config.heads[task], *answers, protocol="photo")
+        else:
+            reader = LandmarkReader(loaded.network, config, (task,))
+            scores = score_samples(reader, samples, args.batch_size, args.input_size)
+        print(f"{weights}  {task}  {scores.line}")
+        results[Path(weights).stem if len(tasks) == 1 else f"{Path(weights).stem}_{task}"] = scores
+    return results
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Flags -> images -> scores of every weights file -> report."""
+    args = evaluation_flags().parse_args(argv)
     for weights in args.weights:
         if not Path(weights).is_file():
             raise InputError(f"{weights}: no such weights file")
     if not Path(args.data).is_dir():
         raise InputError(f"{args.data}: no such dataset folder")
-
     check_writable("--out", Path(args.out))
 
     precision = start_keras(args.precision)
-    from models.trainer import LandmarkReader
-    from models.weights import check_task, load_network
-    from utils.demo.predictor import LandmarkPredictor
-
-    @functools.cache
-    def read(scheme: Scheme, points: str) -> list[Sample]:
-        """The images to score, read once for all weights of a kind."""
-        found = find_samples([args.data], scheme, points, args.skip_bad)
-        for problem in found.problems:
-            print(f"left out: {problem}")
-        parts = split_samples(found.samples, args.split_file)
-        samples = spread(found.samples if args.split == "all" else parts[args.split], args.limit)
-        if not samples:
-            raise InputError(f"{args.data}: its {args.split} part is empty; choose another --split")
-        return samples
-
+    listing = functools.cache(functools.partial(list_samples, args))  # read once for all weights of a kind
+    stems = [Path(weights).stem for weights in args.weights]
     results: dict[str, Scores] = {}
     for number, weights in enumerate(args.weights, start=1):
-        loaded = load_network(weights)
-        config = loaded.config
-        tasks = [args.task] if args.task else list(config.heads)
-        predictor = LandmarkPredictor(weights, args.input_size, precision) if args.protocol == "photo" else None
-        for task in tasks:
-            check_task(loaded, task)
-            try:
-                samples = read(SCHEMES[task], args.points or config.points)
-            except NoSuchImagesError:
-                if len(tasks) == 1:
-                    raise
-                print(f"{weights}  {task}  not scored: no such points in {args.data}")
-                continue
-            if not args.allow_trained:
-                refuse_trained_images(weights, loaded.record, samples, UNSEEN)
-            if predictor is not None:
-                answers = find_and_predict(predictor, samples, SCHEMES[task])
-                scores = score_points(samples, SCHEMES[task], config.heads[task], *answers, protocol="photo")
-            else:
-                reader = LandmarkReader(loaded.network, config, task)
-                scores = score_samples(reader, samples, args.batch_size, args.input_size)
-            print(f"{weights}  {task}  {scores.line}")
-            name = Path(weights).stem
-            if [Path(other).stem for other in args.weights].count(name) > 1:
-                name = f"{number}_{name}"
-            name = name if len(tasks) == 1 else f"{name}_{task}"
-            name = f"{number}_{name}" if name in results else name
+        for name, scores in score_weights(weights, args, precision, listing).items():
+            clash = stems.count(stems[number - 1]) > 1 or name in results
+            name = f"{number}_{name}" if clash else name
             results[name] = scores
             write_report(Path(args.out) / name, scores, name)
     if not results:

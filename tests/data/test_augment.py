@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data.annotation import Annotation
 from data.augment import (
     Warp,
     apply_matrix,
@@ -19,7 +20,7 @@ from data.augment import (
     warp_image,
 )
 from data.datasets import Sample
-from data.pipeline import NOWHERE, training_example
+from data.pipeline import training_example
 from data.schemes import EAR, FACE, SCHEMES, reference_shape
 from tests.conftest import input_error, packed, with_exif
 from tests.images import drawn_image
@@ -356,7 +357,12 @@ class TestDrawWarp:
         assert max(sides) > 0.8 * scheme.train_sides[1]
 
 
-class TestDrawAwayWarp:
+def within(points, size):
+    """Which points (n, 2) lie inside a crop of `size` pixels."""
+    return ((points > -0.5) & (points < size - 0.5)).all(axis=-1)
+
+
+class TestDrawBackgroundWarp:
     @given(st.integers(0, 2**32 - 1))
     def test_it_shows_none_of_the_points_and_a_part_of_the_image(self, seed):
         points = reference_shape(FACE) * 60 + (70, 50)
@@ -371,37 +377,36 @@ class TestDrawAwayWarp:
         points = np.stack(np.meshgrid(np.linspace(0, 50, 9), np.linspace(0, 50, 8)), axis=-1).reshape(-1, 2)[:68]
         assert draw_background_warp(FACE, points, points, (51, 51), np.random.default_rng(0)) is None
 
-    def test_a_few_views_of_faces_look_away_and_none_of_ears(self, tmp_path):
+    def test_a_few_crops_of_faces_show_background_and_none_of_ears(self, tmp_path):
         for scheme, low, high in ((FACE, 0.03, 0.14), (EAR, 0.0, 0.0)):
             image, points = drawn_image(scheme, 96, np.random.default_rng(1), share=(0.3, 0.35))
             cv2.imwrite(str(tmp_path / "image.png"), image)
-            sample = Sample("image.png", tmp_path / "image.png", points, "image")
-            views = [training_example(sample, scheme, 32, np.random.default_rng(k), 1.0)[1] for k in range(300)]
-            away = np.mean([not ((at > -0.5) & (at < 31.5)).all(axis=1).any() for at in views])
-            assert low <= away <= high
+            sample = Sample("image.png", tmp_path / "image.png", Annotation.of(scheme, points), "image")
+            crops = [training_example(sample, scheme, 32, np.random.default_rng(k), 1.0)[1] for k in range(300)]
+            background = np.mean([not within(crop.places, 32).any() for crop in crops])
+            assert low <= background <= high
 
-    def test_views_of_ears_look_away_where_all_ears_are_annotated_and_then_from_all(self, tmp_path):
+    def test_crops_of_ears_show_background_where_all_ears_are_annotated_and_then_none_of_them(self, tmp_path):
         image, points = drawn_image(EAR, 96, np.random.default_rng(1), share=(0.3, 0.35))
         cv2.imwrite(str(tmp_path / "image.png"), image)
-        away = {}
-        for name, others in (("alone", points[None][:0]), ("pair", (points + 30)[None])):
-            sample = Sample("image.png", tmp_path / "image.png", points, "image", others=others)
-            views = [training_example(sample, EAR, 32, np.random.default_rng(k), 1.0)[1] for k in range(300)]
-            shown = [((at > -0.5) & (at < 31.5)).all(axis=1) for at in views]
-            away[name] = [at for at, inside in zip(views, shown, strict=True) if not inside[:55].any()]
-            assert 0.03 < len(away[name]) / 300 < 0.14
-        assert all((at[55:] == NOWHERE).all() for at in away["alone"])
-        assert all(np.ptp(at[55:], axis=0).max() > 0 for at in away["pair"])
-        assert not any(((at > -0.5) & (at < 31.5)).all(axis=1).any() for at in away["pair"])
+        for others in (points[None][:0], (points + 30)[None]):
+            sample = Sample("image.png", tmp_path / "image.png", Annotation.of(EAR, points, others), "image")
+            crops = [training_example(sample, EAR, 32, np.random.default_rng(k), 1.0)[1] for k in range(300)]
+            background = [crop for crop in crops if not within(crop.points[0], 32).any()]
+            assert 0.03 < len(background) / 300 < 0.14
+            assert all(crop.complete and crop.present[1].all() == bool(len(others)) for crop in background)
+            assert not any(within(crop.places, 32).any() for crop in background)
 
     def test_the_second_ear_goes_through_the_same_warp(self, tmp_path):
         image, points = drawn_image(EAR, 96, np.random.default_rng(1), share=(0.3, 0.35))
         cv2.imwrite(str(tmp_path / "image.png"), image)
         shift = np.float32([12, 5])
-        sample = Sample("image.png", tmp_path / "image.png", points, "image", others=(points + shift)[None])
+        annotation = Annotation.of(EAR, points, others=(points + shift)[None])
+        sample = Sample("image.png", tmp_path / "image.png", annotation, "image")
         for k in range(20):
             _, both = training_example(sample, EAR, 32, np.random.default_rng(k), 1.0)
-            apart = both[55:] - both[:55]
+            assert both.present.all()
+            apart = both.points[1] - both.points[0]
             np.testing.assert_allclose(apart, np.broadcast_to(apart[0], (55, 2)), atol=1e-3)
             assert np.linalg.norm(apart[0]) > 0.5
 
@@ -411,14 +416,14 @@ class TestJitterImage:
         np.testing.assert_array_equal(jitter_image(NOISE.copy(), np.random.default_rng(0), 0), NOISE)
 
     @given(seeds, st.floats(0.05, 2), st.sampled_from([32, 64, 96]))
-    def test_jitter_gives_a_image_of_the_same_kind_and_leaves_the_given_one_alone(self, seed, strength, size):
+    def test_jitter_gives_an_image_of_the_same_kind_and_leaves_the_given_one_alone(self, seed, strength, size):
         image = NOISE[:size, :size].copy()
         jittered = jitter_image(image, np.random.default_rng(seed), strength)
         assert jittered.shape == (size, size, 3) and jittered.dtype == np.uint8
         np.testing.assert_array_equal(image, NOISE[:size, :size])
         np.testing.assert_array_equal(jitter_image(image, np.random.default_rng(seed), strength), jittered)
 
-    @pytest.mark.parametrize("size", [16, 24])  # the coarse epochs of an input of 32 or 48 px
+    @pytest.mark.parametrize("size", [16, 24])
     def test_jitter_takes_the_smallest_inputs(self, size):
         for seed in range(60):
             jittered = jitter_image(NOISE[:size, :size], np.random.default_rng(seed), 1.0)
@@ -442,7 +447,7 @@ class TestTrainingExample:
             cv2.circle(image, np.round(points[landmark]).astype(int).tolist(), 6, colour, -1)
         path = folder / "image.png"
         path.write_bytes(packed(image[..., ::-1], ".png"))
-        return Sample("image.png", path, points, "image")
+        return Sample("image.png", path, Annotation.of(scheme, points), "image")
 
     @staticmethod
     def colour_at(image, point):
@@ -452,28 +457,28 @@ class TestTrainingExample:
             return "other"
         return ("red", "green", "blue")[level.argmax()]
 
-    def whole_views(self, sample, scheme):
-        """40 hardly changed views, without those few that look away or show a part."""
-        views = (training_example(sample, scheme, 96, np.random.default_rng(seed), 0.02) for seed in range(60))
-        whole = [view for view in views if np.nanmin(view[1]) >= 0 and np.nanmax(view[1]) <= 95]
+    def whole_crops(self, sample, scheme):
+        """40 hardly changed crops and their points, without those few that show background or a part."""
+        crops = (training_example(sample, scheme, 96, np.random.default_rng(seed), 0.02) for seed in range(60))
+        whole = [(image, known.points[0]) for image, known in crops if within(known.places, 96).all()]
         assert len(whole) > 50
         return whole[:40]
 
     def test_mirrored_face_has_its_left_eye_corner_still_as_landmark_36(self, tmp_path):
         sample = self.marked_sample(tmp_path, FACE, {36: self.RED, 45: self.BLUE})
-        seen = []
-        for image, points in self.whole_views(sample, FACE):
+        corners = []
+        for image, points in self.whole_crops(sample, FACE):
             assert points[36, 0] < points[45, 0]  # left in the image, mirrored or not
-            seen.append((self.colour_at(image, points[36]), self.colour_at(image, points[45])))
-        mirrored = seen.count(("blue", "red"))
-        assert mirrored + seen.count(("red", "blue")) == 40
+            corners.append((self.colour_at(image, points[36]), self.colour_at(image, points[45])))
+        mirrored = corners.count(("blue", "red"))
+        assert mirrored + corners.count(("red", "blue")) == 40
         assert 8 < mirrored < 32
 
     def test_mirrored_ear_keeps_its_indices(self, tmp_path):
         sample = self.marked_sample(tmp_path, EAR, {0: self.RED, 19: self.BLUE})
         forward = sample.points[19, 0] - sample.points[0, 0]
         mirrored = 0
-        for image, points in self.whole_views(sample, EAR):
+        for image, points in self.whole_crops(sample, EAR):
             assert self.colour_at(image, points[0]) == "red" and self.colour_at(image, points[19]) == "blue"
             mirrored += (points[19, 0] - points[0, 0]) * forward < 0
         assert 8 < mirrored < 32
@@ -482,17 +487,18 @@ class TestTrainingExample:
     @given(seed=seeds, strength=st.sampled_from([0.0, 0.3, 1.0, 2.0]))
     def test_example_is_a_square_of_uint8_with_finite_points(self, scheme, tmp_path_factory, seed, strength):
         sample = self.marked_sample(tmp_path_factory.getbasetemp(), scheme, {})
-        image, points = training_example(sample, scheme, 64, np.random.default_rng(seed), strength)
+        image, annotation = training_example(sample, scheme, 64, np.random.default_rng(seed), strength)
         assert image.shape == (64, 64, 3) and image.dtype == np.uint8
-        assert points.shape == (scheme.count * scheme.instances, 2) and points.dtype == np.float32
-        assert np.isfinite(points[: scheme.count]).all() and np.isnan(points[scheme.count :]).all()
+        assert annotation.points.shape == (scheme.instances, scheme.count, 2)
+        assert annotation.points.dtype == np.float32 and np.isfinite(annotation.points).all()
+        assert annotation.present[0].all() and not annotation.annotated[1:].any()
         again, same = training_example(sample, scheme, 64, np.random.default_rng(seed), strength)
         np.testing.assert_array_equal(image, again)
-        np.testing.assert_array_equal(points, same)
+        np.testing.assert_array_equal(annotation.points, same.points)
 
 
 @pytest.mark.parametrize(("flip_probability", "expected"), [(0.0, {False}), (1.0, {True})])
-def test_the_share_of_mirrored_warps_is_as_told_and_changes_nothing_else(flip_probability, expected):
+def test_flips_come_with_the_probability_given_and_change_nothing_else(flip_probability, expected):
     points = reference_shape(FACE) * 100
     warps = [draw_warp(FACE, points, np.random.default_rng(seed), 1.0, flip_probability) for seed in range(40)]
     assert {warp.flip for warp in warps} == expected
@@ -502,7 +508,7 @@ def test_the_share_of_mirrored_warps_is_as_told_and_changes_nothing_else(flip_pr
 
 
 @pytest.mark.parametrize("scheme", [FACE, EAR], ids=["face", "ear"])
-def test_close_views_show_a_part_of_what_is_annotated_and_larger_than_the_others(scheme):
+def test_close_ups_show_a_part_of_what_is_annotated_and_larger_than_other_crops(scheme):
     points = reference_shape(scheme) * 90 + (40, 60)
     longer = float(np.ptp(points, axis=0).max())
     warps = [draw_close_up_warp(scheme, points, np.random.default_rng(seed)) for seed in range(200)]

@@ -10,6 +10,7 @@ import scipy.io
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data.annotation import Annotation
 from data.datasets import (
     PARTS,
     DatasetListing,
@@ -72,7 +73,7 @@ def groups(found: DatasetListing) -> dict[str, str]:
 
 
 def sample_of(group, part="", name=None):
-    return Sample(name or f"{group}.jpg", Path(f"{group}.jpg"), EAR_POINTS, group, part)
+    return Sample(name or f"{group}.jpg", Path(f"{group}.jpg"), Annotation.of(EAR, EAR_POINTS), group, part)
 
 
 class TestLayouts:
@@ -579,7 +580,7 @@ class TestOtherEars:
             self.others(tmp_path)
 
 
-def test_images_of_nobody_are_those_whose_notes_say_so_and_those_without_points(tmp_path, ears):
+def test_negatives_are_images_whose_notes_say_so_and_those_without_points(tmp_path, ears):
     write_faces(tmp_path / "faces", 2)
     for path in (tmp_path / "faces").rglob("*.jpg"):
         shutil.copy(path, tmp_path / path.name)
@@ -599,7 +600,8 @@ def test_images_of_nobody_are_those_whose_notes_say_so_and_those_without_points(
     assert [sample.image for sample in find_negatives([tmp_path / "more"], FACE)] == [noted["side"]]
     everywhere = [sample.image for sample in find_negatives([tmp_path], FACE)]
     assert second in everywhere and not [path for path in everywhere if "AFW" in path.parts]  # those have points
-    assert all(np.isnan(sample.points).all() and sample.part == "train" for sample in find_negatives([tmp_path], FACE))
+    for sample in find_negatives([tmp_path], FACE):
+        assert sample.annotation.annotated.all() and not sample.annotation.present.any() and sample.part == "train"
     for place, points in (
         ("AFW_Flip/a.jpg", None),
         ("b.jpg", "b_pts.mat"),

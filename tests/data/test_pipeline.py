@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data.annotation import Annotation
 from data.augment import apply_matrix, crop_warp, warp_image
 from data.datasets import Sample, find_samples
 from data.pipeline import (
     NEGATIVES_FRACTION,
-    NOWHERE,
     EvaluationPipeline,
     PairedPipeline,
     TrainingPipeline,
@@ -29,7 +29,7 @@ def samples(faces):
 def corrupt(tmp_path):
     path = tmp_path / "corrupt.jpg"
     path.write_bytes(b"\xff\xd8 no image \xff\xd9")
-    return Sample("corrupt.jpg", path, reference_shape(FACE) * 40, "corrupt")
+    return Sample("corrupt.jpg", path, Annotation.of(FACE, reference_shape(FACE) * 40), "corrupt")
 
 
 def pipeline_of(samples, **options):
@@ -37,8 +37,18 @@ def pipeline_of(samples, **options):
 
 
 def assert_same(one, other):
-    for left, right in zip(one, other, strict=True):
-        np.testing.assert_array_equal(left, right)
+    """Equal examples, or equal batches: an image or images, and an annotation or targets."""
+    np.testing.assert_array_equal(one[0], other[0])
+    left, right = (arrays_of(known) for _, known in (one, other))
+    assert left.keys() == right.keys()
+    for name, array in left.items():
+        np.testing.assert_array_equal(array, right[name])
+
+
+def arrays_of(known):
+    if isinstance(known, Annotation):
+        return vars(known)
+    return {f"{task} {name}": array for task, target in known.items() for name, array in target.items()}
 
 
 class TestOrder:
@@ -66,18 +76,18 @@ class TestExample:
         assert_same(pipeline.example(3, 1), first)
         assert_same(pipeline_of(samples, batch_size=3).example(np.int64(3), np.int64(1)), first)
         others = [pipeline.example(4, 1), pipeline.example(3, 2), pipeline_of(samples, seed=8).example(3, 1)]
-        for image, points in others:
-            assert (image != first[0]).any() and (points != first[1]).any()
+        for image, annotation in others:
+            assert (image != first[0]).any() and (annotation.points != first[1].points).any()
 
     def test_no_images_are_refused_before_an_endless_loop_over_nothing(self):
         with input_error("no training images"):
             pipeline_of([])
 
-    def test_strength_0_is_the_view_that_scores_use(self, samples):
-        image, points = pipeline_of(samples, strength=0.0).example(5, 2)
+    def test_no_augmentation_is_the_crop_that_scores_use(self, samples):
+        image, annotation = pipeline_of(samples, augment=0.0).example(5, 2)
         expected, matrix = evaluation_example(samples[2], FACE, 48)
         np.testing.assert_array_equal(image, expected)
-        np.testing.assert_array_equal(points, apply_matrix(matrix, samples[2].points))
+        np.testing.assert_array_equal(annotation.points[0], apply_matrix(matrix, samples[2].points))
 
 
 class TestBatches:
@@ -91,10 +101,14 @@ class TestBatches:
         place = 0
         for epoch in range(3):
             for image in pipeline.order(epoch):
-                images, points = undisturbed[place // 2]
+                images, targets = undisturbed[place // 2]
                 assert images.shape == (2, 48, 48, 3) and images.dtype == np.uint8
-                assert points.shape == (2, 68, 2) and points.dtype == np.float32
-                assert_same((images[place % 2], points[place % 2]), pipeline.example(epoch, image))
+                assert targets.keys() == {"face"} and targets["face"]["points"].dtype == np.float32
+                assert {name: array.shape for name, array in targets["face"].items()} == {
+                    "points": (2, 1, 68, 2), "annotated": (2, 1, 68), "present": (2, 1, 68)
+                }  # fmt: skip
+                here = Annotation(**{name: array[place % 2] for name, array in targets["face"].items()})
+                assert_same((images[place % 2], here), pipeline.example(epoch, image))
                 place += 1
 
     def test_processes_make_the_batches_that_threads_make(self, samples):
@@ -112,15 +126,17 @@ class TestBatches:
         ):
             assert_same(one, other)
 
-    def test_images_of_nobody_give_views_with_all_points_far_outside(self, samples):
+    def test_crops_of_negatives_are_annotated_and_show_nothing(self, samples):
         pipeline = pipeline_of(samples, negatives=[samples[0].image], batch_size=1)
-        points = np.concatenate([points for _, points in itertools.islice(pipeline.batches(), 200)])
-        nowhere = (points == NOWHERE).all(axis=(1, 2))
-        assert not np.isclose(points[~nowhere], NOWHERE).any()
-        assert nowhere.mean() == pytest.approx(NEGATIVES_FRACTION, abs=0.07)
+        targets = [targets["face"] for _, targets in itertools.islice(pipeline.batches(), 200)]
+        present = np.concatenate([target["present"] for target in targets])
+        assert np.concatenate([target["annotated"] for target in targets]).all()
+        negative = ~present.any(axis=(1, 2))
+        assert present[~negative].all()
+        assert negative.mean() == pytest.approx(NEGATIVES_FRACTION, abs=0.07)
 
     @pytest.mark.parametrize("workers", [0, 1])
-    def test_corrupt_image_stops_the_batches_and_leaves_its_reason_in_the_chain(self, samples, corrupt, workers):
+    def test_corrupt_image_stops_the_batches_and_leaves_its_reason_in_the_pipeline(self, samples, corrupt, workers):
         pipeline = pipeline_of([*samples, corrupt], workers=workers)
         with pytest.raises(Exception, match="corrupt"):
             list(itertools.islice(pipeline.batches(), pipeline.steps))
@@ -129,7 +145,7 @@ class TestBatches:
 
 class TestEvaluationPipeline:
     def test_every_image_comes_once_in_order_and_the_last_batch_is_smaller(self, samples):
-        batches = list(EvaluationPipeline(samples, FACE, 48, 2).batches())
+        batches = list(EvaluationPipeline(samples, FACE, size=48, batch_size=2).batches())
         assert [[sample.name for sample in chunk] for chunk, _, _ in batches] == [
             [sample.name for sample in samples[:2]],
             [sample.name for sample in samples[2:4]],
@@ -140,14 +156,15 @@ class TestEvaluationPipeline:
             assert matrices.shape == (len(chunk), 2, 3)
 
     def test_two_passes_are_equal(self, samples):
-        pipeline = EvaluationPipeline(samples, FACE, 48, 2)
+        pipeline = EvaluationPipeline(samples, FACE, size=48, batch_size=2)
         for one, other in zip(pipeline.batches(), pipeline.batches(), strict=True):
-            assert_same(one[1:], other[1:])
+            for left, right in zip(one[1:], other[1:], strict=True):
+                np.testing.assert_array_equal(left, right)
 
     @pytest.mark.parametrize("scheme", [FACE, EAR], ids=["face", "ear"])
     def test_images_come_under_the_crop_protocol(self, scheme, faces, ears):
         found = find_samples([faces if scheme is FACE else ears], scheme, limit=3).samples
-        ((_, images, matrices),) = EvaluationPipeline(found, scheme, 64, 8).batches()
+        ((_, images, matrices),) = EvaluationPipeline(found, scheme, size=64, batch_size=8).batches()
         for sample, image, matrix in zip(found, images, matrices, strict=True):
             box = apply_matrix(matrix, sample.points)
             assert (box.min(axis=0) + box.max(axis=0)) / 2 == pytest.approx([31.5, 31.5], abs=1e-3)
@@ -156,39 +173,39 @@ class TestEvaluationPipeline:
             np.testing.assert_array_equal(image, expected)
 
     def test_image_that_cannot_be_decoded_is_named(self, samples, corrupt):
-        batches = EvaluationPipeline([*samples, corrupt], FACE, 48, 2).batches()
+        batches = EvaluationPipeline([*samples, corrupt], FACE, size=48, batch_size=2).batches()
         with input_error(corrupt.image):
             list(batches)
 
     def test_no_images_give_no_batches(self):
-        assert list(EvaluationPipeline([], FACE, 48, 2).batches()) == []
+        assert list(EvaluationPipeline([], FACE, size=48, batch_size=2).batches()) == []
 
 
-def test_a_paired_chain_has_points_of_both_kinds_and_resumes_where_it_was(faces, ears):
+def test_a_paired_pipeline_has_targets_of_both_kinds_and_resumes_where_it_was(faces, ears):
     """Ears set the epoch; faces go on at their own pace, also after a resume in the middle of theirs."""
 
     def pipeline():
-        one = TrainingPipeline(find_samples([ears], EAR).samples[:6], EAR, 32, 2, seed=3)
-        other = TrainingPipeline(find_samples([faces], FACE).samples[:8], FACE, 32, 2, seed=3)
+        one = TrainingPipeline(find_samples([ears], EAR).samples[:6], EAR, size=32, batch_size=2, seed=3)
+        other = TrainingPipeline(find_samples([faces], FACE).samples[:8], FACE, size=32, batch_size=2, seed=3)
         assert (one.steps, other.steps) == (3, 4)
         return PairedPipeline(one, other, "face")
 
     undisturbed = list(itertools.islice(pipeline().batches(), 9))
     resumed = list(itertools.islice(pipeline().batches(first_epoch=2), 3))
-    for (images, points), (again, same) in zip(undisturbed[6:], resumed, strict=True):
-        assert np.array_equal(images, again)
-        for task in ("ear", "face"):
-            assert np.array_equal(points[task], same[task], equal_nan=True)
-        known = {task: np.isfinite(points[task][:, :55]).all(axis=(1, 2)).tolist() for task in points}
-        assert np.isnan(points["ear"][:, 55:]).all()  # nobody looked for second ears
+    assert_same(pipeline().batch(1), undisturbed[1])
+    for whole, again in zip(undisturbed[6:], resumed, strict=True):
+        assert_same(whole, again)
+        targets = whole[1]
+        known = {task: target["annotated"].all(axis=2)[:, 0].tolist() for task, target in targets.items()}
         assert known == {"ear": [True, True, False, False], "face": [False, False, True, True]}
-    seen = {images[2:].tobytes() for images, _ in undisturbed[:4]}
-    assert len(seen) == 4  # an epoch of the faces, each batch another
+        assert not targets["ear"]["annotated"][:, 1].any()  # nobody looked for second ears
+        assert targets["ear"]["points"].shape == (4, 2, 55, 2) and targets["face"]["points"].shape == (4, 1, 68, 2)
+    different = {images[2:].tobytes() for images, _ in undisturbed[:4]}
+    assert len(different) == 4  # an epoch of the faces, each batch another
 
 
-def test_a_paired_chain_without_faces_has_ears_alone(ears):
-    pipeline = PairedPipeline(TrainingPipeline(find_samples([ears], EAR).samples, EAR, 32, 2), None, "face")
-    pipeline.size = 40
-    images, points = next(iter(pipeline.batches()))
-    assert images.shape == (2, 40, 40, 3) and points["face"].shape == (2, 68, 2)
-    assert np.isnan(points["face"]).all() and np.isfinite(points["ear"][:, :55]).all()
+def test_a_paired_pipeline_without_faces_has_ears_alone(ears):
+    main = TrainingPipeline(find_samples([ears], EAR).samples, EAR, size=40, batch_size=2)
+    images, targets = next(iter(PairedPipeline(main, None, "face").batches()))
+    assert images.shape == (2, 40, 40, 3) and targets["face"]["points"].shape == (2, 1, 68, 2)
+    assert not targets["face"]["annotated"].any() and targets["ear"]["present"][:, 0].all()

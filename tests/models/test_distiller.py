@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 
+from data.annotation import Annotation, stack_annotations
 from data.schemes import EAR, FACE
 from models import distiller
 from models.config import preset_config
@@ -48,7 +49,12 @@ def batch(size=64, count=4, seed=0):
     rng = np.random.default_rng(seed)
     images = rng.integers(0, 256, (count, size, size, 3), dtype=np.uint8)
     ears = rng.uniform(0.2 * size, 0.8 * size, (count, 55, 2)).astype(np.float32)
-    return images, {"ear": ears, "face": np.full((count, 68, 2), np.nan, np.float32)}
+    known = stack_annotations([Annotation.of(EAR, points) for points in ears])
+    return images, {"ear": known, "face": unknown(FACE, count)}
+
+
+def unknown(scheme, count):
+    return stack_annotations([Annotation.unknown(scheme)] * count)
 
 
 def trainer_of(teacher, strategy, weights, **options):
@@ -102,8 +108,8 @@ def test_a_term_of_weight_zero_is_not_computed(tmp_path, monkeypatch):
     def run(**weights):
         computed.clear()
         trainer = trainer_of(teacher, "distill-at", weights)
-        images, points = batch()
-        trainer.loss_terms(images, points, trainer(images))
+        images, targets = batch()
+        trainer.loss_terms(images, targets, trainer(images))
         return computed
 
     assert run(ear=1.0, distillation=0.0, attention=0.0, boundary=0.0) == ["stages_loss"]
@@ -122,11 +128,11 @@ def test_a_gradient_of_every_term_reaches_every_stage(tmp_path):
             if layer.weights:
                 rng = np.random.default_rng(0)
                 layer.set_weights([w + 0.05 * rng.standard_normal(w.shape) for w in layer.get_weights()])
-        images, points = batch()
+        images, targets = batch()
         names = ["trunk1_conv1", "feature_map", "stage1_features", "stage2_conv1", "stage2_features"]
         kernels = {each: trainer.network.get_layer(each).kernel.value for each in names}
         with tf.GradientTape() as tape:
-            loss = trainer.loss_terms(images, points, trainer(images, training=True))[name]
+            loss = trainer.loss_terms(images, targets, trainer(images, training=True))[name]
         gradients = tape.gradient(loss, kernels)
         assert all(float(tf.norm(gradient)) > 0 for gradient in gradients.values()), name
 
@@ -136,10 +142,10 @@ def test_frozen_keeps_every_face_answer_to_the_last_bit_and_learns_ears(tmp_path
     network, config = student(teacher, "frozen", norm="none")
     trainer = Distiller(network, config, {"ear": 1.0}, teacher)
     trainer.compile(optimizer=keras.optimizers.Adam(1e-2))
-    images, points = batch()
+    images, targets = batch()
     heads = [network.get_layer(f"stage{stage}_ear").get_weights()[0].copy() for stage in (1, 2)]
     for _ in range(3):
-        trainer.train_on_batch(images, points)
+        trainer.train_on_batch(images, targets)
     save_network(tmp_path / "student.keras", network, config, {})
     saved = load_network(tmp_path / "student.keras", with_features=True)
     for stage, head in zip((1, 2), heads, strict=True):
@@ -182,7 +188,8 @@ def test_a_student_of_another_size_and_depth_learns_from_a_larger_teacher(tmp_pa
     weights = {"ear": 1.0, "distillation": 1.0, "attention": 1.0}
     trainer = Distiller(network, config, weights, teacher)
     trainer.compile(optimizer=keras.optimizers.Adam(1e-3))
-    assert trainer.pipeline_size() == 64 and trainer.input_size(64) == 32
+    assert trainer.pipeline_size() == 64
+    assert trainer(batch(64)[0])["stage1_ear"].shape[1:3] == (4, 4)  # 32 pixels
     logs = trainer.train_on_batch(*batch(64), return_dict=True)
     assert all(np.isfinite(value) for value in logs.values())
     with input_error("--boundary-weight"):
@@ -207,10 +214,10 @@ def test_points_are_scaled_with_the_images_that_the_student_sees(tmp_path):
     paired = Distiller(network, config, {"ear": 1.0, "distillation": 1.0}, teacher)
     alone = Distiller(network, config, {"ear": 1.0})
     ramp = np.broadcast_to(np.arange(0, 128, 2, dtype=np.uint8)[:, None, None], (64, 64, 3))[None].copy()
-    points = {name: value[:1] for name, value in batch(64)[1].items()}
-    half = {name: (value + 0.5) / 2 - 0.5 for name, value in points.items()}
+    targets = {task: {name: array[:1] for name, array in target.items()} for task, target in batch(64)[1].items()}
+    half = {task: target | {"points": (target["points"] + 0.5) / 2 - 0.5} for task, target in targets.items()}
     small = np.broadcast_to(np.arange(1, 129, 4, dtype=np.float32)[:, None, None], (32, 32, 3))[None]
-    one = float(paired.loss_terms(ramp, points, paired(ramp))["ear"])
+    one = float(paired.loss_terms(ramp, targets, paired(ramp))["ear"])
     two = float(alone.loss_terms(small, half, alone(small))["ear"])
     assert one == pytest.approx(two, rel=0.01)
 
@@ -236,12 +243,24 @@ def test_fifty_steps_with_a_huge_ear_weight_forget_and_distillation_keeps(tmp_pa
 
 def test_faces_without_ear_points_do_not_dilute_the_ear_loss(tmp_path):
     trainer = trainer_of(face_network(tmp_path), "finetune", {"ear": 1.0})
-    images, points = batch()
-    alone = float(trainer.loss_terms(images, points, trainer(images))["ear"])
+    images, targets = batch()
+    alone = float(trainer.loss_terms(images, targets, trainer(images))["ear"])
     both = np.concatenate([images, images[::-1]])
-    unknown = {"ear": np.concatenate([points["ear"], np.full((4, 55, 2), np.nan, np.float32)]),
-               "face": np.full((8, 68, 2), np.nan, np.float32)}  # fmt: skip
-    assert float(trainer.loss_terms(both, unknown, trainer(both))["ear"]) == pytest.approx(alone, rel=1e-4)
+    more = unknown(EAR, 4)
+    ears = {name: np.concatenate([array, more[name]]) for name, array in targets["ear"].items()}
+    mixed = {"ear": ears, "face": unknown(FACE, 8)}
+    assert float(trainer.loss_terms(both, mixed, trainer(both))["ear"]) == pytest.approx(alone, rel=1e-4)
+
+
+def test_negatives_count_in_the_ear_loss_as_images_whose_ears_are_known(tmp_path):
+    trainer = trainer_of(face_network(tmp_path), "finetune", {"ear": 1.0})
+    images, _ = batch()
+    negatives = {"ear": stack_annotations([Annotation.absent(EAR)] * 4), "face": unknown(FACE, 4)}
+    nothing = {"ear": unknown(EAR, 4), "face": unknown(FACE, 4)}
+    outputs = trainer(images) | {f"stage{stage}_ear": np.full((4, 8, 8, 55), 0.1, np.float32) for stage in (1, 2)}
+    assert float(trainer.loss_terms(images, nothing, outputs)["ear"]) == 0
+    # Every cell of an empty map is wrong by 0.1, at both stages; the spatial part has no place to point to.
+    assert float(trainer.loss_terms(images, negatives, outputs)["ear"]) == pytest.approx(2 * 0.01, rel=1e-4)
 
 
 def test_checkpoints_hold_the_student_alone(tmp_path):

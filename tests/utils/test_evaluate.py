@@ -4,6 +4,7 @@ import json
 import numpy as np
 import pytest
 
+from data.annotation import Annotation
 from data.datasets import Sample, find_samples
 from data.formats import write_pts
 from data.schemes import EAR, FACE, reference_shape
@@ -30,8 +31,7 @@ def weights(tmp_path_factory):
 
 
 def run(monkeypatch, *flags):
-    monkeypatch.setattr("sys.argv", ["evaluate", *map(str, flags), "--precision", "float32"])
-    evaluate.main()
+    evaluate.main([*map(str, flags)])
 
 
 def test_several_weights_read_the_images_once_and_a_limit_counts_images_of_the_part(weights, tmp_path, monkeypatch):
@@ -117,7 +117,10 @@ def test_notes_that_do_not_say_what_is_visible_are_named(heads, content):
 
 
 def test_where_nothing_is_found_there_is_no_nme_and_the_json_is_json(tmp_path):
-    samples = [Sample(f"{k}.png", tmp_path / f"{k}.png", reference_shape(FACE) * 50, str(k)) for k in range(3)]
+    samples = [
+        Sample(f"{k}.png", tmp_path / f"{k}.png", Annotation.of(FACE, reference_shape(FACE) * 50), str(k))
+        for k in range(3)
+    ]
     for sample in samples:
         save_image(sample.image, np.zeros((60, 60, 3), np.uint8))
     nothing, sure = np.full((3, 68, 2), np.nan, np.float32), np.zeros((3, 68), np.float32)

@@ -136,7 +136,7 @@ class LandmarkPredictor:
         steps: Steps | None = None,
     ):
         start_keras(precision)
-        from models.trainer import HeadsReader
+        from models.trainer import LandmarkReader
         from models.weights import load_network
 
         loaded = load_network(weights, with_features=True)
@@ -147,7 +147,7 @@ class LandmarkPredictor:
         self._network = loaded.network
         self._crops = np.empty((1 + len(SIDES), self.size, self.size, 3), np.uint8)  # of every frame anew
         self._steps = steps or Steps()
-        reader = HeadsReader(loaded.network, loaded.config)
+        reader = LandmarkReader(loaded.network, loaded.config)
         self._heatmaps, self._decode = _frozen(reader.heatmaps), _compiled(reader.decode, self.config.heads)
 
     def _read(self, images: np.ndarray, faces: int | None = None) -> dict[str, np.ndarray]:
@@ -164,9 +164,9 @@ class LandmarkPredictor:
 
     @cached_property
     def _read_maps(self) -> Callable[[np.ndarray], dict[str, Tensor]]:
-        from models.trainer import HeadsReader
+        from models.trainer import LandmarkReader
 
-        return _frozen(HeadsReader(self._network, self.config, with_maps=True))
+        return _frozen(LandmarkReader(self._network, self.config, with_maps=True))
 
     def __call__(self, image: np.ndarray, before: Prediction | None = None) -> Prediction:
         """Landmarks of an image (height, width, 3) uint8 RGB.

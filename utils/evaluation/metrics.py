@@ -1,4 +1,4 @@
-"""Errors and scores of landmark points. Shares are fractions (0.04, not 4 %); scripts print per cent.
+"""Errors and scores of landmark points, in NumPy. Rates are fractions (0.04, not 4 %); scripts print per cent.
 
 Points are (images, landmarks, 2) in pixels, of the original image where a score is reported.
 """
@@ -6,42 +6,40 @@ Points are (images, landmarks, 2) in pixels, of the original image where a score
 from __future__ import annotations
 
 import numpy as np
-from keras import ops
 
 from data.schemes import Scheme
-from models.tensors import Tensor
 
 
-def normaliser_length(points: Tensor, scheme: Scheme) -> Tensor:
+def normaliser_length(points: np.ndarray, scheme: Scheme) -> np.ndarray:
     """The length, in the points' own unit, that an image's errors are divided by: (images,).
 
     Face: distance of the outer eye corners (Sagonas et al., 300-W). Ear: diagonal of the points' box. `points` holds
     the whole scheme, (images, count, 2).
     """
-    if scheme.normaliser == "box_diagonal":
-        return ops.norm(ops.max(points, axis=1) - ops.min(points, axis=1), axis=-1)
+    if isinstance(scheme.normaliser, str):
+        return np.linalg.norm(np.ptp(points, axis=1), axis=-1)
     one, other = scheme.normaliser
-    return ops.norm(points[:, one] - points[:, other], axis=-1)
+    return np.linalg.norm(points[:, one] - points[:, other], axis=-1)
 
 
-def box_size(points: Tensor) -> Tensor:
+def box_size(points: np.ndarray) -> np.ndarray:
     """sqrt(width * height) of each image's points' box: (images,). The usual divisor for 300W-LP and AFLW2000-3D."""
-    return ops.sqrt(ops.prod(ops.max(points, axis=1) - ops.min(points, axis=1), axis=-1))
+    return np.sqrt(np.ptp(points, axis=1).prod(axis=-1))
 
 
-def point_errors(truth: Tensor, predicted: Tensor) -> Tensor:
+def point_errors(truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     """Distance of each point from its truth, (images, landmarks), in the points' unit."""
-    return ops.norm(predicted - truth, axis=-1)
+    return np.linalg.norm(predicted - truth, axis=-1)
 
 
-def nme(truth: Tensor, predicted: Tensor, lengths: Tensor) -> Tensor:
+def nme(truth: np.ndarray, predicted: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """Normalised mean error of each image: mean point error / length, (images,)."""
-    return ops.mean(point_errors(truth, predicted), axis=-1) / lengths
+    return point_errors(truth, predicted).mean(axis=-1) / lengths
 
 
 def failure_rate(errors: np.ndarray, threshold: float) -> float:
-    """Share of images whose NME lies above `threshold`; an image without an answer (NaN, infinite) has failed."""
-    return float(1 - np.mean(np.asarray(errors) <= threshold))
+    """Fraction of images whose NME lies above `threshold`; an image without an answer (NaN, infinite) has failed."""
+    return float(1 - np.mean(errors <= threshold))
 
 
 def area_under_curve(errors: np.ndarray, threshold: float) -> float:
@@ -49,19 +47,19 @@ def area_under_curve(errors: np.ndarray, threshold: float) -> float:
 
     The curve is a staircase with a step of 1/n at each error e, so the area is exactly mean(max(0, 1 - e/threshold)).
     """
-    errors = np.nan_to_num(np.asarray(errors, dtype=np.float64), nan=np.inf)
-    return float(np.mean(np.maximum(0.0, 1.0 - errors / threshold)))
+    answered = np.nan_to_num(errors.astype(np.float64), nan=np.inf)
+    return float(np.mean(np.maximum(0.0, 1.0 - answered / threshold)))
 
 
 def cumulative_distribution(errors: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Share of images whose error is at most each value of `at`: the CED curve."""
-    finite = np.sort(np.nan_to_num(np.asarray(errors, dtype=np.float64), nan=np.inf))
-    return np.searchsorted(finite, at, side="right") / len(finite)
+    """Fraction of images whose error is at most each value of `at`: the CED curve."""
+    ordered = np.sort(np.nan_to_num(errors.astype(np.float64), nan=np.inf))
+    return np.searchsorted(ordered, at, side="right") / len(ordered)
 
 
 def percentage_of_correct_keypoints(errors: np.ndarray, lengths: np.ndarray, threshold: float) -> float:
-    """PCK: share of all points whose error is at most `threshold` times their image's length.
+    """PCK: fraction of all points whose error is at most `threshold` times their image's length.
 
     `errors` (images, landmarks) and `lengths` (images,) share a unit.
     """
-    return float(np.mean(np.asarray(errors) <= threshold * np.asarray(lengths)[:, None]))
+    return float(np.mean(errors <= threshold * lengths[:, None]))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
 from data.augment import crop_warp
-from data.drawing import contact_sheet, crop_with_landmarks, write_label
+from data.drawing import Layer, contact_sheet, crop_with_landmarks, write_label
 from utils.common.files import write_csv, write_json
 from utils.common.images import decode_image, save_image
 from utils.evaluation.plots import plot_ced
@@ -42,12 +42,15 @@ def write_report(folder: str | os.PathLike, scores: Scores, title: str) -> None:
     save_image(folder / "random.png", draw_predictions(scores, random))
 
 
-def draw_predictions(scores: Scores, chosen: Sequence[int]) -> np.ndarray:
+def draw_predictions(scores: Scores, chosen: Iterable[int]) -> np.ndarray:
     """A contact sheet of the chosen images with truth (white) and prediction (colours) and their NME."""
     images = []
     for k in chosen:
         sample = scores.samples[k]
-        layers = [(sample.points, None, TRUTH_COLOUR), (scores.predicted[k], scores.landmarks, None)]
+        layers: list[Layer] = [
+            (sample.points, None, TRUTH_COLOUR),
+            (scores.predicted[k], scores.landmarks, None),
+        ]
         image = crop_with_landmarks(
             decode_image(sample.image), crop_warp(scores.scheme, sample.points), layers, scores.scheme
         )

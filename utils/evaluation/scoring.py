@@ -5,8 +5,10 @@ Errors are measured in pixels of the original image, each image once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from tqdm import tqdm
@@ -17,6 +19,11 @@ from data.pipeline import EvaluationPipeline
 from data.schemes import SCHEMES, Scheme
 from utils.common.cli import InputError
 from utils.common.images import decode_image
+from utils.evaluation import metrics
+
+if TYPE_CHECKING:
+    from models.config import ModelConfig
+    from models.trainer import LandmarkReader
 
 
 @dataclass(frozen=True)
@@ -51,49 +58,92 @@ class Scores:
 
 
 def predict_samples(
-    reader, samples: Sequence[Sample], batch_size: int = 16, size: int | None = None
+    reader: LandmarkReader, samples: Sequence[Sample], batch_size: int = 16, size: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Points (images, landmarks, 2) in pixels of the original images, and confidences, under the `crop` protocol.
 
-    `reader` is a `models.trainer.LandmarkReader`; `size` the input in pixels (default: as its settings say).
+    `reader` reads one task; `size` is the input in pixels (default: as its config says).
     """
+    (task,) = reader.tasks
     points, confidences = [], []
-    pipeline = EvaluationPipeline(samples, SCHEMES[reader.task], size or reader.config.input_size, batch_size)
+    pipeline = EvaluationPipeline(samples, SCHEMES[task], size=size or reader.config.input_size, batch_size=batch_size)
     for _, images, matrices in pipeline.batches():
         answer = reader.predict_on_batch(images)
-        points += [apply_matrix(invert_matrix(m), p) for m, p in zip(matrices, answer["points"], strict=True)]
-        confidences.append(answer["confidence"])
+        places = zip(matrices, answer[f"{task}_points"], strict=True)
+        points += [apply_matrix(invert_matrix(matrix), place) for matrix, place in places]
+        confidences.append(answer[f"{task}_confidence"])
     return np.stack(points), np.concatenate(confidences)
 
 
-def score_samples(reader, samples: Sequence[Sample], batch_size: int = 16, size: int | None = None) -> Scores:
-    """Predict and score every sample once under the `crop` protocol."""
+def score_samples(
+    reader: LandmarkReader, samples: Sequence[Sample], batch_size: int = 16, size: int | None = None
+) -> Scores:
+    """Predict and score every sample once under the `crop` protocol; `reader` reads one task."""
     predicted, confidence = predict_samples(reader, samples, batch_size, size)
-    return score_points(samples, SCHEMES[reader.task], reader.config.heads[reader.task], predicted, confidence)
+    (task,) = reader.tasks
+    return score_points(samples, SCHEMES[task], reader.config.heads[task], predicted, confidence)
 
 
-def find_and_predict(predictor, samples: Sequence[Sample], scheme: Scheme) -> tuple[np.ndarray, np.ndarray]:
+class Answer(Protocol):
+    """A face or ear that was found: `points` (landmarks, 2) in pixels of the image, `confidence` (landmarks,)."""
+
+    @property
+    def points(self) -> np.ndarray:
+        """Places of the landmarks."""
+
+    @property
+    def confidence(self) -> np.ndarray:
+        """Heights of their peaks."""
+
+
+class Answers(Protocol):
+    """What was found in an image: a face or None, and ears by the side of the person ("left", "right")."""
+
+    @property
+    def face(self) -> Answer | None:
+        """The face."""
+
+    @property
+    def ears(self) -> Mapping[str, Answer]:
+        """The ears."""
+
+
+class Predictor(Protocol):
+    """What finds faces and ears in a whole image: `utils.demo.predictor.LandmarkPredictor` is one."""
+
+    @property
+    def config(self) -> ModelConfig:
+        """Which landmarks its network knows."""
+
+    def __call__(self, image: np.ndarray) -> Answers:
+        """Look at an image (height, width, 3) uint8 RGB."""
+
+
+def find_and_predict(predictor: Predictor, samples: Sequence[Sample], scheme: Scheme) -> tuple[np.ndarray, np.ndarray]:
     """Points (images, landmarks, 2) in pixels of the original images, and confidences, under the `photo` protocol.
 
-    `predictor` is a `utils.predict.LandmarkPredictor`; no truth is used to find the head. Of the ears that were found
-    the one nearest to the annotated one answers, if their centres are within half of the true box's diagonal. Where
-    nothing is found, points are NaN and confidences 0.
+    No truth is used to find the head. Of the ears that were found the one nearest to the annotated one answers, if
+    their centres are within half of the true box's diagonal. Where nothing is found, points are NaN and confidences 0.
     """
     count = len(predictor.config.heads[scheme.task])
     points, confidences = [], []
-    found = prediction = None
+    image: Path | None = None
+    found: Answers
     for sample in tqdm(samples, unit="image", leave=False, dynamic_ncols=True, disable=None):
-        if sample.image != found:  # images with two annotated ears come twice
-            found, prediction = sample.image, predictor(decode_image(sample.image))
-        if scheme.task == "face":
-            seen = [] if prediction.face is None else [prediction.face]
-        else:
-            middle, near = sample.points.mean(axis=0), np.linalg.norm(np.ptp(sample.points, axis=0)) / 2
-            apart = {side: np.linalg.norm(ear.points.mean(axis=0) - middle) for side, ear in prediction.ears.items()}
-            seen = [prediction.ears[side] for side in sorted(apart, key=apart.get) if apart[side] <= near]
-        points.append(seen[0].points if seen else np.full((count, 2), np.nan, np.float32))
-        confidences.append(seen[0].confidence if seen else np.zeros(count, np.float32))
+        if sample.image != image:  # images with two annotated ears come twice
+            image, found = sample.image, predictor(decode_image(sample.image))
+        answer = found.face if scheme.task == "face" else _nearest(list(found.ears.values()), sample.points)
+        points.append(np.full((count, 2), np.nan, np.float32) if answer is None else answer.points)
+        confidences.append(np.zeros(count, np.float32) if answer is None else answer.confidence)
     return np.stack(points), np.stack(confidences)
+
+
+def _nearest(ears: Sequence[Answer], truth: np.ndarray) -> Answer | None:
+    """The ear whose centre is nearest to that of the true points (55, 2); None if all are far."""
+    apart = [float(np.linalg.norm(ear.points.mean(axis=0) - truth.mean(axis=0))) for ear in ears]
+    if not apart or min(apart) > np.linalg.norm(np.ptp(truth, axis=0)) / 2:
+        return None
+    return ears[int(np.argmin(apart))]
 
 
 def score_points(
@@ -105,16 +155,14 @@ def score_points(
     protocol: str = "crop",
 ) -> Scores:
     """Score points (images, landmarks, 2), pixels of the original images, of a scheme's `landmarks`."""
-    from utils import metrics
-
     whole = np.stack([sample.points for sample in samples])
     truth = whole[:, list(landmarks)]
-    lengths = np.asarray(metrics.normaliser_length(whole, scheme))
-    distances = np.asarray(metrics.point_errors(truth, predicted))
-    errors = np.asarray(metrics.nme(truth, predicted, lengths))
-    # A head that was not found has no error: it is told as missed, and has failed. Under `crop` nothing may be missing.
+    lengths = metrics.normaliser_length(whole, scheme)
+    distances = metrics.point_errors(truth, predicted)
+    errors = metrics.nme(truth, predicted, lengths)
+    by_box = metrics.nme(truth, predicted, metrics.box_size(whole))
+    # A head that was not found has no error: it is missed, and has failed. Under `crop` nothing may be missing.
     answered = np.isfinite(errors) if protocol == "photo" and np.isfinite(errors).any() else np.full(len(errors), True)
-    by_box = np.asarray(metrics.nme(truth, predicted, np.asarray(metrics.box_size(whole))))
     parts = {}
     for group in scheme.groups:
         members = [k for k, landmark in enumerate(landmarks) if landmark in group.indices]
@@ -141,7 +189,7 @@ def score_points(
 
 def refuse_trained_images(weights: object, record: dict, samples: Sequence[Sample], mend: str) -> None:
     """Raise an `InputError` that ends with `mend` if a network, or the teacher of it, trained on any of the images."""
-    seen = set(record.get("training_images", ())) | set(record.get("teacher_training_images", ()))
-    known = sum(sample.image_id in seen for sample in samples)
+    trained = set(record.get("training_images", ())) | set(record.get("teacher_training_images", ()))
+    known = sum(sample.image_id in trained for sample in samples)
     if known:
         raise InputError(f"{weights}: was trained on {known} of these {len(samples)} images; {mend}")

@@ -65,7 +65,7 @@ class EpochLoop(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Validate in pixels of the original images, keep the best network, checkpoint."""
         epoch += 1
-        size = self.model.input_size(self.pipeline.size)
+        size = self.model.config.input_size
         terms = {name: value for name, value in logs.items() if name not in ("loss", "nme")}
         values = self.validate(size)
         errors = {name: value for name, value in values.items() if name.endswith("nme")}

@@ -435,9 +435,8 @@ def fit(
 ) -> None:
     """Train to `args.epochs` with one progress bar; every epoch validate, keep the best and checkpoint.
 
-    `trainer` is a Keras model with the `network` to keep, its `config`, and the `input_size` that the network sees of
-    the pipeline's images. The first `args.coarse_epochs` run at the coarse input size. `validate(size)` returns what an
-    `EpochLoop` takes: `validation_nme` by name. Raises `InputError` if an image cannot be read or the loss or
+    `trainer` is a Keras model with the `network` to keep and its `config`. `validate(size)` returns what an `EpochLoop`
+    takes: `validation_nme` by name. Raises `InputError` if an image cannot be read or the loss or
     a prediction is no longer a number.
     """
     import keras
@@ -461,26 +460,16 @@ def fit(
     callbacks = [EpochLoop(run, validate, keep_best, bar, pipeline)]
     if keras.backend.backend() == "tensorflow":
         callbacks.append(keras.callbacks.TensorBoard(run.path / "tensorboard", write_graph=False))
-    fine_size = pipeline.size
     try:
-        for size, last in (
-            (args.coarse_size or max(32, fine_size // 16 * 8), args.coarse_epochs),
-            (fine_size, args.epochs),
-        ):
-            pipeline.size = size
-            # Traced anew: TensorFlow would trace a second size as an unknown one, which the teacher's cannot be.
-            trainer.train_function = trainer.test_function = None
-            if first < last:
-                trainer.fit(
-                    pipeline.batches(first),
-                    steps_per_epoch=pipeline.steps,
-                    initial_epoch=first,
-                    epochs=last,
-                    callbacks=callbacks,
-                    shuffle=False,  # the pipeline has its own order
-                    verbose=0,
-                )
-            first = max(first, last)
+        trainer.fit(
+            pipeline.batches(first),
+            steps_per_epoch=pipeline.steps,
+            initial_epoch=first,
+            epochs=args.epochs,
+            callbacks=callbacks,
+            shuffle=False,  # the pipeline has its own order
+            verbose=0,
+        )
     except KeyboardInterrupt:
         bar.write(f"stopped in epoch {run.state['epoch'] + 1}; continue with --resume --run {run.path}", sys.stderr)
         raise
@@ -554,7 +543,7 @@ def test_and_export(run: RunFolder, args: argparse.Namespace, tests: dict[str, l
         if not test:
             print(f"test:     no {named}test images, so no score")
             continue
-        results[task] = score_samples(LandmarkReader(best.network, best.config, task), test, args.batch_size)
+        results[task] = score_samples(LandmarkReader(best.network, best.config, (task,)), test, args.batch_size)
         write_report(run.path / task if named else run.path, results[task], task)
         print(f"test:     {named}{results[task].line}")
     summaries = {task: scores.summary for task, scores in results.items()}

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from data.augment import apply_matrix, crop_warp, warp_image
+from data.annotation import Annotation, stack_annotations
+from data.augment import crop_warp, warp_image
 from data.datasets import FACE_FOLDERS, PARTS, Sample, find_samples, split_samples
 from data.drawing import contact_sheet, overlay, write_label
-from data.pipeline import EvaluationPipeline, PairedPipeline
+from data.pipeline import Batch, EvaluationPipeline, PairedPipeline, Targets
 from data.schemes import EAR, FACE
 from utils.common.cli import InputError, network_size, non_negative_float, non_negative_int, positive_float
 from utils.common.files import read_json, write_json
@@ -293,14 +294,15 @@ def validate_both(
     def tell_gradients() -> None:
         told.append(True)
         if keras.backend.backend() == "tensorflow":
-            images, points = pipeline.batch(0)
+            images, targets = pipeline.batch(0)
             few = slice(0, pipeline.batch_size, max(1, pipeline.batch_size // 8))  # of both kinds, where there are two
-            lengths = gradient_norms(trainer, images[few], {task: each[few] for task, each in points.items()})
+            some = {task: {name: array[few] for name, array in target.items()} for task, target in targets.items()}
+            lengths = gradient_norms(trainer, images[few], some)
             print(
                 "pull of each term on the trunk: " + ", ".join(f"{name} {size:.3g}" for name, size in lengths.items())
             )
 
-    readers = {task: LandmarkReader(trainer.network, trainer.config, task) for task in (EAR.task, FACE.task)}
+    readers = {task: LandmarkReader(trainer.network, trainer.config, (task,)) for task in (EAR.task, FACE.task)}
 
     def validate(size: int) -> dict[str, float]:
         if not told:
@@ -313,7 +315,7 @@ def validate_both(
     return validate
 
 
-def gradient_norms(trainer: Distiller, images: np.ndarray, points: dict[str, np.ndarray]) -> dict[str, float]:
+def gradient_norms(trainer: Distiller, images: np.ndarray, targets: Targets) -> dict[str, float]:
     """Length of the gradient of every weighted term on the trunk, for one batch (TensorFlow backend)."""
     import tensorflow as tf
 
@@ -321,32 +323,31 @@ def gradient_norms(trainer: Distiller, images: np.ndarray, points: dict[str, np.
     kernels = [variable.value for layer in trunk for variable in layer.trainable_variables if variable.name == "kernel"]
 
     @tf.function
-    def lengths(images, points):
+    def lengths(images, targets):
         found = {}
         for name in trainer.term_weights:
             with tf.GradientTape() as tape:
                 outputs = trainer(images, training=False)
-                value = trainer.term_weights[name] * trainer.loss_terms(images, points, outputs)[name]
+                value = trainer.term_weights[name] * trainer.loss_terms(images, targets, outputs)[name]
             gradients = [tf.cast(g, tf.float32) for g in tape.gradient(value, kernels) if g is not None]
             found[name] = tf.linalg.global_norm(gradients) if gradients else tf.constant(0.0)
         return found
 
-    return {name: float(length) for name, length in lengths(images, points).items()}
+    return {name: float(length) for name, length in lengths(images, targets).items()}
 
 
 def validation_terms(trainer: Distiller, ears: list[Sample], batch_size: int, size: int) -> dict[str, float]:
     """Every loss term on the ear images under the `crop` protocol, unweighted: name -> mean over batches."""
-    from models.heatmaps import STRIDE
-
     if not ears:
         return {}
-    size = round(size * trainer.pipeline_size() / trainer.config.input_size / STRIDE) * STRIDE
 
-    def batches() -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
-        for samples, images, matrices in EvaluationPipeline(ears, EAR, size, batch_size).batches():
-            points = np.stack([apply_matrix(m, sample.points) for m, sample in zip(matrices, samples, strict=True)])
-            unknown = np.full((len(samples), FACE.count, 2), np.nan, np.float32)
-            yield images, {EAR.task: points, FACE.task: unknown}
+    def batches() -> Iterator[Batch]:
+        pipeline = EvaluationPipeline(ears, EAR, size=trainer.pipeline_size(), batch_size=batch_size)
+        for samples, images, matrices in pipeline.batches():
+            crops = zip(samples, matrices, strict=True)
+            known = [Annotation.of(EAR, sample.points).warped(matrix) for sample, matrix in crops]
+            unknown = [Annotation.unknown(FACE)] * len(samples)
+            yield images, {EAR.task: stack_annotations(known), FACE.task: stack_annotations(unknown)}
 
     steps = -(-len(ears) // batch_size)
     values = trainer.evaluate(batches(), steps=steps, verbose=0, return_dict=True)
@@ -415,7 +416,7 @@ def measure(
     before = own = None
     size = best.config.input_size
     if faces:
-        reader = LandmarkReader(teacher.network, teacher.config, FACE.task)
+        reader = LandmarkReader(teacher.network, teacher.config, (FACE.task,))
         own = score_samples(reader, faces, args.batch_size).summary["nme"]
         before = score_samples(reader, faces, args.batch_size, size).summary["nme"]
     after = scores[FACE.task].summary["nme"] if FACE.task in scores else None
@@ -469,10 +470,10 @@ def inference_speed(
     networks: dict[str, LoadedModel], size: int, batch: int = 8, seconds: float = 2.0
 ) -> dict[str, float]:
     """Images/s of each network at one input size, every head decoded; taken in turns, so that all share the weather."""
-    from models.trainer import HeadsReader
+    from models.trainer import LandmarkReader
 
     images = np.random.default_rng(0).integers(0, 256, (batch, size, size, 3), dtype=np.uint8)
-    readers = {name: HeadsReader(loaded.network, loaded.config) for name, loaded in networks.items()}
+    readers = {name: LandmarkReader(loaded.network, loaded.config) for name, loaded in networks.items()}
     best = dict.fromkeys(readers, math.inf)
     for reader in readers.values():
         reader.predict_on_batch(images)

@@ -24,7 +24,7 @@ def test_xla_is_off_on_a_cpu_and_on_on_a_gpu(monkeypatch, tmp_path, kind):
 
     device = tf.config.PhysicalDevice(name="/physical_device:0", device_type=kind)
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda wanted=kind: [device] if wanted == kind else [])
-    assert LandmarkReader(network, config, "face").jit_compile is (kind == "GPU")
+    assert LandmarkReader(network, config, ("face",)).jit_compile is (kind == "GPU")
     compile_trainer(trainer, args, steps=1)
     assert trainer.jit_compile is (kind == "GPU")
 
