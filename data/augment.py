@@ -1,7 +1,8 @@
-"""Decode, warp and jitter: plain functions of one image, a random generator and settings.
+"""Warp and jitter: plain functions of one image, a random generator and the strength of the augmentation.
 
-A warp is one affine map from image pixels to network-input pixels, so that crop, scale, squeeze, rotation, shift and
-mirror cost a single resample. Pixel centres are at whole numbers; scaling by f therefore maps x to (x + 0.5) f - 0.5.
+A warp (OpenCV's word, as in `warpAffine`) is one affine map from image pixels to network-input pixels: crop, scale,
+squeeze, rotation, shift and flip then cost a single resample. Pixel centres are at whole numbers; scaling by f
+therefore maps x to (x + 0.5) f - 0.5.
 """
 
 from __future__ import annotations
@@ -14,20 +15,22 @@ import numpy as np
 
 from data.schemes import Scheme
 
-# Shares of the training crops. Most look like the `crop` protocol, since that is what a tracking crop shows; the rest
-# span the scales of the scheme evenly (in log scale), since the demo first looks at the whole frame.
+# Fractions of the training crops. Most look like the `crop` protocol, as a tracking crop does. The rest span the scales
+# of the scheme evenly (in log scale), since the demo first looks at the whole frame.
 ANY_SCALE_FRACTION = 0.2
 ANY_ANGLE_FRACTION = 0.1
-# Views without a face teach that there may be none: a network that has only seen faces finds them in ears and curtains.
+# Background crops teach that there may be no face: a network trained on faces alone finds them in ears and curtains.
 BACKGROUND_FRACTION = 0.08
-# Views that show a part, large: or a network that has only seen whole ears finds small ones inside an ear.
+# Close-ups show a part, large: a network trained on whole ears alone finds small ones inside an ear.
 CLOSE_UP_FRACTION = 0.06
 
 
 @dataclass(frozen=True)
 class Warp:
-    """A square cut from an image: `centre` (x, y) and `side` in image pixels, turned by `angle` degrees (positive turns
-    the content clockwise on the screen), then narrowed by `squeeze_x` and `squeeze_y` (1: not at all), then mirrored.
+    """A square crop of an image, from `centre` (x, y) and `side` in image pixels.
+
+    It is turned by `angle` degrees (positive turns the content clockwise on the screen), then narrowed by `squeeze_x`
+    and `squeeze_y` (1: not at all), then mirrored if `flip`.
     """
 
     centre: tuple[float, float]
@@ -78,7 +81,7 @@ def warp_image(
     corners = apply_matrix(invert_matrix(matrix), np.array([[0, 0], [wide, 0], [0, high], [wide, high]]) - 0.5)
     shrink = max(1, int(1 / np.linalg.norm(matrix[:, :2], 2)))
     height, width = image.shape[:2]
-    # Only the part that can be seen, with room for the interpolation, on the grid of the shrink.
+    # Only the part that the result shows, with room for the interpolation, on the grid of the shrink.
     left, top = (max(0, int(low) // shrink * shrink) for low in corners.min(0) - 2 * shrink)
     right, bottom = (
         min(length, int(high)) for length, high in zip((width, height), corners.max(0) + 2 * shrink + 1, strict=True)
@@ -93,7 +96,7 @@ def warp_image(
         image = cv2.copyMakeBorder(image, 0, down, 0, across, cv2.BORDER_REPLICATE)
         image = cv2.resize(image, (image.shape[1] // shrink, image.shape[0] // shrink), interpolation=cv2.INTER_AREA)
         matrix = matrix @ np.array([[shrink, 0, (shrink - 1) / 2], [0, shrink, (shrink - 1) / 2], [0, 0, 1]])
-    dense = [max(1, int(1 / max(np.linalg.norm(row), 1 / 16))) for row in matrix[:, :2]]
+    dense = [max(1, int(1 / max(float(np.linalg.norm(row)), 1 / 16))) for row in matrix[:, :2]]
     matrix = np.array(
         [[n * row[0], n * row[1], n * row[2] + (n - 1) / 2] for n, row in zip(dense, matrix, strict=True)]
     )
@@ -190,8 +193,8 @@ def draw_background_warp(
     for _ in range(tries):
         side = math.exp(rng.uniform(math.log(0.25), math.log(1.5))) * base.side / scheme.crop_side
         warp = _draw_square(shape, side, 0.0, rng)
-        seen = apply_matrix(warp.matrix(1), everyone)  # a view of one pixel: from -0.5 to 0.5
-        if not (np.abs(seen) <= 0.5).all(axis=-1).any():
+        at = apply_matrix(warp.matrix(1), everyone)  # in a crop of one pixel: from -0.5 to 0.5
+        if not (np.abs(at) <= 0.5).all(axis=-1).any():
             return warp
     return None
 
@@ -235,7 +238,7 @@ def jitter_image(image: np.ndarray, rng: np.random.Generator, strength: float) -
         image = np.clip(image + noise, 0, 255).astype(np.uint8)
     if rng.random() < 0.15 * strength:
         _, packed = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.uniform(20, 80))])
-        image = cv2.imdecode(packed, cv2.IMREAD_COLOR)
+        image = np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR))
     return image
 
 

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from data.augment import Warp
-from data.datasets import DatasetListing, NoSuchImagesError, Sample, find_samples, split_samples, spread
+from data.datasets import DatasetListing, Sample, find_samples, split_samples, spread
 from data.drawing import Layer, contact_sheet, crop_with_landmarks, write_label
+from data.layouts import NoSuchImagesError
 from data.schemes import SCHEMES, Scheme
 from utils.common.cli import CommandLine, InputError, positive_int, run_main
 from utils.common.files import check_writable

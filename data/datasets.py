@@ -1,15 +1,6 @@
 """Datasets on disk -> a list of samples, and the split by person or image.
 
-Layouts that are recognised below the folder given as `--data`:
-
-- 300W-LP as its zip unpacks: `AFW/NAME.jpg`, `AFW_Flip/...`, `HELEN/...` with `landmarks/AFW/NAME_pts.mat`, or each
-  image's own `NAME.mat` beside it;
-- 300W-LP as the predecessor laid it out: `AFW/NAME.jpg` with `AFW_landmark/NAME_pts.mat`;
-- ibug-ears: `CollectionA/train` and `CollectionA/test`, images with `.pts` of the same stem; synthetic ears have a
-  `NAME.json` too, which says that all ears are annotated (`all_ears_annotated`) and where the other is (`other_ears`);
-- synthetic heads for scoring: `Both/NAME.jpg` with `NAME.face.pts`, `NAME.ear_left.pts`, `NAME.ear_right.pts` and
-  `NAME.json`; read where there is no layout above, and all of it is a test part;
-- any folder of images with `.pts` (or, for faces, `.mat`) of the same stem, subfolders included.
+`data.layouts` says which files are an image and its points; here they are read and checked.
 """
 
 from __future__ import annotations
@@ -20,35 +11,31 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from data.annotation import Annotation
 from data.formats import read_300w_lp, read_pts
-from data.schemes import EAR, FACE, SCHEMES, Scheme
+from data.layouts import (
+    EAR_FILES,
+    FACE_FOLDERS,
+    LEAST_SHOWN,
+    Pair,
+    files_in,
+    find_pairs,
+    visible_fraction,
+    without_suffix,
+)
+from data.schemes import EAR, FACE, Scheme
 from utils.common.cli import InputError
 from utils.common.files import read_json, write_csv
 from utils.common.images import IMAGE_SUFFIXES, check_image_is_whole, decode_image
 
-FACE_FOLDERS = ("AFW", "HELEN", "IBUG", "LFPW")
 _ANNOTATION = re.compile(r"(_pts\.mat|\.mat|(\.face|\.ear_left|\.ear_right)?\.pts)$", re.IGNORECASE)
 FARTHEST = 1e6  # pixels: no camera makes such an image, and OpenCV cannot warp to it
 PARTS = ("train", "validation", "test")
-EAR_FILES = ("ear_left", "ear_right")  # of an image in `Both/`: NAME.ear_left.pts
-LEAST_SHOWN = 0.4  # share of an ear's points that must be visible in `Both/`
-
-WHERE_TO_GET = {
-    "face": "300W-LP (see data/README.md) unpacks to AFW/NAME.jpg with landmarks/AFW/NAME_pts.mat; "
-    "a folder of images with NAME.pts beside NAME.jpg also does",
-    "ear": "ibug-ears (see data/README.md) unpacks to CollectionA/train/NAME.png with NAME.pts beside it; "
-    "a folder of images with NAME.pts beside NAME.jpg also does",
-}
-
-
-class NoSuchImagesError(InputError):
-    """There are no images with points of the scheme at all."""
 
 
 class NoUsableImageError(InputError):
@@ -100,20 +87,6 @@ class DatasetListing:
     sizes: list[tuple[int, int]] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class _Pair:
-    """An image and the file with its points; either is None where it is missing.
-
-    `twin` is another image of the same stem, so that nobody knows whose the points are.
-    """
-
-    name: str
-    image: Path | None
-    landmarks: Path | None
-    part: str = ""
-    twin: Path | None = None
-
-
 def find_samples(
     folders: Iterable[str | os.PathLike],
     scheme: Scheme,
@@ -131,7 +104,7 @@ def find_samples(
     """
     found = DatasetListing()
     for folder in folders:
-        pairs = _pairs(Path(folder), scheme)
+        pairs = find_pairs(Path(folder), scheme)
         people = _read_identities(Path(folder))
         for pair in _watched(spread(pairs, limit), f"reading {folder}", progress):
             try:
@@ -158,11 +131,11 @@ def find_negatives(folders: Iterable[str | os.PathLike], scheme: Scheme, skip_ba
     parts are left out. Raises `InputError` if a folder is missing or holds none, or an image is empty or truncated,
     unless `skip_bad`: then such images are named and left out.
     """
-    found = []
+    found: list[Sample] = []
     for folder in map(Path, folders):
         if not folder.is_dir():
             raise InputError(f"--negatives {folder}: no such folder")
-        before, files = len(found), _files(folder, recursive=True)
+        before, files = len(found), files_in(folder, recursive=True)
         annotated = {path.with_name(_ANNOTATION.sub("", path.name)) for path in files if _ANNOTATION.search(path.name)}
         for image in files:
             within = image.relative_to(folder.parent).parts[:-1]
@@ -171,10 +144,10 @@ def find_negatives(folders: Iterable[str | os.PathLike], scheme: Scheme, skip_ba
                 continue
             notes = image.with_suffix(".json")
             if notes.is_file():
-                told = read_json(notes, f"{image}: its notes cannot be read")
-                empty = isinstance(told, dict) and told.get(f"{scheme.task}_in_view") is False
+                content = read_json(notes, f"{image}: its notes cannot be read")
+                empty = isinstance(content, dict) and content.get(f"{scheme.task}_in_view") is False
             else:
-                empty = _stem(image) not in annotated
+                empty = without_suffix(image) not in annotated
             if empty:
                 try:
                     check_image_is_whole(image)
@@ -229,7 +202,7 @@ def _leave_out_undecodable(found: DatasetListing, progress: bool) -> None:
     found.sizes = [answer for answer, out in zip(answers, bad, strict=True) if not out]
 
 
-def _read_pair(pair: _Pair, scheme: Scheme, points: str, people: dict[str, str]) -> Sample:
+def _read_pair(pair: Pair, scheme: Scheme, points: str, people: dict[str, str]) -> Sample:
     if pair.image is None:
         raise InputError(f"{pair.landmarks}: points without an image of the same stem")
     if pair.landmarks is None:
@@ -245,28 +218,28 @@ def _read_pair(pair: _Pair, scheme: Scheme, points: str, people: dict[str, str])
     _check_shape(landmarks, scheme, pair.landmarks)
     stem = pair.image.stem
     person = people.get(str(PurePosixPath(pair.name).with_name(stem)), people.get(stem, ""))
-    others = _other_ears(pair) if scheme is EAR else None
+    others = _other_ears(pair.image, pair.landmarks) if scheme is EAR else None
     annotation = Annotation.of(scheme, landmarks, others)
     return Sample(pair.name, pair.image, annotation, person or _image_of(stem), pair.part)
 
 
-def _other_ears(pair: _Pair) -> np.ndarray | None:
+def _other_ears(image: Path, landmarks: Path) -> np.ndarray | None:
     """The ears that `NAME.json` says are to be seen beside the annotated one, (n, 55, 2); None if it does not say."""
-    notes = pair.image.with_suffix(".json")
-    own = next((name for name in EAR_FILES if pair.landmarks.name.endswith(f".{name}.pts")), None)
+    notes = image.with_suffix(".json")
+    own = next((name for name in EAR_FILES if landmarks.name.endswith(f".{name}.pts")), None)
     if not notes.is_file() and own is None:
         return None
-    content = read_json(notes, f"{pair.image}: its notes cannot be read")
-    told = content.get("all_ears_annotated", False) if isinstance(content, dict) else None
-    if not isinstance(told, bool):
+    content = read_json(notes, f"{image}: its notes cannot be read")
+    complete = content.get("all_ears_annotated", False) if isinstance(content, dict) else None
+    if not isinstance(complete, bool):
         raise InputError(f"{notes}: all_ears_annotated must be true or false")
     if own is not None:  # of `Both/`: every ear has a file of its own
         (name,) = (name for name in EAR_FILES if name != own)
-        share = _share_shown(notes, content, name)
-        if not told or 0 < share < LEAST_SHOWN:  # what is seen of it is neither annotated nor nothing
+        visible = visible_fraction(notes, content, name)
+        if not complete or 0 < visible < LEAST_SHOWN:  # what shows of it is neither annotated nor nothing
             return None
-        ears = [read_pts(pair.image.with_name(f"{pair.image.stem}.{name}.pts"), EAR.count)] if share else []
-    elif not told:
+        ears = [read_pts(image.with_name(f"{image.stem}.{name}.pts"), EAR.count)] if visible else []
+    elif not complete:
         return None
     else:
         ears = content.get("other_ears", [])
@@ -283,14 +256,6 @@ def _other_ears(pair: _Pair) -> np.ndarray | None:
     return others.astype(np.float32)
 
 
-def _share_shown(notes: Path, content: dict, name: str) -> float:
-    """The share of an ear's points in `Both/` that are visible; a person would annotate it from `LEAST_SHOWN` on."""
-    try:
-        return float(np.mean(content["visible"][name]))
-    except (KeyError, TypeError, ValueError) as problem:
-        raise InputError(f"{notes}: does not say which points of {name} are visible") from problem
-
-
 def _check_shape(points: np.ndarray, scheme: Scheme, source: Path) -> None:
     """Raise an `InputError` for points that are numbers but no face or ear: they would make scores infinite."""
     if np.abs(points).max() > FARTHEST:
@@ -301,142 +266,6 @@ def _check_shape(points: np.ndarray, scheme: Scheme, source: Path) -> None:
         one, other = scheme.normaliser
         if np.array_equal(points[one], points[other]):
             raise InputError(f"{source}: points {one} and {other} coincide, and errors are measured by their distance")
-
-
-def _pairs(root: Path, scheme: Scheme) -> list[_Pair]:
-    """The images and points below `root`, sorted by name, whatever the layout."""
-    if not root.is_dir():
-        raise InputError(f"{root}: no such folder; {WHERE_TO_GET[scheme.task]}")
-    pairs = _face_layouts(root) if scheme is FACE else _ear_layouts(root)
-    hint = ""
-    if not any(pair.landmarks for pair in pairs):
-        pairs = _both_layout(root, scheme)
-    if not any(pair.landmarks for pair in pairs):
-        _refuse_nested(root, "CollectionA" if scheme is EAR else "AFW")
-        pairs = _match(root, root, (".pts", "_pts.mat", ".mat") if scheme is FACE else (".pts",), recursive=True)
-        annotated = [pair.landmarks for pair in pairs if pair.landmarks]
-        if annotated and all(_is_of_another_scheme(path, scheme) for path in annotated):
-            pairs, hint = [], " (its .pts files hold other landmarks)"
-    if not any(pair.landmarks for pair in pairs):
-        raise NoSuchImagesError(f"{root}: no {scheme.task} images with points in it{hint}; {WHERE_TO_GET[scheme.task]}")
-    return sorted(pairs, key=lambda pair: pair.name)
-
-
-def _is_of_another_scheme(landmarks: Path, scheme: Scheme) -> bool:
-    """Whether a `.pts` file says that it holds as many points as another scheme has."""
-    if landmarks.suffix.lower() != ".pts":
-        return False
-    with open(landmarks, "rb") as stream:
-        said = re.search(rb"n_points\s*:\s*(\d+)", stream.read(200))
-    return said is not None and int(said[1]) in {other.count for other in SCHEMES.values() if other is not scheme}
-
-
-def _refuse_nested(root: Path, name: str) -> None:
-    """A known layout one folder deeper would be read as loose images, and lose its given split: name it instead."""
-    for folder in sorted(root.glob(f"*/{name}")):
-        if folder.is_dir():
-            raise InputError(f"{root}: holds {folder}; give the folder that holds {name}/: --data {folder.parent}")
-
-
-def _face_layouts(root: Path) -> list[_Pair]:
-    pairs = []
-    for name in [folder + flip for folder in FACE_FOLDERS for flip in ("", "_Flip")]:
-        images = root / name
-        if not images.is_dir():
-            continue
-        separate = [folder for folder in (root / "landmarks" / name, root / f"{name}_landmark") if folder.is_dir()]
-        if separate:
-            pairs += _match(root, images, ("_pts.mat",), separate[0])
-        else:
-            pairs += _match(root, images, (".pts", "_pts.mat", ".mat"))
-    return pairs
-
-
-def _ear_layouts(root: Path) -> list[_Pair]:
-    collection = root / "CollectionA" if (root / "CollectionA").is_dir() else root
-    if not (collection / "train").is_dir():
-        return []
-    return [
-        pair
-        for part in ("train", "test")
-        if (collection / part).is_dir()
-        for pair in _match(root, collection / part, (".pts",), part=part)
-    ]
-
-
-def _both_layout(root: Path, scheme: Scheme) -> list[_Pair]:
-    """Heads with face and both ears; an ear that is mostly hidden is left out, as no person would annotate it."""
-    folder = root / "Both" if (root / "Both").is_dir() else root
-    if not any(folder.glob("*.face.pts")):
-        return []
-    names = ("face",) if scheme is FACE else EAR_FILES
-    pairs = []
-    for name in names:
-        for pair in _match(root, folder, (f".{name}.pts",), part="test"):
-            if pair.image and pair.landmarks and scheme is EAR:
-                try:
-                    notes = pair.image.with_suffix(".json")
-                    content = read_json(notes, f"{pair.image}: its notes cannot be read")
-                    if _share_shown(notes, content, name) < LEAST_SHOWN:
-                        continue
-                except InputError:
-                    pass  # found again, and told, when the pair is read
-                pair = replace(pair, name=pair.landmarks.relative_to(root).as_posix())
-            pairs.append(pair)
-    if not pairs:
-        raise NoSuchImagesError(f"{root}: no {scheme.task} in it of which enough is visible")
-    return pairs
-
-
-def _match(
-    root: Path,
-    folder: Path,
-    endings: tuple[str, ...],
-    landmarks: Path | None = None,
-    part: str = "",
-    recursive: bool = False,
-) -> list[_Pair]:
-    """Pair the images of a folder with the files in `landmarks` (default: beside them) whose names end in `endings`.
-
-    Where an image has several, the first of `endings` counts. Points without an image are listed too, but for `.mat`
-    files, which may be anything.
-    """
-    images: dict[Path, Path] = {}
-    twins: dict[Path, Path] = {}
-    for path in _files(folder, recursive):
-        if path.suffix.lower() in IMAGE_SUFFIXES and images.setdefault(_stem(path), path) != path:
-            twins[_stem(path)] = path
-    candidates: dict[Path, list[tuple[int, Path]]] = {}
-    for path in _files(landmarks or folder, recursive):
-        rank, ending = next(((k, end) for k, end in enumerate(endings) if path.name.lower().endswith(end)), (0, ""))
-        if ending:
-            stem = path.with_name(path.name[: -len(ending)])
-            candidates.setdefault(folder / stem.name if landmarks else stem, []).append((rank, path))
-    annotations = {stem: min(ranked)[1] for stem, ranked in candidates.items()}
-    orphans = [
-        stem
-        for stem, path in annotations.items()
-        if stem not in images and path.name.lower().endswith(("_pts.mat", ".pts"))
-    ]
-    return [
-        _Pair(
-            name=(images.get(stem) or annotations[stem]).relative_to(root).as_posix(),
-            image=images.get(stem),
-            landmarks=annotations.get(stem),
-            part=part,
-            twin=twins.get(stem),
-        )
-        for stem in [*images, *orphans]
-    ]
-
-
-def _files(folder: Path, recursive: bool) -> list[Path]:
-    walk = folder.rglob("*") if recursive else folder.iterdir()
-    return sorted(path for path in walk if not path.name.startswith(".") and path.is_file())
-
-
-def _stem(path: Path) -> Path:
-    return path.with_name(path.stem)
 
 
 def _image_of(stem: str) -> str:
@@ -503,11 +332,14 @@ def split_samples(samples: list[Sample], split_file: str | os.PathLike | None = 
             )
     for sample in samples:
         names = (sample.image.as_posix(), sample.name, sample.group)
-        part = part_of(sample) if split_file is None else next((chosen[name] for name in names if name in chosen), None)
-        if part not in parts:
-            told = "has no line for" if part is None else f"says {part!r} (not {', '.join(PARTS)}) for"
-            raise InputError(f"{split_file}: {told} {sample.name}")
-        parts[part].append(sample)
+        if split_file is None:
+            parts[part_of(sample)].append(sample)
+            continue
+        given = next((chosen[name] for name in names if name in chosen), None)
+        if given not in parts:
+            wrong = "has no line for" if given is None else f"says {given!r} (not {', '.join(PARTS)}) for"
+            raise InputError(f"{split_file}: {wrong} {sample.name}")
+        parts[given].append(sample)
     return parts
 
 

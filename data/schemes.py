@@ -48,7 +48,7 @@ class Scheme:
     - `flip_order`: landmark k of a mirrored image is landmark `flip_order[k]` of the original.
     - `normaliser`: what a point error is divided by. A pair of landmark indices means their distance (for the face
       36 and 45, the outer eye corners), "box_diagonal" the diagonal of the true points' box.
-    - `failure_at`: an image whose NME lies above this share has failed; AUC integrates up to it.
+    - `failure_at`: an image whose NME lies above this fraction has failed; AUC integrates up to it.
     - `crop_side`: side of the square of the `crop` protocol, in longer sides of the true points' box.
     - `train_sides`: range of that side in training, from a tight crop to a head somewhere in the image.
     - `train_squeeze`: range of the horizontal squeeze in training (an ear seen from the front is narrow).

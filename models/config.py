@@ -38,7 +38,7 @@ class ModelConfig:
     separate_tasks: tuple[str, ...] = ()
 
     def to_json(self) -> dict:
-        """The settings as plain JSON values."""
+        """The config as plain JSON values."""
         return asdict(self)
 
     @classmethod

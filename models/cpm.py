@@ -93,7 +93,7 @@ def build_network(config: ModelConfig, with_features: bool = False) -> keras.Mod
     a dict of float32 maps (batch, height / 8, width / 8, landmarks) named `stage1_face`, `stage1_ear`, ...; with
     `with_features` also `feature_map`, `feature_map_before_relu`, `stage1_features`, ... in the compute dtype. Linear
     heads, ReLU elsewhere.
-    Raises `InputError` for settings that name no network.
+    Raises `InputError` for a config that names no network.
     """
     _check(config)
 
@@ -133,7 +133,8 @@ def build_network(config: ModelConfig, with_features: bool = False) -> keras.Mod
         outputs[f"{prefix}feature_map_before_relu"] = before
         feature_map = outputs[f"{prefix}feature_map"] = layers.ReLU(name=f"{prefix}feature_map_relu")(before)
 
-        features, heatmaps = feature_map, []
+        features = feature_map
+        heatmaps: list[Tensor] = []
         for stage in range(1, config.stages + 1):
             before = features
             if stage == 1:
@@ -201,10 +202,10 @@ def fold_network(network: keras.Model, config: ModelConfig) -> tuple[keras.Model
 
     A network with another normalisation is copied as it is.
     """
-    plain_settings = replace(config, norm="none") if config.norm == "weight" else config
-    plain = build_network(plain_settings)
+    plain_config = replace(config, norm="none") if config.norm == "weight" else config
+    plain = build_network(plain_config)
     copy_layers(network, plain, [layer.name for layer in plain.layers if layer.weights])
-    return plain, plain_settings
+    return plain, plain_config
 
 
 def copy_layers(source: keras.Model, target: keras.Model, names: list[str]) -> None:

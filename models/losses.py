@@ -70,8 +70,8 @@ def spatial_cross_entropy(target: Tensor, prediction: Tensor, weight: Tensor = 1
     logits, answer = (maps / SOFTMAX_SCALE + ops.where(weight > 0, 0.0, -1e4) for maps in (target, prediction))
     shape = ops.shape(target)
     logits, answer = (ops.reshape(maps, (-1, shape[1] * shape[2], shape[3])) for maps in (logits, answer))
-    share = ops.softmax(logits, axis=1)
-    divergence = ops.sum(share * (ops.log_softmax(logits, axis=1) - ops.log_softmax(answer, axis=1)), axis=1)
+    wanted = ops.softmax(logits, axis=1)
+    divergence = ops.sum(wanted * (ops.log_softmax(logits, axis=1) - ops.log_softmax(answer, axis=1)), axis=1)
     inside = ops.cast(ops.max(target, axis=(1, 2)) > 0.2, divergence.dtype)
     return ops.mean(ops.max(weight, axis=(1, 2)) * inside * divergence)
 
@@ -107,9 +107,9 @@ def distillation(student: list[Tensor], teacher: Tensor, temperature: float | No
         shape = ops.shape(heatmaps)
         return ops.reshape(heatmaps, (-1, shape[1] * shape[2], shape[3])) / (SOFTMAX_SCALE * temperature)
 
-    share = ops.softmax(logits(teacher), axis=1)
+    taught = ops.softmax(logits(teacher), axis=1)
     return temperature**2 * sum(
-        -ops.mean(ops.sum(share * ops.log_softmax(logits(heatmaps), axis=1), axis=1)) for heatmaps in student
+        -ops.mean(ops.sum(taught * ops.log_softmax(logits(heatmaps), axis=1), axis=1)) for heatmaps in student
     )
 
 

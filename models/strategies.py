@@ -38,6 +38,6 @@ STRATEGIES = {
 
 
 def with_ears(strategy: str, base: ModelConfig, landmarks: tuple[int, ...]) -> ModelConfig:
-    """The settings of the network that a strategy trains: the face network's with heads for these ear landmarks."""
+    """The config of the network that a strategy trains: the face network's with heads for these ear landmarks."""
     own = (EAR.task,) if STRATEGIES[strategy].trains == "body" else ()
     return replace(base, heads={FACE.task: base.heads[FACE.task], EAR.task: landmarks}, separate_tasks=own)

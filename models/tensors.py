@@ -32,5 +32,5 @@ def _mix(length: int, wanted: int) -> np.ndarray:
     """
     step = max(1.0, length / wanted)
     centres = (np.arange(wanted) + 0.5) * length / wanted - 0.5
-    share = np.maximum(0, 1 - np.abs(np.arange(length) - centres[:, None]) / step)
-    return (share / share.sum(axis=1, keepdims=True)).astype(np.float32)
+    weight = np.maximum(0, 1 - np.abs(np.arange(length) - centres[:, None]) / step)
+    return (weight / weight.sum(axis=1, keepdims=True)).astype(np.float32)

@@ -4,7 +4,7 @@ What is read, by content and not by name alone:
 
 - `.keras`, as the scripts write it: an ordinary Keras file (plain `keras.models.load_model` reads it, as float32) with
   one more entry, `landmarks.json`, that holds the network's `ModelConfig` and a record of its training;
-- `.weights.h5` of such a network: the settings are worked out from the shapes of its arrays;
+- `.weights.h5` of such a network: its config is worked out from the shapes of its arrays;
 - the predecessor's Keras 2 `.h5` (whole model): its layers are looked up by name.
 
 Only arrays and JSON are read, never a layer's code: a file from a stranger cannot run anything.
@@ -42,7 +42,7 @@ OLD_DECODE_OFFSET = 0.5 - 368 / 200
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A network from a file, in this machine's precision, with its settings and the record of its training."""
+    """A network from a file, in this machine's precision, with its config and the record of its training."""
 
     network: keras.Model
     config: ModelConfig
@@ -137,7 +137,7 @@ def load_network(path: str | os.PathLike, with_features: bool = False) -> Loaded
 
 
 def read_description(path: str | os.PathLike) -> dict:
-    """The `landmarks.json` of a `.keras` file: format, settings and record, without building the network."""
+    """The `landmarks.json` of a `.keras` file: format, config and record, without building the network."""
     try:
         with zipfile.ZipFile(path) as archive:
             content = json.loads(archive.read(ENTRY))
@@ -164,9 +164,9 @@ def average_networks(first: LoadedModel, second: LoadedModel, alpha: float) -> L
     pair = [fold_network(each.network, each.config) for each in (first, second)]
     one, other = (network for network, _ in pair)
     shared = set(first.config.heads) & set(second.config.heads)
-    told = [{**vars(each), "heads": {task: each.heads[task] for task in shared}} for _, each in pair]
+    values = [{**vars(each), "heads": {task: each.heads[task] for task in shared}} for _, each in pair]
     for name in ("stages", "stage_input", "separate_tasks", "heads", "points", "sigma", "decode_offset"):
-        if told[0][name] != told[1][name]:
+        if values[0][name] != values[1][name]:
             raise InputError(f"{second.path}: differs from {first.path} in {name}; give two that are alike")
     shapes = [_layer_shapes(network) for network in (one, other)]
     common = [name for name, shape in shapes[0].items() if shapes[1].get(name) == shape]
@@ -187,9 +187,9 @@ def average_networks(first: LoadedModel, second: LoadedModel, alpha: float) -> L
     for name in common:
         start, end = (network.get_layer(name).get_weights() for network in (one, other))
         whole.get_layer(name).set_weights([a + alpha * (b - a) for a, b in zip(start, end, strict=True)])
-    told = ("train_config", "steps", "epoch", "validation_nme", "minutes", "test")
+    kept = ("train_config", "steps", "epoch", "validation_nme", "minutes", "test")
     made = {
-        each.path.name: {name: each.record[name] for name in told if name in each.record} for each in (first, second)
+        each.path.name: {name: each.record[name] for name in kept if name in each.record} for each in (first, second)
     }
     record = {"averaged": made, "alpha": alpha}
     for images in ("training_images", "teacher_training_images"):
@@ -397,7 +397,8 @@ def _load_predecessor(path: Path, with_features: bool) -> LoadedModel:
             group = stored[name][name]
             return [group["kernel:0"][()], group["bias:0"][()]]
 
-        heads, delayed = {}, ()
+        heads: dict[str, tuple[int, ...]] = {}
+        delayed: tuple[str, ...] = ()
         by_count = {scheme.count: task for task, scheme in SCHEMES.items()}
         for suffix in ("", "_e"):
             if f"s1{suffix}" not in stored:

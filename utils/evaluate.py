@@ -11,7 +11,8 @@ from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 
-from data.datasets import PARTS, NoSuchImagesError, Sample, find_samples, split_samples, spread
+from data.datasets import PARTS, Sample, find_samples, split_samples, spread
+from data.layouts import NoSuchImagesError
 from data.schemes import SCHEMES, Scheme
 from utils.common.cli import CommandLine, InputError, network_size, positive_int, run_main
 from utils.common.files import check_writable, write_json

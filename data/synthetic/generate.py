@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from data.datasets import LEAST_SHOWN
 from data.formats import write_300w_lp, write_pts
+from data.layouts import LEAST_SHOWN
 from data.schemes import FACE
 from data.synthetic.head import SIDES
 from utils.common.cli import InputError

@@ -14,7 +14,6 @@ from data.annotation import Annotation
 from data.datasets import (
     PARTS,
     DatasetListing,
-    NoSuchImagesError,
     Sample,
     find_negatives,
     find_samples,
@@ -24,6 +23,7 @@ from data.datasets import (
     write_split,
 )
 from data.formats import write_300w_lp, write_pts
+from data.layouts import NoSuchImagesError
 from data.schemes import EAR, FACE, reference_shape
 from tests.conftest import input_error, packed, with_exif
 from tests.images import write_ears, write_faces

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data.datasets import WHERE_TO_GET, DatasetListing, Sample, read_split, split_rows, write_split
+from data.datasets import DatasetListing, Sample, read_split, split_rows, write_split
+from data.layouts import WHERE_TO_GET
 from data.pipeline import TrainingPipeline
 from data.schemes import Scheme, parse_landmarks
 from utils.common.cli import (

@@ -15,8 +15,9 @@ import numpy as np
 
 from data.annotation import Annotation, stack_annotations
 from data.augment import crop_warp, warp_image
-from data.datasets import FACE_FOLDERS, PARTS, Sample, find_samples, split_samples
+from data.datasets import PARTS, Sample, find_samples, split_samples
 from data.drawing import contact_sheet, overlay, write_label
+from data.layouts import FACE_FOLDERS
 from data.pipeline import Batch, EvaluationPipeline, PairedPipeline, Targets
 from data.schemes import EAR, FACE
 from utils.common.cli import InputError, network_size, non_negative_float, non_negative_int, positive_float

@@ -17,8 +17,9 @@ import cv2
 import numpy as np
 import pytest
 
-from data.datasets import NoSuchImagesError, find_negatives, find_samples
+from data.datasets import find_negatives, find_samples
 from data.formats import read_300w_lp, read_pts
+from data.layouts import NoSuchImagesError
 from data.schemes import EAR, FACE
 from data.synthetic.generate import KINDS, Plan, sample_files
 from data.synthetic.scene import draw_image
