@@ -45,10 +45,10 @@ def draw_chart(height: int, width: int, matrix: np.ndarray) -> tuple[np.ndarray,
     for name, points in shape.items():
         low, high = _patch(points)
         inside = ((at >= low) & (at <= high)).all(axis=-1)
-        share = (at[inside] - low) / (high - low)
+        fraction = (at[inside] - low) / (high - low)
         if name == "right":  # the other ear's mirror
-            share[:, 0] = 1 - share[:, 0]
-        image[inside, :2] = LOW + (HIGH - LOW) * share
+            fraction[:, 0] = 1 - fraction[:, 0]
+        image[inside, :2] = LOW + (HIGH - LOW) * fraction
         image[inside, 2] = BLUE["face" if name == "face" else "ear"]
     return np.round(255 * image).astype(np.uint8), {name: apply_matrix(matrix, p) for name, p in shape.items()}
 

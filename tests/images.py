@@ -21,12 +21,12 @@ SHIFT = 3  # fixed-point bits of OpenCV's drawing functions: points stay exact t
 
 
 def drawn_image(
-    scheme: Scheme, size: int, rng: np.random.Generator, share: tuple[float, float] = (0.45, 0.75)
+    scheme: Scheme, size: int, rng: np.random.Generator, extent: tuple[float, float] = (0.45, 0.75)
 ) -> tuple[np.ndarray, np.ndarray]:
     """An image (size, size, 3) uint8 RGB and its landmarks (count, 2) in pixels.
 
-    The longer side of the shape is a random `share` of the image's; the shape is turned, stretched and bent a little
-    and lies wholly inside.
+    The longer side of the shape is a random fraction of the image's, from `extent`. The shape is turned, stretched and
+    bent a little, and lies wholly inside.
     """
     shape = reference_shape(scheme) - reference_shape(scheme).mean(axis=0)
     if scheme is EAR and rng.random() < 0.5:
@@ -36,7 +36,7 @@ def drawn_image(
     turn = np.radians(rng.normal(0, 10))
     linear = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     shape = shape @ linear.T
-    shape *= rng.uniform(*share) * size / np.ptp(shape, axis=0).max()
+    shape *= rng.uniform(*extent) * size / np.ptp(shape, axis=0).max()
     low, high = 3 - shape.min(axis=0), size - 4 - shape.max(axis=0)
     points = shape + rng.uniform(low, np.maximum(high, low + 1e-3))
     skin = rng.uniform([120, 70, 50], [250, 205, 180])
@@ -104,7 +104,7 @@ def write_faces(folder: Path, count: int, size: int = 128, seed: int = 0) -> Non
 def write_ears(folder: Path, count: int, size: int = 128, seed: int = 0) -> None:
     """Write `count` ears as ibug-ears has them, every sixth in `CollectionA/test`, the others in `.../train`."""
     for k in range(count):
-        image, points = drawn_image(EAR, size, np.random.default_rng((seed, 1, k)), share=(0.3, 0.6))
+        image, points = drawn_image(EAR, size, np.random.default_rng((seed, 1, k)), extent=(0.3, 0.6))
         stem = folder / "CollectionA" / ("test" if k % 6 == 5 else "train") / f"ear_{k:05d}"
         save_image(stem.with_suffix(".png"), image)
         write_pts(stem.with_suffix(".pts"), points)

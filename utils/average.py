@@ -2,9 +2,9 @@
 
   python -m utils.average weights/face.keras weights/face2ear.keras kept.keras --alpha 0.85
 
-Of a student that forgot, a point on the way back to its teacher has forgotten less and knows ears less well: --alpha
-says where. Of two networks of one training, the middle is often better than either. Score it with
-`python -m utils.evaluate` on validation images to choose. It costs no training.
+The weights are (1 - alpha) x FIRST + alpha x SECOND. Between a student that forgot and its teacher lie networks that
+have forgotten less and know ears less well. Of two networks of one training, the middle is often better than either.
+Choose alpha by scores on validation images (`python -m utils.evaluate`). It costs no training.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("second", metavar="SECOND", help="one that started from it, or from the same weights")
     parser.add_argument("out", metavar="OUT", help="the .keras file to write")
     parser.add_argument(
-        "--alpha", type=unit_interval, default=0.5, help="of SECOND, from 0 to 1 (default: %(default)s)"
+        "--alpha", type=unit_interval, default=0.5, help="weight of SECOND, from 0 to 1 (default: %(default)s)"
     )
     args = parser.parse_args(argv)
     out = Path(args.out)

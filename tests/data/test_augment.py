@@ -379,7 +379,7 @@ class TestDrawBackgroundWarp:
 
     def test_a_few_crops_of_faces_show_background_and_none_of_ears(self, tmp_path):
         for scheme, low, high in ((FACE, 0.03, 0.14), (EAR, 0.0, 0.0)):
-            image, points = drawn_image(scheme, 96, np.random.default_rng(1), share=(0.3, 0.35))
+            image, points = drawn_image(scheme, 96, np.random.default_rng(1), extent=(0.3, 0.35))
             cv2.imwrite(str(tmp_path / "image.png"), image)
             sample = Sample("image.png", tmp_path / "image.png", Annotation.of(scheme, points), "image")
             crops = [training_example(sample, scheme, 32, np.random.default_rng(k), 1.0)[1] for k in range(300)]
@@ -387,7 +387,7 @@ class TestDrawBackgroundWarp:
             assert low <= background <= high
 
     def test_crops_of_ears_show_background_where_all_ears_are_annotated_and_then_none_of_them(self, tmp_path):
-        image, points = drawn_image(EAR, 96, np.random.default_rng(1), share=(0.3, 0.35))
+        image, points = drawn_image(EAR, 96, np.random.default_rng(1), extent=(0.3, 0.35))
         cv2.imwrite(str(tmp_path / "image.png"), image)
         for others in (points[None][:0], (points + 30)[None]):
             sample = Sample("image.png", tmp_path / "image.png", Annotation.of(EAR, points, others), "image")
@@ -398,7 +398,7 @@ class TestDrawBackgroundWarp:
             assert not any(within(crop.places, 32).any() for crop in background)
 
     def test_the_second_ear_goes_through_the_same_warp(self, tmp_path):
-        image, points = drawn_image(EAR, 96, np.random.default_rng(1), share=(0.3, 0.35))
+        image, points = drawn_image(EAR, 96, np.random.default_rng(1), extent=(0.3, 0.35))
         cv2.imwrite(str(tmp_path / "image.png"), image)
         shift = np.float32([12, 5])
         annotation = Annotation.of(EAR, points, others=(points + shift)[None])

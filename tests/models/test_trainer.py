@@ -23,7 +23,7 @@ from utils.training.config import make_optimizer, recipe
 def drawn_samples(folder, scheme, count, size=112):
     samples = []
     for k in range(count):
-        image, points = drawn_image(scheme, size, np.random.default_rng(k), share=(0.5, 0.6))
+        image, points = drawn_image(scheme, size, np.random.default_rng(k), extent=(0.5, 0.6))
         save_image(folder / f"{k}.png", image)
         samples.append(Sample(f"{k}.png", folder / f"{k}.png", Annotation.of(scheme, points), str(k)))
     return samples

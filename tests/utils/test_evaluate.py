@@ -50,6 +50,12 @@ def test_several_weights_read_the_images_once_and_a_limit_counts_images_of_the_p
     assert [score["images"] for score in scores.values()] == [3, 3]
 
 
+def test_a_score_does_not_depend_on_which_precision_is_fastest_here():
+    parser = evaluate.evaluation_flags()
+    assert parser.parse_args(["weights.keras", "data"]).precision == "float32"
+    assert "float32 (default)" in " ".join(parser.format_help().split())
+
+
 @pytest.fixture
 def heads(tmp_path):
     """Three heads with face and ears in `Both/`: images and points as of drawn faces and ears, notes by hand."""
