@@ -122,14 +122,14 @@ def find_samples(
 
 
 def find_negatives(folders: Iterable[str | os.PathLike], scheme: Scheme, skip_bad: bool = False) -> list[Sample]:
-    """Images below `folders` that show no face (or no ear), in a fixed order, as training samples.
+    """Negative images below `folders`, which show no face (or no ear), as training samples in a fixed order.
 
-    All of their landmarks are annotated, and none is present.
+    Every landmark of theirs is annotated and none is present. An image is negative if its `NAME.json` says so
+    (`"face_in_view": false`, as synthetic ear images have it, or `"ear_in_view"`). Without a `NAME.json` it is if there
+    are no points beside it either, and it lies in no folder of a face dataset. Test parts are left out.
 
-    Those whose `NAME.json` says so (`"face_in_view": false`, as synthetic ear images have it; `"ear_in_view"`), and
-    those that nobody annotated: with neither `NAME.json` nor points beside them, in no folder of a face dataset. Test
-    parts are left out. Raises `InputError` if a folder is missing or holds none, or an image is empty or truncated,
-    unless `skip_bad`: then such images are named and left out.
+    Raises `InputError` if a folder is missing or holds none, or an image is empty or truncated; with `skip_bad` such an
+    image is named and left out.
     """
     found: list[Sample] = []
     for folder in map(Path, folders):
@@ -175,7 +175,7 @@ def spread(items: Sequence, limit: int | None) -> list:
 
 
 def _watched(items: Iterable, what: str, progress: bool, total: int | None = None) -> Iterable:
-    """The items, with a progress bar if `progress`, but none where nobody watches."""
+    """The items, with a progress bar if `progress` and the output is a terminal."""
     from tqdm import tqdm
 
     return tqdm(items, desc=what, unit="image", total=total, leave=False, disable=None if progress else True)
