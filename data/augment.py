@@ -71,8 +71,8 @@ def warp_image(
     """The image (height, width, 3) through `matrix` (2, 3): (size, size, 3) uint8, without aliasing.
 
     `size` may be a width and a height. Bilinear sampling skips pixels where the map shrinks more than 2 times, so the
-    image is first shrunk by a whole number with area averaging, and an axis that a squeeze shrinks further is sampled
-    more densely and averaged. Outside the image the image is `fill`, or what the OpenCV `border` mode makes of the
+    image is first shrunk by a whole number with area averaging. An axis that a squeeze shrinks further is sampled more
+    densely and averaged. Outside the image the result is `fill`, or what the OpenCV `border` mode makes of the
     edge. `out`, if given, is a contiguous array of the result's shape, which is filled and returned.
     """
     wide, high = (size, size) if isinstance(size, int) else size

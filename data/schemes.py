@@ -53,8 +53,9 @@ class Scheme:
     - `train_sides`: range of that side in training, from a tight crop to a head somewhere in the image.
     - `train_squeeze`: range of the horizontal squeeze in training (an ear seen from the front is narrow).
     - `instances`: how many of them an image of one person can show: one face, two ears.
-    - `annotated_sides`: side of the square round the points, in longer sides of their box, outside of which nothing is
-      known, unless the image says that all of them are annotated: it may show a second ear. None: all is known.
+    - `annotated_sides`: where only one instance is annotated, the image may show another. Then a square round the
+      annotated points is known and nothing outside it; this is its side, in longer sides of the points' box. None: the
+      whole image is known.
     """
 
     task: str

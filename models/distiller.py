@@ -1,9 +1,9 @@
 """Teaching a trained face network ears: what `fit` trains in `train_face2ear.py`.
 
 The student has a face head and an ear head at every stage, each on its own stage's features. The teacher is the frozen
-face network: it says where the face is in ear images that nobody annotated faces in, so that the student does not
-forget (Li and Hoiem's "learning without forgetting" with the distillation of Hinton et al. and the attention transfer
-of Zagoruyko and Komodakis).
+face network. It says where the face is in ear images whose faces nobody annotated, so that the student does not forget.
+That is Li and Hoiem's "learning without forgetting", with the distillation of Hinton et al. and the attention transfer
+of Zagoruyko and Komodakis.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Points -> heatmaps and heatmaps -> points, side by side.
 
-Pixel centres are at whole numbers, so an image that is scaled by f maps x to (x + 0.5) f - 0.5, and cell u of a map
-with stride s has its centre at (u + 0.5) s - 0.5 input pixels. `rescale_points` is where that is written for networks.
+Pixel centres are at whole numbers, so scaling an image by f maps x to (x + 0.5) f - 0.5. Cell u of a map with stride s
+has its centre at (u + 0.5) s - 0.5 input pixels. `rescale_points` is the only place in `models` where that is written.
 """
 
 from __future__ import annotations
@@ -80,9 +80,9 @@ def annotated_region(
 def decode_heatmaps(heatmaps: Tensor, stride: float = STRIDE, offset: float = 0.0) -> tuple[Tensor, Tensor]:
     """Points (batch, landmarks, 2) in input pixels and confidences (batch, landmarks), the peak values.
 
-    The highest cell, then the peak of the parabola through the logarithms of it and its two neighbours along each
-    axis, which is exact for a Gaussian (Zhang et al., "Distribution-Aware Coordinate Representation", CVPR 2020,
-    section 3.2, without the mixed term). A peak on the border of the map stays at its cell along that axis. `offset`
+    The highest cell, then along each axis the peak of the parabola through the logarithms of it and its two neighbours.
+    That is exact for a Gaussian (Zhang et al., "Distribution-Aware Coordinate Representation", CVPR 2020, section 3.2,
+    without the mixed term). A peak on the border of the map stays at its cell along that axis. `offset`
     (input pixels) is added; weights trained to another convention carry theirs.
     """
     heatmaps = ops.cast(ops.convert_to_tensor(heatmaps), "float32")

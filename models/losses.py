@@ -138,9 +138,9 @@ def attention_vector(features: Tensor, size: tuple[int, int] | None = None) -> T
 def attention_transfer(student: list[Tensor], teacher: list[Tensor]) -> Tensor:
     """Sum over pairs of layers of the batch mean of |q_student - q_teacher|^2, q as `attention_vector` gives it.
 
-    Departs from equation 2 of Zagoruyko and Komodakis, whose norm is not squared and so has no gradient where the two
-    are equal, which is where a student that starts as its teacher stands. Teacher maps of another size are resized to
-    the student's before they are normalised.
+    Departs from equation 2 of Zagoruyko and Komodakis, whose norm is not squared. Without the square there is no
+    gradient where the two are equal, which is where a student starts that is a copy of its teacher. Teacher maps of
+    another size are resized to the student's before they are normalised.
     """
     total = 0.0
     for one, other in zip(student, teacher, strict=True):
