@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 
-from utils.common.workers import cores
+from utils.common.workers import cpu_count
 
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 PRECISIONS = ("auto", *POLICIES)  # what --precision takes
@@ -63,7 +63,7 @@ def _fastest_precision() -> str:
     """The precision in which this machine convolves fastest, measured; float32 unless another is clearly faster."""
     names = ["float32", "bfloat16"] + (["float16"] if _has_gpu() else [])
     speed = {name: convolution_speed(name, seconds=0.15) for name in names}
-    best = max(speed, key=speed.get)
+    best = max(speed, key=lambda name: speed[name])
     return best if speed[best] > WORTHWHILE_SPEED_UP * speed["float32"] else "float32"
 
 
@@ -100,6 +100,6 @@ def limit_threads(count: int) -> None:
     """Let TensorFlow and OpenCV use `count` threads for one operation; to be called before Keras is imported."""
     import cv2
 
-    count = min(count, cores())  # more would only wait for each other
+    count = min(count, cpu_count())  # more would only wait for each other
     os.environ["TF_NUM_INTRAOP_THREADS"] = str(count)
     cv2.setNumThreads(count)

@@ -122,15 +122,15 @@ def test_ears_are_read_with_the_ear_that_is_seen_best_and_every_sixth_is_for_tes
         k = int(sample.image.stem[-6:])
         assert sample.part == ("test" if k % 6 == 5 else "train")
         image = draw_image(np.random.default_rng((0, 1, k)), "ear", 64, True)
-        side = "left" if image.seen["ear_left"].sum() > image.seen["ear_right"].sum() else "right"
+        side = "left" if image.visible["ear_left"].sum() > image.visible["ear_right"].sum() else "right"
         np.testing.assert_allclose(sample.points, image.points[f"ear_{side}"], atol=1e-5)
         other = "ear_right" if side == "left" else "ear_left"
-        share = image.seen[other].mean()
+        share = image.visible[other].mean()
         if 0 < share < 0.4:  # seen in part, by nobody annotated: not all is known
             assert sample.others is None
         else:
-            told = image.points[other][None] if share else np.zeros((0, 55, 2))
-            np.testing.assert_allclose(sample.others, told, atol=1e-3)
+            reported = image.points[other][None] if share else np.zeros((0, 55, 2))
+            np.testing.assert_allclose(sample.others, reported, atol=1e-3)
         np.testing.assert_array_equal(cv2.imread(str(sample.image))[..., ::-1], image.pixels)
 
 
@@ -146,18 +146,18 @@ def test_heads_with_all_points_are_read_for_testing(drawn, tmp_path):
         assert list(notes["pose_degrees"].values()) == pytest.approx(image.pose)
         assert notes["all_ears_annotated"] is True
         for name in ("face", "ear_left", "ear_right"):
-            assert notes["visible"][name] == image.seen[name].astype(int).tolist()
+            assert notes["visible"][name] == image.visible[name].astype(int).tolist()
         for side in ("left", "right"):
             points = read_pts(tmp_path / f"synthetic_both0_{k:06d}.ear_{side}.pts", 55)
             np.testing.assert_allclose(points, image.points[f"ear_{side}"], atol=1e-5)
-            if image.seen[f"ear_{side}"].mean() >= 0.4:
+            if image.visible[f"ear_{side}"].mean() >= 0.4:
                 shown.append(f"synthetic_both0_{k:06d}.ear_{side}.pts")
     assert [sample.name for sample in ears] == shown
     assert shown
     for sample in ears:
         other = sample.name.replace("left", "RIGHT").replace("right", "left").replace("RIGHT", "right")
         kind, number = other.split(".")[1], int(other.split(".")[0][-6:])
-        share = draw_image(np.random.default_rng((0, 2, number)), "both", 64, True).seen[kind].mean()
+        share = draw_image(np.random.default_rng((0, 2, number)), "both", 64, True).visible[kind].mean()
         if 0 < share < 0.4:  # seen in part, by nobody annotated: not all is known
             assert sample.others is None
             continue
@@ -393,9 +393,9 @@ def test_heads_with_hidden_ears_are_images_of_nobody_for_ears(drawn, tmp_path):
     assert [sample.image.name for sample in found] == [f"synthetic_no_ear0_{k:06d}.jpg" for k in range(3)]
     for k, sample in enumerate(found):
         again = draw_image(np.random.default_rng((0, 3, k)), "no_ear", 64, True)
-        assert not again.seen["ear_left"].any() and not again.seen["ear_right"].any()
+        assert not again.visible["ear_left"].any() and not again.visible["ear_right"].any()
         notes = json.loads(sample.image.with_suffix(".json").read_text())
-        assert notes == {"ear_in_view": False, "face_in_view": bool(again.seen["face"][17:].any())}
+        assert notes == {"ear_in_view": False, "face_in_view": bool(again.visible["face"][17:].any())}
     for scheme in (FACE, EAR):
         assert len(find_samples([tmp_path], scheme).samples) == len(find_samples([drawn], scheme).samples)
 
