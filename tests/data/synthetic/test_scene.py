@@ -111,7 +111,7 @@ def test_points_behind_a_thing_in_front_of_the_face_are_not_seen(monkeypatch):
         amount[:, 30:34] = 1
         return linear * (1 - amount[..., None]), amount
 
-    monkeypatch.setattr(scene.background, "background", begin)
+    monkeypatch.setattr(scene.background, "draw_background", begin)
     monkeypatch.setattr(scene.background, "occlude", cover_a_stripe)
     covered = 0
     for seed in range(100):
