@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from data.synthetic.generate import Plan, generate
 from utils.common.cli import CommandLine, InputError, non_negative_int, positive_int, run_main
+from utils.common.workers import cpu_count
 
 SMALLEST, LARGEST = 32, 2048  # pixels a side
 MOST = 1_000_000  # images of a kind: their names have six digits
@@ -46,9 +48,6 @@ def main(argv: list[str] | None = None) -> None:
         raise InputError("nothing to draw: say --faces N, --ears N, --both N or --no-ear N")
 
     from tqdm import tqdm
-
-    from data.synthetic.generate import Plan, generate
-    from utils.common.workers import cpu_count
 
     plan = Plan(args.faces, args.ears, args.both, args.size, args.seed, args.draft, args.jpeg, args.no_ear)
     total = len(plan.samples())

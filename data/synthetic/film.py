@@ -20,6 +20,7 @@ from data.synthetic.render import Appearance, Camera, Light, Mesh, Scene, render
 from data.synthetic.scene import compose, draw_appearance, draw_light, draw_meshes
 from utils.common.cli import CommandLine, InputError, non_negative_int, positive_int, run_main
 from utils.common.files import check_writable, replacing, write_json
+from utils.common.video import begin_video, close_video
 from utils.common.workers import call_worker, cpu_count, imap_ordered, process_pool
 
 RATE = 25.0  # frames a second
@@ -102,8 +103,6 @@ def main(argv: list[str] | None = None) -> None:
     check_writable("OUT", out.parent)
 
     from tqdm import tqdm
-
-    from utils.common.video import begin_video, close_video
 
     truths = []
     with replacing(out.with_suffix(".json")) as notes, replacing(out) as part:

@@ -11,7 +11,6 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,13 +18,11 @@ from data.datasets import LEAST_SHOWN
 from data.formats import write_300w_lp, write_pts
 from data.schemes import FACE
 from data.synthetic.head import SIDES
+from data.synthetic.scene import SyntheticImage, draw_image
 from utils.common.cli import InputError
 from utils.common.files import read_json, write_json
 from utils.common.images import save_image
 from utils.common.workers import call_worker, imap_ordered, process_pool, use_one_opencv_thread
-
-if TYPE_CHECKING:
-    from data.synthetic.scene import SyntheticImage
 
 KINDS = ("face", "ear", "both", "no_ear")
 COUNTS = ("faces", "ears", "both", "no_ear")
@@ -79,8 +76,6 @@ def sample_files(plan: Plan, kind: str, number: int) -> list[str]:
 
 def write_sample(out: Path, plan: Plan, kind: str, number: int) -> None:
     """Draw one sample and write its files, all or none. Raises `InputError` where they cannot be written."""
-    from data.synthetic.scene import draw_image
-
     image = draw_image(np.random.default_rng((plan.seed, KINDS.index(kind), number)), kind, plan.size, plan.draft)
     files = [out / name for name in sample_files(plan, kind, number)]
     try:

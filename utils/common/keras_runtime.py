@@ -1,4 +1,9 @@
-"""Starting Keras: quietly, seeded and in a precision that suits the machine."""
+"""Starting Keras: quietly, seeded and in a precision that suits the machine.
+
+TensorFlow takes seconds to start, so a bad flag must be reported before it is imported. That is why modules which
+import Keras, and other slow packages (matplotlib, tqdm), are imported inside functions, after the flags are checked.
+All other imports stand at the top of a file. `tests/test_layout.py` holds both.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +14,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+
+import cv2
 
 from utils.common.workers import cpu_count
 
@@ -98,8 +105,6 @@ def convolution_speed(dtype: str, channels: int = 64, cells: int = 32, batch: in
 
 def limit_threads(count: int) -> None:
     """Let TensorFlow and OpenCV use `count` threads for one operation; to be called before Keras is imported."""
-    import cv2
-
     count = min(count, cpu_count())  # more would only wait for each other
     os.environ["TF_NUM_INTRAOP_THREADS"] = str(count)
     cv2.setNumThreads(count)

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from typing import Any, TypeVar
 
+import cv2
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -58,8 +60,6 @@ class _Process:
 
 def use_one_opencv_thread() -> None:
     """Let OpenCV use one thread: one image a core is faster than threads inside an image."""
-    import cv2
-
     cv2.setNumThreads(1)
 
 
