@@ -47,7 +47,7 @@ def test_an_image_depends_on_its_generator_alone(kind):
         np.testing.assert_array_equal(one.points[name], same.points[name])
         np.testing.assert_array_equal(one.visible[name], same.visible[name])
     assert one.pose == same.pose
-    assert (one.image != other.pixels).mean() > 0.5
+    assert (one.pixels != other.pixels).mean() > 0.5
 
 
 def test_half_of_an_ear_at_least_is_seen_in_an_ear_image(ear_images):
@@ -150,3 +150,11 @@ def test_an_image_whose_ear_is_hidden_is_not_painted(monkeypatch):
     image = draw_image(np.random.default_rng((7, 30)), "ear", 48, draft=True)
     assert max(image.visible[f"ear_{side}"].mean() for side in SIDES) > 0.5
     assert len(traced) > 1 and len(painted) == 1
+
+
+def test_a_sheet_shows_the_images_of_a_kind_eight_in_a_row():
+    sheet = scene.draw_sheet("face", count=2, size=32, seed=5)
+    assert sheet.shape == (32 + 2 * 4, 2 * (32 + 4) + 4, 3)
+    for k in range(2):
+        pixels = draw_image(np.random.default_rng((5, k)), "face", 32).pixels
+        np.testing.assert_array_equal(sheet[4:36, 4 + 36 * k : 36 + 36 * k], pixels)
