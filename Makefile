@@ -1,14 +1,18 @@
 # make quickstart   see it work, on any machine: draws heads, trains briefly, writes only under runs/quickstart/
-# make demo         the shipped weights on a drawn picture, or on yours: make demo PICTURE=photo.jpg
-# make test         install what the tests need and run them
-# make lint         what the tests check about style, and format
+# make demo         the shipped weights on a drawn image, or on yours: make demo IMAGE=photo.jpg
+# make test         style (ruff), types (mypy) and the tests that are not slow, in their own virtual environment
+# make test-slow    the slow tests alone: whole runs that are killed, resumed and compared
+# make test-all     both, as CI does
+# make check        style and types alone; make lint mends what of the style can be mended
+# make figures      the figures of readme/ that need no data
+# make clean        remove the virtual environment and what the quickstart made
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 QUICK := runs/quickstart
 
-.PHONY: quickstart demo test lint pictures clean
+.PHONY: quickstart demo test test-slow test-all check lint figures clean
 .DELETE_ON_ERROR:
 
 quickstart: $(VENV)/.runtime
@@ -31,21 +35,32 @@ quickstart: $(VENV)/.runtime
 
 demo: $(VENV)/.runtime
 	rm -rf runs/make-demo
-	$(if $(PICTURE),,$(BIN)/python -m data.synthetic --out runs/make-demo/heads --both 1 --size 640 --seed 22)
-	$(BIN)/python demo_multi.py $(if $(PICTURE),"$(PICTURE)",runs/make-demo/heads/Both/*.jpg) --no-window \
+	$(if $(IMAGE),,$(BIN)/python -m data.synthetic --out runs/make-demo/heads --both 1 --size 640 --seed 22)
+	$(BIN)/python demo_multi.py $(if $(IMAGE),"$(IMAGE)",runs/make-demo/heads/Both/*.jpg) --no-window \
 	    --weights weights/face2ear-lite.keras --save runs/make-demo/drawn --json runs/make-demo/points.jsonl
 	@echo "Done. Look at runs/make-demo/drawn/; the points are in runs/make-demo/points.jsonl."
 
-test: $(VENV)/.tests
+# Two workers with one thread each: TensorFlow's own threads gain little on images this small, and would only compete.
+PYTEST := TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+test: check
+	$(PYTEST) --dist loadfile -m "not slow"
+
+test-slow: $(VENV)/.tests
+	$(PYTEST) --dist load --maxschedchunk 1 -m slow
+
+test-all: test test-slow
+
+check: $(VENV)/.tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest
+	$(BIN)/mypy
 
 lint: $(VENV)/.tests
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-pictures: $(VENV)/.runtime
+figures: $(VENV)/.runtime
 	$(BIN)/python -m utils.diagrams
 
 clean:

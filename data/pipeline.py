@@ -35,7 +35,7 @@ from data.datasets import Sample
 from data.schemes import SCHEMES, Scheme
 from utils.common.cli import InputError
 from utils.common.images import decode_image
-from utils.common.workers import cores, do_work, in_order, one_thread, process_pool
+from utils.common.workers import call_worker, cpu_count, imap_ordered, process_pool, use_one_opencv_thread
 
 NEGATIVES_FRACTION = 0.12  # of the training crops
 
@@ -170,13 +170,13 @@ class TrainingPipeline:
 
     def batches(self, first_epoch: int = 0, first_step: int = 0) -> Iterator[Batch]:
         """Batches without end, from a step of an epoch on; `first_step` may lie beyond the epoch's end."""
-        one_thread()  # the pipeline runs images in parallel; threads inside an image would only compete
-        threads = cores()
+        use_one_opencv_thread()  # the pipeline runs images in parallel; threads inside an image would only compete
+        threads = cpu_count()
         pool = process_pool(self.workers, self.batch) if self.workers else ThreadPoolExecutor(threads)
-        work = do_work if self.workers else self.batch
+        work = call_worker if self.workers else self.batch
         first = first_epoch * self.steps + first_step
         try:
-            yield from in_order(pool, work, itertools.count(first), ahead=2 * (self.workers or threads))
+            yield from imap_ordered(pool, work, itertools.count(first), ahead=2 * (self.workers or threads))
         except InputError as problem:
             self.problem = problem
             raise
@@ -244,7 +244,7 @@ class EvaluationPipeline:
 
         The next batches are read while the caller works on this one.
         """
-        one_thread()
+        use_one_opencv_thread()
         chunks = [
             self.samples[start : start + self.batch_size] for start in range(0, len(self.samples), self.batch_size)
         ]
@@ -255,6 +255,6 @@ class EvaluationPipeline:
             )
             return chunk, np.stack(images), np.stack(matrices)
 
-        threads = cores()
+        threads = cpu_count()
         with ThreadPoolExecutor(threads) as pool:
-            yield from in_order(pool, load, chunks, ahead=threads)
+            yield from imap_ordered(pool, load, chunks, ahead=threads)

@@ -49,7 +49,7 @@ def test_the_demo_takes_them_by_itself_and_finds_a_face_and_both_ears(tmp_path):
     # One in some 300 drawn heads looks into the camera and shows both ears: here is one.
     image = draw_image(np.random.default_rng(875), "both", 400)
     assert abs(image.pose[0]) < 25
-    assert min(image.seen[name].mean() for name in ("face", "ear_left", "ear_right")) > 0.5
+    assert min(image.visible[name].mean() for name in ("face", "ear_left", "ear_right")) > 0.5
     cv2.imwrite(str(tmp_path / "head.png"), image.pixels[..., ::-1])
     done = run("demo_multi.py", tmp_path / "head.png", "--no-window", "--json", tmp_path / "points.jsonl")
     assert done.returncode == 0, done.stderr

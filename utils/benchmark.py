@@ -22,7 +22,7 @@ from data.pipeline import TrainingPipeline
 from data.schemes import FACE, reference_shape
 from utils.common.cli import CommandLine, network_size, non_negative_int, positive_int, run_main
 from utils.common.keras_runtime import PRECISIONS, convolution_speed, start_keras
-from utils.common.workers import cores
+from utils.common.workers import cpu_count
 from utils.training.config import RECIPES, make_optimizer, recipe
 
 
@@ -80,7 +80,7 @@ def _measure(args, samples: list[Sample]) -> None:
 
     print(f"{args.preset}, {config.input_size} px, batch {args.batch_size}, norm {norm}, {precision}")
     batches = pipeline.batches()
-    for _ in range(2 * (args.workers or cores())):  # the pipeline works ahead: what waits already takes no time
+    for _ in range(2 * (args.workers or cpu_count())):  # the pipeline works ahead: what waits already takes no time
         next(batches)
     _report("pipeline alone", _speed(lambda batch: None, batches, args))
     batches.close()

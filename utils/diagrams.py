@@ -1,4 +1,4 @@
-"""The images of `readme/` that need no data: the landmark schemes, the network, the synthetic heads.
+"""The figures of `readme/` that need no data: the landmark schemes, the network, the synthetic heads.
 
 python -m utils.diagrams
 """
@@ -13,9 +13,13 @@ import numpy as np
 from data.drawing import paint_landmarks
 from data.schemes import SCHEMES, Scheme, reference_shape
 from data.synthetic.scene import draw_sheet
+from models.config import preset_config
 from utils.common.cli import CommandLine, run_main
 from utils.common.images import save_image
+from utils.common.keras_runtime import start_keras
 from utils.evaluation.plots import new_figure, write_figure
+
+GRAY, BLUE, GREEN, ORANGE = "#d9d9d9", "#cfe2ff", "#d5f0d5", "#ffe2c4"
 
 
 def draw_scheme(scheme: Scheme, size: int = 900) -> np.ndarray:
@@ -27,11 +31,39 @@ def draw_scheme(scheme: Scheme, size: int = 900) -> np.ndarray:
     return paint_landmarks(np.full((size, width, 3), 32, np.uint8), points, scheme, numbers=True)
 
 
+class Diagram:
+    """Boxes, arrows and words on a figure without axes; places and sizes in the units of `width` and `height`."""
+
+    def __init__(self, size: tuple[float, float], x: tuple[float, float], y: tuple[float, float]):
+        self.figure, (self.axes,) = new_figure("", 1, width=size[0], height=size[1])
+        self.axes.set_axis_off()
+        self.axes.set(xlim=x, ylim=y)
+
+    def box(self, x: float, y: float, width: float, height: float, text: str, colour: str) -> None:
+        """A rounded box with its lower left corner at `x`, `y`."""
+        from matplotlib.patches import FancyBboxPatch
+
+        rounded = "round,pad=0.03"
+        self.axes.add_patch(FancyBboxPatch((x, y), width, height, rounded, facecolor=colour, edgecolor="#444444"))
+        self.text(x + width / 2, y + height / 2, text, ha="center")
+
+    def arrow(
+        self, start: tuple[float, float], end: tuple[float, float], text: str = "", style: str = "->", bend: float = 0.0
+    ) -> None:
+        """An arrow from `start` to `end`, red where it has a `text`, which stands to the right of its middle."""
+        colour = "#a50f15" if text else "#444444"
+        line = {"arrowstyle": style, "color": colour, "connectionstyle": f"arc3,rad={bend}"}
+        self.axes.annotate("", end, start, arrowprops=line)
+        self.text((start[0] + end[0]) / 2 + 0.12, (start[1] + end[1]) / 2, text, color=colour)
+
+    def text(self, x: float, y: float, text: str, ha: str = "left", color: str = "black") -> None:
+        """Words, centred on `y`."""
+        self.axes.text(x, y, text, va="center", fontsize=8, ha=ha, color=color)
+
+
 def draw_network(path: str | os.PathLike, preset: str = "full") -> None:
     """Trunk, feature map and stages of a preset with both heads, as a PNG; the numbers are read from its layers."""
-    from matplotlib.patches import FancyBboxPatch
-
-    from models.config import preset_config
+    start_keras()
     from models.cpm import TRUNK
 
     config = preset_config(preset, {task: tuple(range(scheme.count)) for task, scheme in SCHEMES.items()})
@@ -39,99 +71,56 @@ def draw_network(path: str | os.PathLike, preset: str = "full") -> None:
     def channels(count: int) -> int:
         return round(count * config.width)
 
-    figure, (axes,) = new_figure("", 1, width=14, height=4)
-    axes.set_axis_off()
-    axes.set(xlim=(0, 14.2), ylim=(-0.9, 3.1))
-    blue, green, orange = "#cfe2ff", "#d5f0d5", "#ffe2c4"
-
-    def box(x: float, y: float, width: float, height: float, text: str, colour: str) -> None:
-        axes.add_patch(FancyBboxPatch((x, y), width, height, "round,pad=0.02", facecolor=colour, edgecolor="#444444"))
-        axes.text(x + width / 2, y + height / 2, text, ha="center", va="center", fontsize=8)
-
-    def arrow(start: tuple[float, float], end: tuple[float, float], bend: float = 0.0) -> None:
-        properties = {"arrowstyle": "->", "color": "#444444", "connectionstyle": f"arc3,rad={bend}"}
-        axes.annotate("", xy=end, xytext=start, arrowprops=properties)
-
-    axes.text(0.42, 1.0, "image\nRGB\nuint8", ha="center", va="center", fontsize=8)
+    diagram = Diagram((14, 4), (0, 14.2), (-0.9, 3.1))
+    diagram.text(0.42, 1.0, "image\nRGB\nuint8", ha="center")
+    diagram.arrow((0.7, 1.0), (0.95, 1.0))
     x = 0.95
-    arrow((0.7, 1.0), (x, 1.0))
-    for block, (count, repeats) in enumerate(TRUNK, start=1):
-        scale = 2 ** (block - 1)
-        box(x, 0.4, 1.05, 1.2, f"trunk{block}\n{repeats} x conv 3x3\n{channels(count)}\n1/{scale} size", blue)
-        arrow((x + 1.07, 1.0), (x + 1.3, 1.0))
+    blocks = [(f"trunk{k}\n{repeats} x conv 3x3", count, 2**k // 2) for k, (count, repeats) in enumerate(TRUNK, 1)]
+    for words, count, scale in [*blocks, ("feature_map\nconv 3x3", 128, 8)]:
+        diagram.box(x, 0.4, 1.05, 1.2, f"{words}\n{channels(count)}\n1/{scale} size", BLUE)
+        diagram.arrow((x + 1.07, 1.0), (x + 1.3, 1.0))
         x += 1.3
-    box(x, 0.4, 1.05, 1.2, f"feature_map\nconv 3x3\n{channels(128)}\n1/8 size", blue)
-    feature_map_x = x + 0.5
-    x += 1.3
-    shown = [1, 2, config.stages]
-    for position, stage in enumerate(shown):
-        if stage == 1:
-            body = f"stage 1\nconv 1x1\n{channels(512)}"
-        else:
-            body = f"stage {stage}\n5 x conv 7x7\nconv 1x1\n{channels(128)}"
-        arrow((x - 0.23, 1.0), (x, 1.0))
-        box(x, 0.4, 1.3, 1.2, body, green)
+    feature_map_x = x - 0.8
+    for stage in (1, 2, config.stages):
+        body = f"conv 1x1\n{channels(512)}" if stage == 1 else f"5 x conv 7x7\nconv 1x1\n{channels(128)}"
+        if stage > 2 and config.stages > 3:
+            diagram.text(x + 0.12, 1.0, "...", ha="center")
+            x += 0.3
+        diagram.box(x, 0.4, 1.3, 1.2, f"stage {stage}\n{body}", GREEN)
         for offset, (task, scheme) in zip((0.0, 0.68), SCHEMES.items(), strict=True):
-            box(x + offset, 2.3, 0.62, 0.65, f"{task}\n{scheme.count}", orange)
-            arrow((x + 0.65, 1.62), (x + offset + 0.31, 2.28))
+            diagram.box(x + offset, 2.3, 0.62, 0.65, f"{task}\n{scheme.count}", ORANGE)
+            diagram.arrow((x + 0.65, 1.62), (x + offset + 0.31, 2.28))
         if stage > 1:
-            arrow((feature_map_x, 0.38), (x + 0.65, 0.38), bend=0.25)
+            diagram.arrow((feature_map_x, 0.38), (x + 0.65, 0.38), bend=0.25)
+        if stage < config.stages:
+            diagram.arrow((x + 1.32, 1.0), (x + 1.55, 1.0))
         x += 1.55
-        if position == 1 and config.stages > 3:
-            axes.text(x + 0.12, 1.0, "...", ha="center", va="center", fontsize=14)
-            x += 0.5
-    axes.text(x - 0.1, 2.62, "heatmaps:\none a landmark,\nat every stage", fontsize=8, va="center")
-    axes.text(x - 0.1, 1.0, "features go on\nto the next stage", fontsize=8, va="center")
-    axes.text(feature_map_x + 1.4, -0.75, "feature_map goes into every stage from 2 on", fontsize=8, va="center")
-    write_figure(path, figure)
+    diagram.text(x - 0.1, 2.62, "heatmaps:\none a landmark,\nat every stage")
+    diagram.text(x - 0.1, 1.0, "features go on\nto the next stage")
+    diagram.text(feature_map_x + 1.4, -0.75, "feature_map goes into every stage from 2 on")
+    write_figure(path, diagram.figure)
 
 
 def draw_distillation(path: str | os.PathLike) -> None:
     """How a student learns ears from images and faces from its teacher, as a PNG."""
-    from matplotlib.patches import FancyBboxPatch
-
-    figure, (axes,) = new_figure("", 1, width=9, height=4)
-    axes.set(xlim=(0, 12), ylim=(0, 5.2))
-    axes.axis("off")
-    gray, blue, green, orange = "#d9d9d9", "#c6dbef", "#c7e9c0", "#fdd0a2"
-
-    def box(x: float, y: float, width: float, height: float, text: str, colour: str) -> None:
-        axes.add_patch(
-            FancyBboxPatch((x, y), width, height, boxstyle="round,pad=0.06", facecolor=colour, edgecolor="black")
-        )
-        axes.text(x + width / 2, y + height / 2, text, ha="center", va="center", fontsize=9)
-
-    def arrow(start: tuple[float, float], end: tuple[float, float], text: str = "", style: str = "->") -> None:
-        axes.annotate(
-            "", end, start, arrowprops={"arrowstyle": style, "color": "#a50f15" if text else "black", "lw": 1.4}
-        )
-        if text:
-            axes.text(
-                (start[0] + end[0]) / 2 + 0.12,
-                (start[1] + end[1]) / 2,
-                text,
-                va="center",
-                fontsize=8.5,
-                color="#a50f15",
-            )
-
-    box(0.2, 2.1, 1.5, 0.9, "ear image", gray)
+    diagram = Diagram((9, 4), (0, 12), (0, 5.2))
+    diagram.box(0.2, 2.1, 1.5, 0.9, "ear image", GRAY)
     for y, name, colour in (
-        (3.7, "teacher: the face network, frozen", gray),
-        (0.5, "student: starts as the teacher", blue),
+        (3.7, "teacher: the face network, frozen", GRAY),
+        (0.5, "student: starts as the teacher", BLUE),
     ):
-        box(2.6, y, 3.3, 0.9, f"{name}\ntrunk, feature map, stages", colour)
-        box(7.2, y, 1.7, 0.9, "face heatmaps", green)
-        arrow((5.97, y + 0.45), (7.12, y + 0.45))
-    box(9.5, 0.5, 1.7, 0.9, "ear heatmaps", orange)
-    axes.annotate("", (10.35, 0.42), (4.3, 0.42), arrowprops={"arrowstyle": "->", "connectionstyle": "arc3,rad=0.12"})
-    arrow((1.76, 2.8), (2.55, 3.9))
-    arrow((1.76, 2.3), (2.55, 1.2))
-    box(9.5, 2.1, 1.7, 0.9, "ear points", gray)
-    arrow((4.2, 3.64), (4.2, 1.48), "attention transfer:\nlook where it looks", "<->")
-    arrow((8.0, 3.64), (8.0, 1.48), "distillation:\nsame faces", "<->")
-    arrow((10.35, 2.04), (10.35, 1.48), "ear loss", "<->")
-    write_figure(path, figure)
+        diagram.box(2.6, y, 3.3, 0.9, f"{name}\ntrunk, feature map, stages", colour)
+        diagram.box(7.2, y, 1.7, 0.9, "face heatmaps", GREEN)
+        diagram.arrow((5.97, y + 0.45), (7.12, y + 0.45))
+    diagram.box(9.5, 0.5, 1.7, 0.9, "ear heatmaps", ORANGE)
+    diagram.arrow((4.3, 0.42), (10.35, 0.42), bend=0.12)
+    diagram.arrow((1.76, 2.8), (2.55, 3.9))
+    diagram.arrow((1.76, 2.3), (2.55, 1.2))
+    diagram.box(9.5, 2.1, 1.7, 0.9, "ear points", GRAY)
+    diagram.arrow((4.2, 3.64), (4.2, 1.48), "attention transfer:\nsame regions", "<->")
+    diagram.arrow((8.0, 3.64), (8.0, 1.48), "distillation:\nsame heatmaps", "<->")
+    diagram.arrow((10.35, 2.04), (10.35, 1.48), "ear loss", "<->")
+    write_figure(path, diagram.figure)
 
 
 def main(argv: list[str] | None = None) -> None:

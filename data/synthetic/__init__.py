@@ -1,1 +1,1 @@
-"""Built-in heads: a parametric head, a renderer and a generator of images with exact face and ear points."""
+"""Synthetic heads: a parametric head, a renderer and a generator of images with exact face and ear points."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from data.synthetic.generate import Plan, generate
 from utils.common.cli import CommandLine, InputError, non_negative_int, positive_int, run_main
+from utils.common.workers import cpu_count
 
 SMALLEST, LARGEST = 32, 2048  # pixels a side
 MOST = 1_000_000  # images of a kind: their names have six digits
@@ -47,12 +49,9 @@ def main(argv: list[str] | None = None) -> None:
 
     from tqdm import tqdm
 
-    from data.synthetic.generate import Plan, generate
-    from utils.common.workers import cores
-
     plan = Plan(args.faces, args.ears, args.both, args.size, args.seed, args.draft, args.jpeg, args.no_ear)
     total = len(plan.samples())
-    progress = generate(Path(args.out), plan, min(args.processes or cores(), total))
+    progress = generate(Path(args.out), plan, min(args.processes or cpu_count(), total))
     found = next(progress)
     start = time.perf_counter()
     with tqdm(total=total, initial=found, unit="image", desc="drawing", disable=None) as bar:
@@ -61,8 +60,8 @@ def main(argv: list[str] | None = None) -> None:
     drawn = total - found
     speed = f", {drawn / (time.perf_counter() - start):.1f} images/s" if drawn else ""
     words = zip(counts.values(), ("faces", "ears", "of both", "without an ear"), strict=True)
-    told = ", ".join(f"{count} {what}" for count, what in words if count)
-    print(f"{args.out}: {told} ({drawn} drawn now{speed})")
+    listed = ", ".join(f"{count} {what}" for count, what in words if count)
+    print(f"{args.out}: {listed} ({drawn} drawn now{speed})")
 
 
 if __name__ == "__main__":

@@ -14,46 +14,53 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from data.synthetic import backdrop
+from data.synthetic import background, camera_effects
 from data.synthetic.head import SIDES, Person, head_model
-from data.synthetic.render import Camera, Light, Look, Piece, Scene, render, rotation, visible
-from data.synthetic.scene import compose, draw_light, draw_look, draw_pieces
+from data.synthetic.render import Appearance, Camera, Light, Mesh, Scene, render, rotation, visible
+from data.synthetic.scene import compose, draw_appearance, draw_light, draw_meshes
 from utils.common.cli import CommandLine, InputError, non_negative_int, positive_int, run_main
 from utils.common.files import check_writable, replacing, write_json
-from utils.common.workers import cores, do_work, in_order, process_pool
+from utils.common.video import begin_video, close_video
+from utils.common.workers import call_worker, cpu_count, imap_ordered, process_pool
 
 RATE = 25.0  # frames a second
 SMALLEST, LARGEST = 64, 4096  # pixels a side
 MOST_YAW, MOST_PITCH, MOST_ROLL = 75, 10, 12  # degrees
-HEAD_SHARE = 0.6  # of the frame's height
+HEAD_FRACTION = 0.6  # of the frame's height
 HEAD_OF_FACE = 1.55  # height of a head in heights of its 68 points' box
 
 
 @lru_cache(maxsize=1)
-def _subject(width: int, height: int, seed: int) -> tuple[Person, Look, list[Piece], Light, np.ndarray]:
+def _subject(width: int, height: int, seed: int) -> tuple[Person, Appearance, list[Mesh], Light, np.ndarray]:
     """Who is filmed, in which light and before what: the same in every frame."""
     model, rng = head_model(), np.random.default_rng(seed)
     person = model.draw_person(rng)
-    look = draw_look(rng, person)
-    pieces = draw_pieces(rng, model, person, look, False, False)
-    return person, look, pieces, draw_light(rng), backdrop.background(height, width, np.random.default_rng((seed, 1)))
+    appearance = draw_appearance(rng, person)
+    meshes = draw_meshes(rng, model, person, appearance, False, False)
+    return (
+        person,
+        appearance,
+        meshes,
+        draw_light(rng),
+        background.draw_background(height, width, np.random.default_rng((seed, 1))),
+    )
 
 
 def draw_frame(at: float, width: int, height: int, seed: int) -> tuple[np.ndarray, dict]:
-    """The frame at a share `at` (0 to 1) of the film: (height, width, 3) uint8 RGB, and its true points."""
+    """The frame at a fraction `at` (0 to 1) of the film: (height, width, 3) uint8 RGB, and its true points."""
     model = head_model()
-    person, look, pieces, light, behind = _subject(width, height, seed)
+    person, appearance, meshes, light, behind = _subject(width, height, seed)
     swing = 2 * math.pi * at
     pose = (MOST_YAW * math.sin(swing), MOST_PITCH * math.sin(2 * swing), MOST_ROLL * math.sin(3 * swing))
     size = max(width, height)  # the renderer draws squares; of a wide frame, the middle is kept
     places = {"face_3d": model.face.on(person.vertices)} | {
         f"ear_{side}": model.ears[side].on(person.vertices) for side in SIDES
     }
-    scale = HEAD_SHARE * height / (HEAD_OF_FACE * np.ptp(places["face_3d"][:, 1]))
+    scale = HEAD_FRACTION * height / (HEAD_OF_FACE * np.ptp(places["face_3d"][:, 1]))
     centre = (0.5 * size - 0.25 * math.cos(swing) * width, 0.48 * size + 0.03 * size * math.sin(2 * swing))
     camera = Camera(rotation(*pose), places["face_3d"].mean(axis=0).astype(np.float32), centre, float(scale), 12.0)
     places["face"] = model.jaw_on_outline(person.vertices, camera.pixels)
-    rendering = render(model, Scene(person.vertices, person.eyes, look, light, camera, pieces), size, size)
+    rendering = render(model, Scene(person.vertices, person.eyes, appearance, light, camera, meshes), size, size)
     left, top = (size - width) // 2, (size - height) // 2
     cut = np.s_[top : top + height, left : left + width]
     truth = {
@@ -65,15 +72,15 @@ def draw_frame(at: float, width: int, height: int, seed: int) -> tuple[np.ndarra
     }
     rendering.colour, rendering.cover = rendering.colour[cut], rendering.cover[cut]
     linear = compose(rendering, behind)
-    image = backdrop.expose(linear, rendering.cover, np.random.default_rng((seed, 2)))
+    image = camera_effects.expose(linear, rendering.cover, np.random.default_rng((seed, 2)))
     return (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8), truth
 
 
 def frames(count: int, width: int, height: int, seed: int) -> Iterator[tuple[np.ndarray, dict]]:
     """`count` frames from the film's start to where it begins again, drawn by all cores."""
     draw = partial(draw_frame, width=width, height=height, seed=seed)
-    with process_pool(min(cores(), count), draw) as pool:
-        yield from in_order(pool, do_work, np.arange(count) / count, ahead=2 * cores())
+    with process_pool(min(cpu_count(), count), draw) as pool:
+        yield from imap_ordered(pool, call_worker, np.arange(count) / count, ahead=2 * cpu_count())
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -96,8 +103,6 @@ def main(argv: list[str] | None = None) -> None:
     check_writable("OUT", out.parent)
 
     from tqdm import tqdm
-
-    from utils.common.video import begin_video, close_video
 
     truths = []
     with replacing(out.with_suffix(".json")) as notes, replacing(out) as part:

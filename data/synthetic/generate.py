@@ -11,7 +11,6 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,13 +18,11 @@ from data.formats import write_300w_lp, write_pts
 from data.layouts import LEAST_SHOWN
 from data.schemes import FACE
 from data.synthetic.head import SIDES
+from data.synthetic.scene import SyntheticImage, draw_image
 from utils.common.cli import InputError
 from utils.common.files import read_json, write_json
 from utils.common.images import save_image
-from utils.common.workers import do_work, in_order, one_thread, process_pool
-
-if TYPE_CHECKING:
-    from data.synthetic.scene import SyntheticImage
+from utils.common.workers import call_worker, imap_ordered, process_pool, use_one_opencv_thread
 
 KINDS = ("face", "ear", "both", "no_ear")
 COUNTS = ("faces", "ears", "both", "no_ear")
@@ -79,20 +76,18 @@ def sample_files(plan: Plan, kind: str, number: int) -> list[str]:
 
 def write_sample(out: Path, plan: Plan, kind: str, number: int) -> None:
     """Draw one sample and write its files, all or none. Raises `InputError` where they cannot be written."""
-    from data.synthetic.scene import draw_image
-
     image = draw_image(np.random.default_rng((plan.seed, KINDS.index(kind), number)), kind, plan.size, plan.draft)
     files = [out / name for name in sample_files(plan, kind, number)]
     try:
         if kind == "face":
             write_300w_lp(files[0], image.points["face"], image.points["face_3d"])
         elif kind == "ear":
-            shown = max(SIDES, key=lambda side: image.seen[f"ear_{side}"].sum())
+            shown = max(SIDES, key=lambda side: image.visible[f"ear_{side}"].sum())
             write_pts(files[0], image.points[f"ear_{shown}"])
             (other,) = (f"ear_{side}" for side in SIDES if side != shown)
-            share = float(image.seen[other].mean())
-            others = [image.points[other].round(3).tolist()] if share >= LEAST_SHOWN else []
-            notes = {"all_ears_annotated": bool(others) or share == 0, "other_ears": others}
+            fraction = float(image.visible[other].mean())
+            others = [image.points[other].round(3).tolist()] if fraction >= LEAST_SHOWN else []
+            notes = {"all_ears_annotated": bool(others) or fraction == 0, "other_ears": others}
             write_json(files[1], notes | {"face_in_view": _face_in_view(image)})
         elif kind == "no_ear":
             write_json(files[0], {"ear_in_view": False, "face_in_view": _face_in_view(image)})
@@ -101,7 +96,9 @@ def write_sample(out: Path, plan: Plan, kind: str, number: int) -> None:
                 write_pts(path, image.points[name])
             content = {
                 "pose_degrees": dict(zip(("yaw", "pitch", "roll"), image.pose, strict=True)),
-                "visible": {name: image.seen[name].astype(int).tolist() for name in ("face", "ear_left", "ear_right")},
+                "visible": {
+                    name: image.visible[name].astype(int).tolist() for name in ("face", "ear_left", "ear_right")
+                },
                 "all_ears_annotated": True,
             }
             write_json(files[3], content)
@@ -114,7 +111,7 @@ def write_sample(out: Path, plan: Plan, kind: str, number: int) -> None:
 
 def _face_in_view(image: SyntheticImage) -> bool:
     """Whether any of the face but the jaw is to be seen, which ends before the ears."""
-    return bool(image.seen["face"][FACE.groups[0].last + 1 :].any())
+    return bool(image.visible["face"][FACE.groups[0].last + 1 :].any())
 
 
 def _write_one(out: Path, plan: Plan, sample: tuple[str, int]) -> None:
@@ -127,13 +124,13 @@ def generate(out: Path, plan: Plan, processes: int) -> Iterator[int]:
     Raises `InputError` if the target folders hold files that this generator did not write, or heads of other settings,
     or cannot be written; what was finished stays and is a dataset.
     """
-    _claim(out, plan)
+    _prepare_folder(out, plan)
     wanted = plan.samples()
     missing = [one for one in wanted if not all((out / name).is_file() for name in sample_files(plan, *one))]
     done = len(wanted) - len(missing)
     yield done
     if processes == 1 or len(missing) < 2:
-        one_thread()
+        use_one_opencv_thread()
         for kind, number in missing:
             write_sample(out, plan, kind, number)
             done += 1
@@ -141,7 +138,7 @@ def generate(out: Path, plan: Plan, processes: int) -> Iterator[int]:
         return
     pool = process_pool(processes, partial(_write_one, out, plan))
     try:
-        for _ in in_order(pool, do_work, missing, ahead=4 * processes):
+        for _ in imap_ordered(pool, call_worker, missing, ahead=4 * processes):
             done += 1
             yield done
     except BrokenProcessPool as problem:
@@ -152,7 +149,7 @@ def generate(out: Path, plan: Plan, processes: int) -> Iterator[int]:
         pool.shutdown(cancel_futures=True)  # waits: samples that are begun are finished
 
 
-def _claim(out: Path, plan: Plan) -> None:
+def _prepare_folder(out: Path, plan: Plan) -> None:
     """Check that the targets are ours to write to, note what will be in them, and clear what a killed run left."""
     manifest = out / MANIFEST
     counts = plan.counts()
@@ -178,10 +175,10 @@ def _claim(out: Path, plan: Plan) -> None:
                 "makes others of the same seed; choose another --out"
             )
         if other:
-            told = ", ".join(f"{key} {value}" for key, value in other.items())
-            raise InputError(f"{out}: holds heads drawn with {told}; use the same, or another --out")
+            listed = ", ".join(f"{key} {value}" for key, value in other.items())
+            raise InputError(f"{out}: holds heads drawn with {listed}; use the same, or another --out")
     counts = {key: max(before[key], counts[key]) for key in counts}
-    whole = Plan(**counts, **settings)
+    whole = Plan(**{**asdict(plan), **settings, **counts})
     ours = {name for one in whole.samples() for name in sample_files(plan, *one)}
     folders = sorted({str(Path(name).parent) for one in plan.samples() for name in sample_files(plan, *one)})
     leftovers = []

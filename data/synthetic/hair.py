@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from data.synthetic.head import HeadModel
-from data.synthetic.render import Piece
+from data.synthetic.render import Mesh
 
 CENTRE = np.array([0.0, 0.32, -0.12], np.float32)  # of the skull, decimetres
 KINDS = ("none", "short", "fringe", "swept", "long", "long_parted", "tied", "curly", "afro")
@@ -138,7 +138,7 @@ def grow(
     rng: np.random.Generator,
     detail: float = 1.0,
     highest: float = 9.0,
-) -> Piece:
+) -> Mesh:
     """The locks of one style on one head, as a mesh of ribbons.
 
     `detail` below 1 grows fewer; none rises above `highest` decimetres, where a hat begins.
@@ -169,17 +169,17 @@ def grow(
     height = 0.03 + 0.35 * style.lift * rng.uniform(0.2, 1, count)
     phase, rate = rng.uniform(0, 2 * np.pi, (2, count)), rng.uniform(0.5, 1.4, count)
     for step in range(1, steps):
-        share = step / (steps - 1)
+        along_lock = step / (steps - 1)
         out = unit(place - CENTRE)
         down = np.array([0.0, -1.0, 0.0])
-        fall = style.gravity * min(1.0, 0.3 + 1.2 * share)
+        fall = style.gravity * min(1.0, 0.3 + 1.2 * along_lock)
         heading = comb * (1 - 0.8 * fall) + down * fall * 1.5
         if style.tied:  # to the knot, and down from it
             left = knot - place
             heading = np.where(np.linalg.norm(left, axis=1, keepdims=True) < 0.2, down, unit(left))
         if style.comb.any() or style.tied:
             inward = np.minimum((heading * out).sum(axis=1, keepdims=True), 0)
-            heading = unit(heading - inward * out) + out * style.lift * 0.4 * (1 - share)
+            heading = unit(heading - inward * out) + out * style.lift * 0.4 * (1 - along_lock)
         else:
             heading = outward + rng.normal(0, 0.25, (count, 3))
         if style.wave > 0:
@@ -209,28 +209,28 @@ def grow(
     return _ribbons(path[keep], style.width * rng.uniform(0.6, 1.4, count)[keep], colour, rng)
 
 
-def _ribbons(path: np.ndarray, width: np.ndarray, colour: np.ndarray, rng: np.random.Generator) -> Piece:
+def _ribbons(path: np.ndarray, width: np.ndarray, colour: np.ndarray, rng: np.random.Generator) -> Mesh:
     """Ribbons (mesh) along paths (locks, steps, 3), `width` (locks,) decimetres wide, flat on the head."""
     locks, steps = path.shape[:2]
     along = unit(np.gradient(path, axis=1)) if locks else np.zeros_like(path)
     out = unit(path - CENTRE)
     across = unit(np.cross(along, out) + rng.normal(0, 0.25, (locks, 1, 3)))
-    share = np.linspace(0, 1, steps)
-    half = (width[:, None] * (0.5 + 0.5 * np.minimum(1, 4 * share)) * (1 - 0.75 * share**3))[..., None]
+    along_lock = np.linspace(0, 1, steps)
+    half = (width[:, None] * (0.5 + 0.5 * np.minimum(1, 4 * along_lock)) * (1 - 0.75 * along_lock**3))[..., None]
     vertices = np.stack([path - across * half, path, path + across * half], axis=2)  # (locks, steps, 3, 3)
     facing = unit(np.cross(across, along))
     facing *= np.sign((facing * out).sum(axis=-1, keepdims=True))
     normals = unit(np.stack([facing - 0.7 * across, facing, facing + 0.7 * across], axis=2) + 0.5 * out[:, :, None])
     strand = np.empty((locks, steps, 3, 3), np.float32)
     strand[..., 0] = (-1, 0, 1)
-    strand[..., 1] = share[:, None]
+    strand[..., 1] = along_lock[:, None]
     strand[..., 2] = np.arange(locks)[:, None, None]
     tone = np.exp(rng.normal(0, 0.1, (locks, 1, 1, 1))) * (1 + rng.normal(0, 0.02, (locks, 1, 1, 3)))
     colours = np.broadcast_to(colour * tone, vertices.shape)
     a = (np.arange(locks)[:, None, None] * steps + np.arange(steps - 1)[:, None]) * 3 + np.arange(2)
     quads = np.stack([a, a + 1, a + 4, a + 3], axis=-1).reshape(-1, 4)
     triangles = np.stack([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]], axis=1).reshape(-1, 3)
-    return Piece(
+    return Mesh(
         vertices.reshape(-1, 3).astype(np.float32),
         triangles,
         np.clip(colours, 0, 1).reshape(-1, 3).astype(np.float32),

@@ -89,7 +89,7 @@ def subdivision(triangles: np.ndarray, count: int) -> tuple[sparse.csr_matrix, n
 
 
 @dataclass(frozen=True)
-class Marks:
+class SurfacePoints:
     """Landmarks as surface points: `corners` (n, 3) vertex indices and `weights` (n, 3) barycentric."""
 
     corners: np.ndarray
@@ -160,15 +160,15 @@ class HeadModel:
         self.fine_eyes = [np.unique(triangles[np.isin(triangles[:, 0], eye)]) for eye in self.eye_vertices]
 
         notes = json.loads((ASSET / "landmarks.json").read_text(encoding="utf-8"))
-        self.face = self._marks(notes["face68"])
-        self.ears = {side: self._marks(notes[f"ear55_{side}"]) for side in SIDES}
-        self.jaw_paths = [self._marks(path) for path in notes["jaw_slide"]]
+        self.face = self._surface_points(notes["face68"])
+        self.ears = {side: self._surface_points(notes[f"ear55_{side}"]) for side in SIDES}
+        self.jaw_paths = [self._surface_points(path) for path in notes["jaw_slide"]]
         self.ear_grids = {side: np.array(notes[f"ear_grid_{side}"]) for side in SIDES}
         self.first_ring = notes["ear_grid_first_ring"]
 
-    def _marks(self, entries: list[dict]) -> Marks:
+    def _surface_points(self, entries: list[dict]) -> SurfacePoints:
         corners = self.coarse_triangles[[entry["triangle"] for entry in entries]]
-        return Marks(corners, np.array([entry["bary"] for entry in entries], dtype=np.float32))
+        return SurfacePoints(corners, np.array([entry["bary"] for entry in entries], dtype=np.float32))
 
     def normals(self, vertices: np.ndarray) -> np.ndarray:
         """Unit normals (F, 3) of the fine surface, area-weighted."""
@@ -216,8 +216,8 @@ class HeadModel:
         weights = np.zeros(len(names), dtype=np.float32)
         gender = float(np.clip(rng.choice([-0.8, 0.8]) + rng.normal(0, 0.3), -1, 1))
         weights[at["macro/gender"]] = gender
-        for race, share in zip(("african", "asian", "caucasian"), rng.dirichlet([0.4] * 3), strict=True):
-            weights[at[f"macro/{race}"]], weights[at[f"macro/{race}_x_gender"]] = share, share * gender
+        for race, fraction in zip(("african", "asian", "caucasian"), rng.dirichlet([0.4] * 3), strict=True):
+            weights[at[f"macro/{race}"]], weights[at[f"macro/{race}_x_gender"]] = fraction, fraction * gender
         age = float(rng.uniform(0, 1)) if rng.random() < 0.88 else -float(rng.uniform(0, 0.8))
         kind = "old" if age > 0 else "child"
         weights[at[f"macro/{kind}"]] = abs(age) * 0.95

@@ -37,10 +37,10 @@ class Camera:
 
     def project(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Head places (n, 3) -> pixels (n, 2) and nearness (n,): `distance` / depth, 1 at the target."""
-        seen = (places - self.target) @ self.turn.T.astype(np.float32)
-        near = self.distance / np.maximum(self.distance - seen[:, 2], 0.05)
-        x = self.centre[0] + seen[:, 0] * near * self.scale
-        y = self.centre[1] - seen[:, 1] * near * self.scale
+        relative = (places - self.target) @ self.turn.T.astype(np.float32)
+        near = self.distance / np.maximum(self.distance - relative[:, 2], 0.05)
+        x = self.centre[0] + relative[:, 0] * near * self.scale
+        y = self.centre[1] - relative[:, 1] * near * self.scale
         return np.stack([x, y], axis=1).astype(np.float32), near.astype(np.float32)
 
     def pixels(self, places: np.ndarray) -> np.ndarray:
@@ -121,7 +121,7 @@ def rasterise(
     count = extent[:, 0] * extent[:, 1]
     ends = np.cumsum(count)
     cuts = np.unique(np.searchsorted(ends, np.arange(CACHED, ends[-1], CACHED)))
-    nearest, shown, shares = buffer.near.reshape(-1), buffer.triangle.reshape(-1), buffer.weights.reshape(-1, 3)
+    nearest, shown, barycentric = buffer.near.reshape(-1), buffer.triangle.reshape(-1), buffer.weights.reshape(-1, 3)
     for start, end in zip([0, *cuts], [*cuts, len(live)], strict=True):
         if start == end:
             continue
@@ -150,12 +150,12 @@ def rasterise(
         np.maximum.at(nearest, pixel, nearness)
         won = np.flatnonzero(nearness >= nearest[pixel])
         shown[pixel[won]] = first + live[row[won]]
-        shares[pixel[won]] = weights[won]
+        barycentric[pixel[won]] = weights[won]
 
 
 @dataclass
-class Piece:
-    """Something worn or grown: a mesh with a colour for each vertex.
+class Mesh:
+    """A triangle mesh beside the head, of clothes, hair or an accessory, with a colour for each vertex.
 
     - `vertices` (n, 3) head places, `triangles` (t, 3), `colours` (n, 3), `normals` (n, 3) unit.
     - `strand` (n, 3): across (-1..1) and along (0..1) a lock of hair, whose edges and end fray, and the lock's number;
@@ -185,8 +185,8 @@ class Light:
 
 
 @dataclass
-class Look:
-    """Colours and paint of one person. Colours (3,) are display values; amounts are 0..1 unless said otherwise."""
+class Appearance:
+    """Colours and make-up of one person: (3,) display values; amounts are 0..1 unless said otherwise."""
 
     skin: np.ndarray
     hair: np.ndarray
@@ -237,7 +237,7 @@ def noise_tile(kind: str) -> np.ndarray:
     return ((tile - tile.mean()) / tile.std()).astype(np.float32)
 
 
-def look_up(kind: str, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+def sample_noise(kind: str, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     """Noise (n,) at texels (u, v), each (n,), wrapped round the tile's edges, linearly interpolated."""
     wide = 1024  # cv2.remap takes no row of more than 32,767
     rows = max(1, -(-len(u) // wide))
@@ -263,10 +263,10 @@ class Scene:
 
     vertices: np.ndarray  # (F, 3) of the head, hair lift not yet added
     eyes: list
-    look: Look
+    appearance: Appearance
     light: Light
     camera: Camera
-    pieces: list[Piece] = field(default_factory=list)
+    meshes: list[Mesh] = field(default_factory=list)
 
 
 # Columns of the table of vertex attributes.
@@ -282,7 +282,7 @@ class View:
     - `size`: pixels a side of the image; `buffer` and `camera` are those of the sample grid.
     - `skin` (F, 3): the head's vertices with the hair's lift, `normals` (F, 3) theirs.
     - `triangles` (t, 3), `parts` (t,), `gloss` (t,): what the buffer's triangle numbers mean; their corners are rows of
-      the head's vertices and, after them, those of the `solid` pieces.
+      the head's vertices and, after them, those of the `solid` meshes.
     """
 
     size: int
@@ -290,7 +290,7 @@ class View:
     camera: Camera
     skin: np.ndarray
     normals: np.ndarray
-    solid: list[Piece]
+    solid: list[Mesh]
     triangles: np.ndarray
     parts: np.ndarray
     gloss: np.ndarray
@@ -312,31 +312,31 @@ def render(model: HeadModel, scene: Scene, size: int, samples: int) -> Rendering
 
 def trace(model: HeadModel, scene: Scene, size: int, samples: int) -> View:
     """Find what each of `samples` x `samples` samples of a (size, size) image sees."""
-    look = scene.look
+    appearance = scene.appearance
     camera = scene.camera.finer(samples / size)
     masks = model.masks
-    scalp = np.clip((masks["hairline"] - look.hairline) / 0.06 + 0.5, 0, 1) * masks["hair_lift"]
+    scalp = np.clip((masks["hairline"] - appearance.hairline) / 0.06 + 0.5, 0, 1) * masks["hair_lift"]
     normals = model.normals(scene.vertices)
-    head = scene.vertices + normals * (scalp * look.lift)[:, None]
-    if look.lift > 0:
+    head = scene.vertices + normals * (scalp * appearance.lift)[:, None]
+    if appearance.lift > 0:
         normals = model.normals(head)
 
     buffer = Buffer.empty(samples, samples)
     pixels, near = camera.project(head)
     kept = np.arange(len(model.part))
-    if not look.lashes:
+    if not appearance.lashes:
         kept = np.flatnonzero(model.part != model.part_id["lash_upper"])
     rasterise(buffer, pixels, near, model.triangles[kept])
     triangles, parts, gloss, start = [model.triangles[kept]], [model.part[kept]], [np.zeros(len(kept))], len(head)
-    solid = [piece for piece in scene.pieces if piece.alpha >= 1]
-    for piece in solid:
-        pixels, near = camera.project(piece.vertices)
-        keep = None if piece.strand is None else _frayed(piece)
-        rasterise(buffer, pixels, near, piece.triangles, sum(map(len, triangles)), True, keep)
-        triangles.append(piece.triangles + start)
-        parts.append(np.full(len(piece.triangles), SOLID if piece.strand is None else LOCK, np.uint8))
-        gloss.append(np.full(len(piece.triangles), piece.gloss))
-        start += len(piece.vertices)
+    solid = [mesh for mesh in scene.meshes if mesh.alpha >= 1]
+    for mesh in solid:
+        pixels, near = camera.project(mesh.vertices)
+        keep = None if mesh.strand is None else strand_mask(mesh, mesh.strand)
+        rasterise(buffer, pixels, near, mesh.triangles, sum(map(len, triangles)), True, keep)
+        triangles.append(mesh.triangles + start)
+        parts.append(np.full(len(mesh.triangles), SOLID if mesh.strand is None else LOCK, np.uint8))
+        gloss.append(np.full(len(mesh.triangles), mesh.gloss))
+        start += len(mesh.vertices)
     corners, part, shine = (np.concatenate(each) for each in (triangles, parts, gloss))
     return View(size, buffer, camera, head, normals, solid, corners, part, shine.astype(np.float32))
 
@@ -346,7 +346,7 @@ def paint(model: HeadModel, scene: Scene, view: View) -> Rendering:
     masks, head, solid, buffer = model.masks, view.skin, view.solid, view.buffer
     turn = view.camera.turn
     lit = _lighting(scene, view.normals, head, model.openness * model.cavities(scene.vertices, view.normals), solid)
-    table = np.zeros((len(head) + sum(len(piece.vertices) for piece in solid), WIDTH), np.float32)
+    table = np.zeros((len(head) + sum(len(mesh.vertices) for mesh in solid), WIDTH), np.float32)
     own = table[: len(head)]
     own[:, NORMAL], own[:, LIT], own[:, PLACE] = view.normals @ turn.T, lit[: len(head)], model.rest
     for column, name in ((OPEN, "occlusion"), (LIPS, "lips"), (EAR, "ear"), (HAIRLINE, "hairline")):
@@ -358,32 +358,33 @@ def paint(model: HeadModel, scene: Scene, view: View) -> Rendering:
         ray = (scene.vertices[mine] - centre) / radius
         own[mine, PLACE] = ray @ np.stack([side, np.cross(gaze, side), gaze], axis=1)
     start = len(head)
-    for piece in solid:
-        rows = slice(start, start + len(piece.vertices))
-        table[rows, NORMAL], table[rows, LIT] = piece.normals @ turn.T, lit[rows]
-        table[rows, PLACE], table[rows, OPEN] = piece.colours, 1.0
-        if piece.strand is not None:
-            table[rows, 10:13] = piece.strand
-        start += len(piece.vertices)
+    for mesh in solid:
+        rows = slice(start, start + len(mesh.vertices))
+        table[rows, NORMAL], table[rows, LIT] = mesh.normals @ turn.T, lit[rows]
+        table[rows, PLACE], table[rows, OPEN] = mesh.colours, 1.0
+        if mesh.strand is not None:
+            table[rows, 10:13] = mesh.strand
+        start += len(mesh.vertices)
 
     colour = _shade(model, scene, view, table)
     cover = (buffer.triangle >= 0).astype(np.float32)
-    for piece in scene.pieces:
-        if piece.alpha < 1:
-            _glaze(colour, cover, buffer, view.camera, piece, scene.light)
+    for mesh in scene.meshes:
+        if mesh.alpha < 1:
+            _glaze(colour, cover, buffer, view.camera, mesh, scene.light)
     size, samples = view.size, len(cover)
     if samples != size:
         way = cv2.INTER_AREA if samples > size else cv2.INTER_LINEAR
-        colour, cover = (cv2.resize(image, (size, size), interpolation=way) for image in (colour, cover))
+        colour = cv2.resize(colour, (size, size), interpolation=way).astype(np.float32, copy=False)
+        cover = cv2.resize(cover, (size, size), interpolation=way).astype(np.float32, copy=False)
     return Rendering(colour, cover, view)
 
 
-def _frayed(piece: Piece) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """Which pixels of a lock are hair: all along its middle, ever fewer towards its edges and its end."""
+def strand_mask(mesh: Mesh, strand: np.ndarray) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """Which pixels of a mesh with `strand` are hair: all along a lock's middle, ever fewer towards edges and end."""
 
     def keep(triangle: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        corners = piece.triangles[triangle]
-        across, along, lock = sum(piece.strand[corners[:, k]] * weights[:, k, None] for k in range(3)).T
+        first, second, third = (strand[mesh.triangles[triangle, k]] * weights[:, k, None] for k in range(3))
+        across, along, lock = (first + second + third).T
         hair = _strands(across, along, lock)
         return hair * 0.55 + 1.25 - np.abs(across) * 1.2 - np.maximum(along - 0.45, 0) * 2.0 > 0
 
@@ -393,18 +394,20 @@ def _frayed(piece: Piece) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
 def _strands(across: np.ndarray, along: np.ndarray, lock: np.ndarray) -> np.ndarray:
     """The pattern (n,) of single hairs at places on locks."""
     lock = np.round(lock)
-    return look_up("strands", across * 26 + lock * 37.7, along * 60 + lock * 11.3)
+    return sample_noise("strands", across * 26 + lock * 37.7, along * 60 + lock * 11.3)
 
 
-def _lighting(scene: Scene, normals: np.ndarray, head: np.ndarray, occlusion: np.ndarray, solid: list[Piece]):
-    """Light (n, 3) that falls on every vertex of the head and the solid pieces: sky plus lamp, with its shadow."""
+def _lighting(
+    scene: Scene, normals: np.ndarray, head: np.ndarray, occlusion: np.ndarray, solid: list[Mesh]
+) -> np.ndarray:
+    """Light (n, 3) that falls on every vertex of the head and the solid meshes: sky plus lamp, with its shadow."""
     turn = scene.camera.turn.astype(np.float32)
-    places = np.concatenate([head, *(piece.vertices for piece in solid)]).astype(np.float32)
-    facing = np.concatenate([normals, *(piece.normals for piece in solid)]).astype(np.float32) @ turn.T
-    opened = np.concatenate([occlusion, *(np.full(len(piece.vertices), 0.85, np.float32) for piece in solid)])
+    places = np.concatenate([head, *(mesh.vertices for mesh in solid)]).astype(np.float32)
+    facing = np.concatenate([normals, *(mesh.normals for mesh in solid)]).astype(np.float32) @ turn.T
+    opened = np.concatenate([occlusion, *(np.full(len(mesh.vertices), 0.85, np.float32) for mesh in solid)])
     light = scene.light
     toward = (facing @ light.direction).astype(np.float32)
-    shade = 1 - light.shadow * _shadow(places @ turn.T, toward, light.direction, len(head))
+    shade = 1 - light.shadow * lamp_shadow(places @ turn.T, toward, light.direction, len(head))
     # Skin lets red light through at the edge of the shadow: red wraps further round than blue.
     wrap = np.array([0.25, 0.12, 0.08], np.float32)
     lamp = np.clip((toward[:, None] + wrap) / (1 + wrap), 0, None)
@@ -412,7 +415,9 @@ def _lighting(scene: Scene, normals: np.ndarray, head: np.ndarray, occlusion: np
     return sky_light(light, facing) * opened[:, None] + lamp * light.colour.astype(np.float32)
 
 
-def _shadow(places: np.ndarray, toward: np.ndarray, direction: np.ndarray, head: int, cells: int = 96) -> np.ndarray:
+def lamp_shadow(
+    places: np.ndarray, toward: np.ndarray, direction: np.ndarray, head: int, cells: int = 96
+) -> np.ndarray:
     """How much (0..1) of each place (n, 3; camera axes) other places hide from the lamp: a depth map of splats.
 
     `toward` (n,): cosine between the surface there and the lamp. The first `head` places span the map.
@@ -420,18 +425,18 @@ def _shadow(places: np.ndarray, toward: np.ndarray, direction: np.ndarray, head:
     side = np.cross(direction, [0.0, 1.0, 0.0] if abs(direction[1]) < 0.9 else [1.0, 0.0, 0.0])
     side /= np.linalg.norm(side)
     frame = np.stack([side, np.cross(direction, side), direction], axis=1).astype(np.float32)
-    seen = places @ frame
-    low, high = seen[:head, :2].min(axis=0), seen[:head, :2].max(axis=0)
+    relative = places @ frame
+    low, high = relative[:head, :2].min(axis=0), relative[:head, :2].max(axis=0)
     step = (high - low).max() / (cells - 3)
-    cell = np.clip(((seen[:, :2] - low) / step + 1).astype(np.int32), 0, cells - 1)
-    nearest = np.full((cells, cells), -1e3, np.float32)
-    np.maximum.at(nearest, (cell[:, 1], cell[:, 0]), seen[:, 2])
+    cell = np.clip(((relative[:, :2] - low) / step + 1).astype(np.int32), 0, cells - 1)
+    nearest: np.ndarray = np.full((cells, cells), -1e3, np.float32)
+    np.maximum.at(nearest, (cell[:, 1], cell[:, 0]), relative[:, 2])
     nearest = cv2.dilate(nearest, np.ones((3, 3), np.uint8))
     # Blurred, a smooth surface stays where it is and casts nothing on itself, and the shadow's edge is soft.
     known = (nearest > -1e2).astype(np.float32)
     pair = cv2.GaussianBlur(np.stack([nearest * known, known], axis=-1), (0, 0), 1.3)
     depth = pair[..., 0] / np.maximum(pair[..., 1], 1e-3)
-    ahead = depth[cell[:, 1], cell[:, 0]] - seen[:, 2]
+    ahead = depth[cell[:, 1], cell[:, 0]] - relative[:, 2]
     # On a slope the dilation alone brings cells forward.
     bias = 0.06 + step * np.minimum(np.sqrt(np.maximum(1 - toward**2, 0)) / np.maximum(toward, 0.2), 4)
     return np.clip((ahead - bias) / 0.15, 0, 1)
@@ -439,12 +444,12 @@ def _shadow(places: np.ndarray, toward: np.ndarray, direction: np.ndarray, head:
 
 def _shade(model: HeadModel, scene: Scene, view: View, table: np.ndarray) -> np.ndarray:
     """Linear colours (h, w, 3) of the pixels that see something; black elsewhere."""
-    numbers, shares = view.buffer.triangle.reshape(-1), view.buffer.weights.reshape(-1, 3)
+    numbers, barycentric = view.buffer.triangle.reshape(-1), view.buffer.weights.reshape(-1, 3)
     image = np.zeros((len(numbers), 3), np.float32)
-    seen = np.flatnonzero(numbers >= 0)
-    for start in range(0, len(seen), CACHED):
-        few = seen[start : start + CACHED]
-        triangle, weights = numbers[few], shares[few]
+    relative = np.flatnonzero(numbers >= 0)
+    for start in range(0, len(relative), CACHED):
+        few = relative[start : start + CACHED]
+        triangle, weights = numbers[few], barycentric[few]
         corner = view.triangles[triangle]
         value = table[corner[:, 0]] * weights[:, :1]
         value += table[corner[:, 1]] * weights[:, 1:2]
@@ -455,14 +460,14 @@ def _shade(model: HeadModel, scene: Scene, view: View, table: np.ndarray) -> np.
 
 def _colours(model: HeadModel, scene: Scene, value: np.ndarray, part: np.ndarray, shine: np.ndarray) -> np.ndarray:
     """Linear colours (n, 3) of places with these attributes (n, WIDTH), parts (n,) and gloss (n,)."""
-    look = scene.look
+    appearance = scene.appearance
     normal = value[:, NORMAL]
     normal /= np.sqrt(np.einsum("ij,ij->i", normal, normal))[:, None] + 1e-9
 
     albedo = np.empty((len(part), 3), np.float32)
     ids = model.part_id
     flesh = np.flatnonzero(np.isin(part, [ids[name] for name in ("skin", "ear", "lips", "eyelid")]))
-    albedo[flesh], shine[flesh] = _skin(look, value[flesh])
+    albedo[flesh], shine[flesh] = _skin(appearance, value[flesh])
     plain = {
         "mouth_inside": ((0.30, 0.10, 0.10), 0.1),
         "tongue": ((0.62, 0.28, 0.27), 0.25),
@@ -473,7 +478,7 @@ def _colours(model: HeadModel, scene: Scene, value: np.ndarray, part: np.ndarray
         mine = part == ids[name]
         albedo[mine], shine[mine] = colour, gleam
     eyes = np.flatnonzero(part == ids["eye"])
-    albedo[eyes], shine[eyes] = _eye(look, value[eyes, PLACE]), 0.6
+    albedo[eyes], shine[eyes] = _eye(appearance, value[eyes, PLACE]), 0.6
     value[eyes, LIT] *= 0.92
     worn = part == SOLID
     albedo[worn] = value[worn, PLACE]
@@ -500,100 +505,110 @@ def _blend(base: np.ndarray, amount: np.ndarray, colour) -> np.ndarray:
     return base + np.clip(amount, 0, 1)[:, None] * (np.asarray(colour, np.float32) - base)
 
 
-def _skin(look: Look, value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _skin(appearance: Appearance, value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Painted skin, brows, lips, beard, cropped hair and cloth: colours (n, 3) and gloss (n,)."""
     rest = value[:, PLACE]
     x, y, z = rest.T
     side = np.abs(x)
     # Texels along a cylinder round the head: decimetres of arc and of height.
     arc = np.arctan2(x, z + 0.15) * 0.8
-    shift = look.seed % 997
-    cloud = look_up("cloud", arc * 160 + shift, y * 160 + shift * 3)
-    grain = look_up("grain", arc * 420 + shift * 5, (y + 0.35 * z) * 420)
-    colour = look.skin * (1 + (0.05 * cloud + 0.035 * grain) * look.mottle)[:, None]
+    shift = appearance.seed % 997
+    cloud = sample_noise("cloud", arc * 160 + shift, y * 160 + shift * 3)
+    grain = sample_noise("grain", arc * 420 + shift * 5, (y + 0.35 * z) * 420)
+    colour = appearance.skin * (1 + (0.05 * cloud + 0.035 * grain) * appearance.mottle)[:, None]
 
     front = np.clip((z - 0.5) * 6, 0, 1)
     cheek = np.exp(-((side - 0.42) ** 2 + (y + 0.2) ** 2) / 0.05) * front
     nose = np.exp(-(side**2 / 0.02 + (y + 0.12) ** 2 / 0.03)) * front
-    red = (value[:, EAR] * 0.8 + cheek * 0.8 + nose * 0.7 + 0.15 * cloud) * look.redness
+    red = (value[:, EAR] * 0.8 + cheek * 0.8 + nose * 0.7 + 0.15 * cloud) * appearance.redness
     colour *= 1 - np.clip(red, 0, 0.6)[:, None] * np.array([0.02, 0.24, 0.2], np.float32)
     under_eye = np.exp(-(((side - 0.28) / 0.14) ** 2) - ((y - 0.1) / 0.045) ** 2) * front
-    colour *= 1 - (0.14 * under_eye * (0.4 + look.wrinkles))[:, None]
-    if look.freckles > 0:
-        spots = look_up("spots", arc * 330 + shift, y * 330)
-        colour *= 1 - (np.clip(spots - 1.6, 0, 1) * look.freckles * front)[:, None] * np.array([0.25, 0.4, 0.45], "f4")
-    if look.wrinkles > 0:
+    colour *= 1 - (0.14 * under_eye * (0.4 + appearance.wrinkles))[:, None]
+    if appearance.freckles > 0:
+        spots = sample_noise("spots", arc * 330 + shift, y * 330)
+        colour *= 1 - (np.clip(spots - 1.6, 0, 1) * appearance.freckles * front)[:, None] * np.array(
+            [0.25, 0.4, 0.45], "f4"
+        )
+    if appearance.wrinkles > 0:
         waver = cloud * 0.012
         forehead = np.clip(np.sin((y + waver) * 75) - 0.55, 0, 1) * np.clip((y - 0.45) * 10, 0, 1) * front
         fold = np.exp(-(((side - 0.19 - (-0.22 - y) * 0.38 + waver) / 0.018) ** 2))
         fold *= np.clip((-0.1 - y) * 8, 0, 1) * np.clip((y + 0.52) * 8, 0, 1) * front
         crow = np.clip(np.sin((y * 0.9 + (side - 0.5) * 0.5 * np.sign(y - 0.2) + waver) * 95) - 0.5, 0, 1)
         crow *= np.exp(-(((side - 0.53) / 0.06) ** 2) - ((y - 0.19) / 0.1) ** 2)
-        colour *= 1 - ((forehead * 0.3 + fold * 0.4 + crow * 0.3) * look.wrinkles)[:, None]
+        colour *= 1 - ((forehead * 0.3 + fold * 0.4 + crow * 0.3) * appearance.wrinkles)[:, None]
     socket = np.exp(-(((side - 0.28) / 0.15) ** 2) - ((y - 0.265) / 0.05) ** 2) * front
-    if look.eye_shadow > 0:
-        colour = _blend(colour, socket * look.eye_shadow, look.lips * 0.5)
+    if appearance.eye_shadow > 0:
+        colour = _blend(colour, socket * appearance.eye_shadow, appearance.lips * 0.5)
     # The roots of the lashes: a dark line on the edge of the upper lid, a faint one on the lower.
     bow = np.sqrt(np.clip(1 - ((side - 0.295) / 0.14) ** 2, 0, 1))
     upper_lid = np.exp(-(((y - 0.19 - 0.043 * bow) / 0.013) ** 2)) * (bow > 0) * front
     lower_lid = np.exp(-(((y - 0.19 + 0.022 * bow) / 0.010) ** 2)) * (bow > 0) * front
-    colour *= 1 - np.clip((upper_lid * 0.6 + lower_lid * 0.2) * look.eye_liner, 0, 0.85)[:, None]
+    colour *= 1 - np.clip((upper_lid * 0.6 + lower_lid * 0.2) * appearance.eye_liner, 0, 0.85)[:, None]
 
     lips = value[:, LIPS]
-    colour = _blend(colour, lips * look.lip_paint, look.lips * (1 + 0.05 * cloud)[:, None])
+    colour = _blend(colour, lips * appearance.lip_paint, appearance.lips * (1 + 0.05 * cloud)[:, None])
     seam = np.exp(-(((y + 0.475) / 0.012) ** 2)) * lips * np.clip((0.26 - side) * 20, 0, 1)
     colour *= 1 - 0.35 * seam[:, None]
     nostril = np.exp(-(((side - 0.075) / 0.035) ** 2) - ((y + 0.215) / 0.025) ** 2) * np.clip((z - 0.95) * 20, 0, 1)
     colour *= 1 - 0.45 * nostril[:, None]
 
-    fine = look_up("strands", (y * 0.6 + arc) * 900, (arc * 0.7 - y) * 300 + shift)
-    hair = look.hair * np.clip(0.85 + 0.25 * fine, 0.3, 1.4)[:, None]
-    dark = look.brow_colour * np.clip(0.9 + 0.2 * fine, 0.3, 1.4)[:, None]
+    fine = sample_noise("strands", (y * 0.6 + arc) * 900, (arc * 0.7 - y) * 300 + shift)
+    hair = appearance.hair * np.clip(0.85 + 0.25 * fine, 0.3, 1.4)[:, None]
+    dark = appearance.brow_colour * np.clip(0.9 + 0.2 * fine, 0.3, 1.4)[:, None]
     beard = value[:, BEARD]
     whiskers = np.clip(beard * 1.3 + 0.12 * cloud, 0, 1) * (beard > 0.02)
     upper = np.clip((y + 0.46) * 30, 0, 1) * np.clip((0.32 - side) * 12, 0, 1)
     chin = np.clip((0.24 - side) * 12, 0, 1)
-    amount = np.maximum(look.beard, np.maximum(look.moustache * upper, look.goatee * np.maximum(chin, upper)))
-    if look.stubble > 0:
-        colour = _blend(colour, whiskers * look.stubble * (0.6 + 0.25 * grain), look.hair * 0.5 + look.skin * 0.25)
+    amount = np.maximum(
+        appearance.beard, np.maximum(appearance.moustache * upper, appearance.goatee * np.maximum(chin, upper))
+    )
+    if appearance.stubble > 0:
+        colour = _blend(
+            colour, whiskers * appearance.stubble * (0.6 + 0.25 * grain), appearance.hair * 0.5 + appearance.skin * 0.25
+        )
     colour = _blend(colour, np.clip(whiskers * amount * (1 + 0.25 * fine), 0, 1), dark * 0.9)
 
     ridge = np.interp(side, (0.05, 0.12, 0.20, 0.33, 0.45, 0.57), (0.330, 0.345, 0.362, 0.380, 0.366, 0.300))
     taper = np.interp(side, (0.11, 0.16, 0.28, 0.45, 0.58), (0.7, 1.0, 1.0, 0.75, 0.15))
-    across = (y - ridge) / (look.brow_width * taper + 1e-6)
-    hairs = look_up("strands", (arc * 0.8 - y) * 700 * np.sign(x), y * 200 + shift)
+    across = (y - ridge) / (appearance.brow_width * taper + 1e-6)
+    hairs = sample_noise("strands", (arc * 0.8 - y) * 700 * np.sign(x), y * 200 + shift)
     brow = (
         np.clip(1.2 - across**2 * 0.9 + 0.3 * hairs, 0, 1)
         * np.clip((side - 0.05) * 30, 0, 1)
         * (side < 0.6)
         * (z > 0.45)
     )
-    colour = _blend(colour, brow * look.brow, dark)
+    colour = _blend(colour, brow * appearance.brow, dark)
 
-    edge = value[:, HAIRLINE] + 0.012 * cloud + 0.008 * fine - look.hairline
-    scalp = np.clip(edge / 0.035 + 0.5, 0, 1) * look.scalp_cover * (value[:, EAR] < 0.5)
+    edge = value[:, HAIRLINE] + 0.012 * cloud + 0.008 * fine - appearance.hairline
+    scalp = np.clip(edge / 0.035 + 0.5, 0, 1) * appearance.scalp_cover * (value[:, EAR] < 0.5)
     colour = _blend(colour, scalp, hair)
-    neckline = look.collar + 0.35 * np.clip(1 - side, 0, 1) * np.clip(2 * z, 0, 1)
+    neckline = appearance.collar + 0.35 * np.clip(1 - side, 0, 1) * np.clip(2 * z, 0, 1)
     cloth = np.clip((-y - neckline) / 0.02, 0, 1)
-    weave = 1 + 0.05 * grain + look.cloth_pattern * np.sign(np.sin(arc * 40)) * 0.25
-    fabric = look.cloth * weave[:, None]
-    if look.suit > 0:
+    weave = 1 + 0.05 * grain + appearance.cloth_pattern * np.sign(np.sin(arc * 40)) * 0.25
+    fabric = appearance.cloth * weave[:, None]
+    if appearance.suit > 0:
         below = -y - neckline
-        fabric = _blend(fabric, np.clip((look.suit - 0.3 * below - side) * 30, 0, 1) * (z > 0), look.shirt)
-        fabric = _blend(fabric, np.clip((0.05 + 0.03 * below - side) * 40, 0, 1) * (z > 0), look.tie)
+        fabric = _blend(fabric, np.clip((appearance.suit - 0.3 * below - side) * 30, 0, 1) * (z > 0), appearance.shirt)
+        fabric = _blend(fabric, np.clip((0.05 + 0.03 * below - side) * 40, 0, 1) * (z > 0), appearance.tie)
     colour = _blend(colour, cloth, fabric)
-    gloss = look.shine * (0.10 + 0.12 * nose + 0.06 * front + 0.2 * lips * look.lip_paint) * (1 + 0.25 * grain)
+    gloss = (
+        appearance.shine * (0.10 + 0.12 * nose + 0.06 * front + 0.2 * lips * appearance.lip_paint) * (1 + 0.25 * grain)
+    )
     gloss = np.clip(gloss, 0, 0.4) * (1 - cloth * 0.8) * (1 - brow * 0.7)
     return np.clip(colour, 0, 1), gloss
 
 
-def _eye(look: Look, ray: np.ndarray) -> np.ndarray:
+def _eye(appearance: Appearance, ray: np.ndarray) -> np.ndarray:
     """Colours (n, 3) of an eyeball, from unit rays whose third axis is the gaze."""
     angle = np.degrees(np.arccos(np.clip(ray[:, 2] / (np.linalg.norm(ray, axis=1) + 1e-6), -1, 1)))
     turn = np.arctan2(ray[:, 1], ray[:, 0])
     iris = 24.0
-    fibre = look_up("strands", turn * 80 + look.seed % 211, angle * 2)
-    colour = look.iris * (1 + 0.2 * fibre)[:, None] * np.clip(1.25 - 0.9 * (angle / iris) ** 6, 0.35, 1.3)[:, None]
+    fibre = sample_noise("strands", turn * 80 + appearance.seed % 211, angle * 2)
+    colour = (
+        appearance.iris * (1 + 0.2 * fibre)[:, None] * np.clip(1.25 - 0.9 * (angle / iris) ** 6, 0.35, 1.3)[:, None]
+    )
     white = np.array([0.76, 0.73, 0.71], np.float32) * (1 - 0.0022 * np.clip(angle - iris, 0, 60))[:, None]
     colour = _blend(colour, (angle - iris) / 2 + 0.5, white)
     colour = _blend(colour, (9.5 - angle) / 1.5 + 0.5, (0.02, 0.02, 0.02))
@@ -601,25 +616,25 @@ def _eye(look: Look, ray: np.ndarray) -> np.ndarray:
     return _blend(colour, (3.2 - spark) / 1.0, (1.0, 1.0, 1.0)).astype(np.float32)
 
 
-def _glaze(colour: np.ndarray, cover: np.ndarray, buffer: Buffer, camera: Camera, piece: Piece, light: Light) -> None:
-    """Lay a see-through piece over what lies behind it, in place."""
+def _glaze(colour: np.ndarray, cover: np.ndarray, buffer: Buffer, camera: Camera, mesh: Mesh, light: Light) -> None:
+    """Lay a see-through mesh over what lies behind it, in place."""
     glass = Buffer.empty(*buffer.near.shape)
-    pixels, near = camera.project(piece.vertices)
-    rasterise(glass, pixels, near, piece.triangles, two_sided=True)
+    pixels, near = camera.project(mesh.vertices)
+    rasterise(glass, pixels, near, mesh.triangles, two_sided=True)
     mask = (glass.triangle >= 0) & (glass.near > buffer.near)
-    tint = piece.colours[piece.triangles[glass.triangle[mask], 0]] ** GAMMA
+    tint = mesh.colours[mesh.triangles[glass.triangle[mask], 0]] ** GAMMA
     rows = np.nonzero(mask)[0]
-    sheen = piece.gloss * np.clip(
+    sheen = mesh.gloss * np.clip(
         1 - (rows - rows.min(initial=0)) / (0.6 * max(1, np.ptp(rows) if len(rows) else 1)), 0, 1
     )
-    colour[mask] = colour[mask] * (1 - piece.alpha) + piece.alpha * tint + (sheen**2)[:, None] * light.colour * 0.35
-    cover[mask] = np.maximum(cover[mask], piece.alpha)
+    colour[mask] = colour[mask] * (1 - mesh.alpha) + mesh.alpha * tint + (sheen**2)[:, None] * light.colour * 0.35
+    cover[mask] = np.maximum(cover[mask], mesh.alpha)
 
 
 def visible(view: View, places: np.ndarray, tolerance: float = 0.035) -> np.ndarray:
     """Which places (n, 3) nothing hides: bool (n,), from the z-buffer; those outside the image are hidden.
 
-    A place counts as seen if nothing lies more than `tolerance` decimetres in front of it.
+    A place counts as visible if nothing lies more than `tolerance` decimetres in front of it.
     """
     camera, buffer = view.camera, view.buffer
     pixels, near = camera.project(places)

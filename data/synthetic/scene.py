@@ -9,12 +9,24 @@ import cv2
 import numpy as np
 
 from data.drawing import contact_sheet
-from data.synthetic import backdrop, hair, wear
+from data.synthetic import accessories, background, camera_effects, hair
 from data.synthetic.head import SIDES, HeadModel, Person, head_model
-from data.synthetic.render import Camera, Light, Look, Piece, Rendering, Scene, paint, render, rotation, trace, visible
+from data.synthetic.render import (
+    Appearance,
+    Camera,
+    Light,
+    Mesh,
+    Rendering,
+    Scene,
+    paint,
+    render,
+    rotation,
+    trace,
+    visible,
+)
 
-FINER = 1.5  # samples a pixel, each way: enough to soften edges, at half the time of 2
-COARSER = 0.65  # of a draft
+SAMPLES_PER_PIXEL = 1.5  # samples a pixel, each way: enough to soften edges, at half the time of 2
+DRAFT_SAMPLES_PER_PIXEL = 0.65  # in a draft
 
 # Display colours, light to dark, between which a skin lies (decided by eye from portraits of many origins).
 SKINS = np.array(
@@ -44,24 +56,24 @@ class SyntheticImage:
     - `pixels` (size, size, 3) uint8 RGB.
     - `points`: "face" (68, 2) with the jaw on the visible outline, "face_3d" (68, 2) with the jaw on the head,
       "ear_left", "ear_right" (55, 2); float32 pixels, 0-based.
-    - `seen`: for the same names, bool (n,): inside the pixels and hidden by nothing.
+    - `visible`: for the same names, bool (n,): inside the pixels and hidden by nothing.
     - `pose`: yaw, pitch, roll in degrees.
     """
 
     pixels: np.ndarray
     points: dict[str, np.ndarray]
-    seen: dict[str, np.ndarray]
+    visible: dict[str, np.ndarray]
     pose: tuple[float, float, float]
 
 
-def _between(colours: np.ndarray, share: float) -> np.ndarray:
-    """The colour at a share (0..1) of the way along a list of colours."""
-    at = share * (len(colours) - 1)
+def _between(colours: np.ndarray, fraction: float) -> np.ndarray:
+    """The colour at a fraction (0..1) of the way along a list of colours."""
+    at = fraction * (len(colours) - 1)
     low = min(int(at), len(colours) - 2)
     return colours[low] * (low + 1 - at) + colours[low + 1] * (at - low)
 
 
-def draw_look(rng: np.random.Generator, person: Person) -> Look:
+def draw_appearance(rng: np.random.Generator, person: Person) -> Appearance:
     """Colours and paint that suit a person's gender and age."""
     female, adult = person.gender < 0, person.age > -0.3
     skin = _between(SKINS, rng.beta(1.0, 1.4)) * np.exp(rng.normal(0, 0.04, 3))
@@ -84,7 +96,7 @@ def draw_look(rng: np.random.Generator, person: Person) -> Look:
     lips = natural if not made_up else np.clip(rng.uniform((0.45, 0.05, 0.1), (0.9, 0.45, 0.5)), 0, 1)
     bald = not female and adult and rng.random() < 0.14
     receding = 0.0 if female else max(0.0, rng.normal(0, 0.05 + 0.05 * max(person.age, 0)))
-    return Look(
+    return Appearance(
         skin=skin.astype(np.float32),
         hair=np.clip(colour, 0.02, 0.95).astype(np.float32),
         brow_colour=np.clip(brow, 0.02, 0.8).astype(np.float32),
@@ -140,27 +152,29 @@ def draw_light(rng: np.random.Generator) -> Light:
     )
 
 
-def draw_pieces(
-    rng: np.random.Generator, model: HeadModel, person: Person, look: Look, ear_image: bool, draft: bool
-) -> list[Piece]:
-    """Hair and what is worn."""
-    pieces = [wear.torso(model, person.vertices, look.cloth)]
+def draw_meshes(
+    rng: np.random.Generator, model: HeadModel, person: Person, appearance: Appearance, ear_image: bool, draft: bool
+) -> list[Mesh]:
+    """Clothes, hair and accessories."""
+    meshes = [accessories.torso(model, person.vertices, appearance.cloth)]
     highest = 9.0
     if rng.random() < (0.07 if ear_image else 0.1):
-        worn, highest = wear.hat(model, person.vertices, rng)
-        pieces += worn
-        look.lift = min(look.lift, 0.03)  # hair lies flat under a hat
+        worn, highest = accessories.hat(model, person.vertices, rng)
+        meshes += worn
+        appearance.lift = min(appearance.lift, 0.03)  # hair lies flat under a hat
     style = hair.draw_style(rng, person.gender, ear_image)
-    if style is not None and look.hairline < 0.62:
+    if style is not None and appearance.hairline < 0.62:
         detail = 0.3 if draft else 1.0
-        pieces.append(hair.grow(model, person.vertices, style, look.hair, look.hairline, rng, detail, highest))
+        meshes.append(
+            hair.grow(model, person.vertices, style, appearance.hair, appearance.hairline, rng, detail, highest)
+        )
     if rng.random() < (0.2 if ear_image else 0.22):
-        pieces += wear.glasses(model, person.vertices, rng)
+        meshes += accessories.glasses(model, person.vertices, rng)
     if rng.random() < (0.35 if person.gender < 0 else 0.05):
-        pieces += wear.earrings(model, person.vertices, rng)
+        meshes += accessories.earrings(model, person.vertices, rng)
     if rng.random() < 0.035:
-        pieces += wear.headphones(model, person.vertices, rng)
-    return pieces
+        meshes += accessories.headphones(model, person.vertices, rng)
+    return meshes
 
 
 def _draw_pose(rng: np.random.Generator, kind: str) -> tuple[float, float, float]:
@@ -179,21 +193,21 @@ def _draw_camera(
     distance = float(math.exp(rng.uniform(math.log(5.5), math.log(22))))
     if kind == "ear":
         towards = {side: (places @ turn.T)[:, 2].mean() for side, places in ears.items()}
-        subject = ears[max(towards, key=towards.get)]
-        share = math.exp(rng.uniform(math.log(0.08), math.log(0.6)))
-        room = 0.5 * (1 - share) * rng.uniform(-0.75, 0.75, 2)
+        subject = ears[max(towards, key=lambda side: towards[side])]
+        fraction = math.exp(rng.uniform(math.log(0.08), math.log(0.6)))
+        room = 0.5 * (1 - fraction) * rng.uniform(-0.75, 0.75, 2)
     else:
         subject = face if kind == "face" else np.concatenate([face, *ears.values()])
-        share = math.exp(rng.uniform(math.log(0.28), math.log(0.72)))
-        room = 0.5 * (1 - share) * rng.uniform(-0.7, 0.7, 2)
-    seen = (subject - subject.mean(axis=0)) @ turn.T
-    extent = np.ptp(seen[:, 1]) if kind == "ear" else np.ptp(seen[:, :2], axis=0).max()
+        fraction = math.exp(rng.uniform(math.log(0.28), math.log(0.72)))
+        room = 0.5 * (1 - fraction) * rng.uniform(-0.7, 0.7, 2)
+    turned = (subject - subject.mean(axis=0)) @ turn.T
+    extent = np.ptp(turned[:, 1]) if kind == "ear" else np.ptp(turned[:, :2], axis=0).max()
     middle = subject.mean(axis=0)
-    if kind == "ear" and share < 0.2:  # the whole head is in such an image: keep it there
-        middle = middle * share / 0.2 + np.array([0, 0.1, 0.3]) * (1 - share / 0.2)
+    if kind == "ear" and fraction < 0.2:  # the whole head is in such an image: keep it there
+        middle = middle * fraction / 0.2 + np.array([0, 0.1, 0.3]) * (1 - fraction / 0.2)
     centre = (size - 1) / 2 + room * size
     return Camera(
-        turn, middle.astype(np.float32), (float(centre[0]), float(centre[1])), share * size / extent, distance
+        turn, middle.astype(np.float32), (float(centre[0]), float(centre[1])), fraction * size / extent, distance
     )
 
 
@@ -202,22 +216,22 @@ def draw_image(rng: np.random.Generator, kind: str, size: int, draft: bool = Fal
     "no_ear" (the head around an ear that is hidden, as the other is).
 
     `draft` takes fewer samples than pixels, a third of the hair and a quarter of the triangles: faster and coarser.
-    Where hair hides most of the face, or of the better seen ear of an ear image, another image is drawn: nobody would
-    annotate that one.
+    Where hair hides most of the face, or of the more visible ear of an ear image, another image is drawn: nobody
+    would annotate that one.
     """
     while True:
         image = _draw_image(rng, kind, size, draft)
-        if image is not None and _shows_enough(kind, image.seen):
+        if image is not None and _shows_enough(kind, image.visible):
             return image
 
 
-def _shows_enough(kind: str, seen: dict[str, np.ndarray]) -> bool:
+def _shows_enough(kind: str, visibility: dict[str, np.ndarray]) -> bool:
     """Whether somebody would annotate what an image shows of its subject; of "no_ear", whether there is nothing to."""
     if kind in ("ear", "no_ear"):
-        most = max(seen[f"ear_{side}"].mean() for side in SIDES)
+        most = max(visibility[f"ear_{side}"].mean() for side in SIDES)
         return most > 0.5 if kind == "ear" else most == 0
     # Points of a turned head hide each other: those that look at the camera are 30 of 68 at least.
-    return seen["face"].mean() * 1.5 > 0.5
+    return visibility["face"].mean() * 1.5 > 0.5
 
 
 def _draw_image(rng: np.random.Generator, kind: str, size: int, draft: bool) -> SyntheticImage | None:
@@ -225,8 +239,8 @@ def _draw_image(rng: np.random.Generator, kind: str, size: int, draft: bool) -> 
     framed = "ear" if kind == "no_ear" else kind
     model = head_model(fine=not draft)
     person = model.draw_person(rng)
-    look = draw_look(rng, person)
-    pieces = draw_pieces(rng, model, person, look, framed == "ear", draft)
+    appearance = draw_appearance(rng, person)
+    meshes = draw_meshes(rng, model, person, appearance, framed == "ear", draft)
     pose = _draw_pose(rng, framed)
     turn = rotation(*pose)
     places = {"face_3d": model.face.on(person.vertices)} | {
@@ -235,26 +249,26 @@ def _draw_image(rng: np.random.Generator, kind: str, size: int, draft: bool) -> 
     ears = {side: places[f"ear_{side}"] for side in SIDES}
     camera = _draw_camera(rng, framed, size, turn, places["face_3d"], ears)
     places["face"] = model.jaw_on_outline(person.vertices, camera.pixels)
-    scene = Scene(person.vertices, person.eyes, look, draw_light(rng), camera, pieces)
-    view = trace(model, scene, size, round(size * (COARSER if draft else FINER)))
-    seen = {name: visible(view, place) for name, place in places.items()}
-    if not _shows_enough(kind, seen):
+    scene = Scene(person.vertices, person.eyes, appearance, draw_light(rng), camera, meshes)
+    view = trace(model, scene, size, round(size * (DRAFT_SAMPLES_PER_PIXEL if draft else SAMPLES_PER_PIXEL)))
+    visibility = {name: visible(view, place) for name, place in places.items()}
+    if not _shows_enough(kind, visibility):
         return None
     points = {name: camera.pixels(place) for name, place in places.items()}
     rendering = paint(model, scene, view)
-    behind = backdrop.background(size, size, rng)
+    behind = background.draw_background(size, size, rng)
     if kind == "face" and rng.random() < 0.08:
         behind = _draw_bystander(rng, model, behind, size, camera, places["face_3d"])
     linear = compose(rendering, behind)
     if rng.random() < 0.12:
         target = points["face"] if framed != "ear" else np.concatenate([points["ear_left"], points["ear_right"]])
-        linear, cover = backdrop.occlude(linear, target, look.skin, rng)
+        linear, cover = background.occlude(linear, target, appearance.skin, rng)
         for name, at in points.items():
             column, line = np.clip(np.round(at), 0, size - 1).astype(int).T
-            seen[name] = seen[name] & (cover[line, column] < 0.5)
+            visibility[name] = visibility[name] & (cover[line, column] < 0.5)
     extent = float(np.ptp(points["ear_left" if framed == "ear" else "face"], axis=0).max())
-    image = backdrop.imagegraph(backdrop.expose(linear, rendering.cover, rng), rng, extent)
-    return SyntheticImage(image, points, seen, pose)
+    image = camera_effects.degrade(camera_effects.expose(linear, rendering.cover, rng), rng, extent)
+    return SyntheticImage(image, points, visibility, pose)
 
 
 def _draw_bystander(
@@ -262,8 +276,8 @@ def _draw_bystander(
 ) -> np.ndarray:
     """Somebody else, smaller and beside the subject's `face` (68, 3), before a linear image: nobody's landmarks."""
     person = model.draw_person(rng)
-    look = draw_look(rng, person)
-    pieces = draw_pieces(rng, model, person, look, False, True)
+    appearance = draw_appearance(rng, person)
+    meshes = draw_meshes(rng, model, person, appearance, False, True)
     pixels = camera.pixels(face)
     middle, wide = pixels.mean(axis=0), np.ptp(pixels[:, 0])
     scale = camera.scale * rng.uniform(0.35, 0.85)
@@ -272,14 +286,16 @@ def _draw_bystander(
     turn = rotation(rng.uniform(-70, 70), rng.normal(0, 10), rng.normal(0, 10))
     target = model.face.on(person.vertices).mean(axis=0)
     other = Camera(turn, target, centre, scale, rng.uniform(8, 22))
-    rendering = render(model, Scene(person.vertices, person.eyes, look, draw_light(rng), other, pieces), size, size)
-    seen = compose(rendering, behind)
-    return cv2.GaussianBlur(seen, (0, 0), rng.uniform(0.3, 0.012 * size)) if rng.random() < 0.6 else seen
+    rendering = render(
+        model, Scene(person.vertices, person.eyes, appearance, draw_light(rng), other, meshes), size, size
+    )
+    linear = compose(rendering, behind)
+    return cv2.GaussianBlur(linear, (0, 0), rng.uniform(0.3, 0.012 * size)) if rng.random() < 0.6 else linear
 
 
 def draw_sheet(kind: str, count: int = 64, size: int = 160, seed: int = 0) -> np.ndarray:
     """A contact sheet of random images of one kind, eight in a row: uint8 RGB."""
-    images = [draw_image(np.random.default_rng((seed, k)), kind, size).image for k in range(count)]
+    images = [draw_image(np.random.default_rng((seed, k)), kind, size).pixels for k in range(count)]
     return contact_sheet(images, columns=8)
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
-from collections.abc import Callable
-from typing import NoReturn
+from collections.abc import Callable, Sequence
+from typing import NoReturn, TypeVar
 
 
 class InputError(Exception):
@@ -15,11 +16,16 @@ class InputError(Exception):
 class CommandLine(argparse.ArgumentParser):
     """An argument parser whose errors are one line, like every other `InputError`; flags are never abbreviated."""
 
-    def __init__(self, **options: object):
-        super().__init__(allow_abbrev=False, **options)
+    def __init__(
+        self,
+        prog: str | None = None,
+        description: str | None = None,
+        formatter_class: type[argparse.HelpFormatter] = argparse.HelpFormatter,
+    ):
+        super().__init__(prog, description=description, formatter_class=formatter_class, allow_abbrev=False)
 
-    def parse_args(
-        self, args: list[str] | None = None, namespace: argparse.Namespace | None = None
+    def parse_args(  # type: ignore[override]  # the overloads of argparse, for namespaces of other types, are not used
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> argparse.Namespace:
         """Parse as usual, and refuse empty texts: as a path they would mean the current folder."""
         parsed = super().parse_args(args, namespace)
@@ -35,7 +41,8 @@ class CommandLine(argparse.ArgumentParser):
 
 def run_main(main: Callable[[], int | None]) -> None:
     """Run a script's ``main`` and exit with its status: 2 and one line for bad input or files, 130 for Ctrl-C."""
-    sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text
     try:
         status = main()
     except InputError as problem:
@@ -83,11 +90,15 @@ def unit_interval(text: str) -> float:
     return _number(text, float, "a number from 0 to 1", lambda value: 0 <= value <= 1)
 
 
-def _number(text, convert, wanted, fits):
+Number = TypeVar("Number", int, float)
+
+
+def _number(text: str, convert: Callable[[str], Number], wanted: str, fits: Callable[[Number], bool]) -> Number:
     try:
         value = convert(text)
     except ValueError:
-        value = None
-    if value is None or not fits(value):
-        raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}")
-    return value
+        pass
+    else:
+        if fits(value):
+            return value
+    raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}")

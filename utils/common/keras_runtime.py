@@ -1,4 +1,9 @@
-"""Starting Keras: quietly, seeded and in a precision that suits the machine."""
+"""Starting Keras: quietly, seeded and in a precision that suits the machine.
+
+TensorFlow takes seconds to start, so a bad flag must be reported before it is imported. That is why modules which
+import Keras, and other slow packages (matplotlib, tqdm), are imported inside functions, after the flags are checked.
+All other imports stand at the top of a file. `tests/test_layout.py` holds both.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +15,9 @@ import tempfile
 import time
 from collections.abc import Iterator
 
-from utils.common.workers import cores
+import cv2
+
+from utils.common.workers import cpu_count
 
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 PRECISIONS = ("auto", *POLICIES)  # what --precision takes
@@ -63,7 +70,7 @@ def _fastest_precision() -> str:
     """The precision in which this machine convolves fastest, measured; float32 unless another is clearly faster."""
     names = ["float32", "bfloat16"] + (["float16"] if _has_gpu() else [])
     speed = {name: convolution_speed(name, seconds=0.15) for name in names}
-    best = max(speed, key=speed.get)
+    best = max(speed, key=lambda name: speed[name])
     return best if speed[best] > WORTHWHILE_SPEED_UP * speed["float32"] else "float32"
 
 
@@ -98,8 +105,6 @@ def convolution_speed(dtype: str, channels: int = 64, cells: int = 32, batch: in
 
 def limit_threads(count: int) -> None:
     """Let TensorFlow and OpenCV use `count` threads for one operation; to be called before Keras is imported."""
-    import cv2
-
-    count = min(count, cores())  # more would only wait for each other
+    count = min(count, cpu_count())  # more would only wait for each other
     os.environ["TF_NUM_INTRAOP_THREADS"] = str(count)
     cv2.setNumThreads(count)

@@ -60,7 +60,7 @@ def place_head(image: SyntheticImage, height: float, angle: float) -> Placed:
     ears = [
         apply_matrix(matrix, image.points[f"ear_{side}"])
         for side in ("left", "right")
-        if image.seen[f"ear_{side}"].mean() >= EAR_IN_VIEW
+        if image.visible[f"ear_{side}"].mean() >= EAR_IN_VIEW
     ]
     return Placed(frame, apply_matrix(matrix, face), ears)
 

@@ -1,21 +1,15 @@
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import cv2
 import numpy as np
 
-ROOT = Path(__file__).parents[3]
-
-
-def film(out, *flags):
-    command = [sys.executable, "-m", "data.synthetic.film", str(out), *map(str, flags)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200)
+from tests.conftest import run_process, run_script
 
 
 def test_a_film_has_its_frames_and_true_points_that_move(tmp_path):
-    done = film(tmp_path / "head.mp4", "--frames", 4, "--width", 160, "--height", 96, "--seed", 1)
+    done = run_process(
+        "data.synthetic.film", tmp_path / "head.mp4", "--frames", 4, "--width", 160, "--height", 96, "--seed", 1
+    )
     assert done.returncode == 0, done.stderr
     video = cv2.VideoCapture(str(tmp_path / "head.mp4"))
     images = [video.read()[1] for _ in range(4)]
@@ -40,6 +34,6 @@ def test_sizes_and_names_that_no_video_can_have_are_refused(tmp_path):
         ("a.mp4", ("--width", 8000), "4096"),
         (".", (), ".mp4"),
     ):
-        done = film(tmp_path / out, *flags)
+        done = run_script("data.synthetic.film", tmp_path / out, *flags)
         assert done.returncode == 2 and said in done.stderr and done.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == []

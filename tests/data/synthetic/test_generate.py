@@ -9,7 +9,6 @@ import resource
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -23,25 +22,27 @@ from data.layouts import NoSuchImagesError
 from data.schemes import EAR, FACE
 from data.synthetic.generate import KINDS, Plan, sample_files
 from data.synthetic.scene import draw_image
+from tests.conftest import ROOT, command, run_process, run_script
 
-ROOT = Path(__file__).parents[3]
 COUNTS = ["--faces", 5, "--ears", 7, "--both", 4]
 SMALL = ["--draft", "--size", 64]
 PLAN = Plan(faces=5, ears=7, both=4, size=64, seed=0, draft=True)
 
 
-def command(out, *flags):
-    return [sys.executable, "-m", "data.synthetic", "--out", str(out), *map(str, (*SMALL, *flags))]
+def drawing(out, *flags):
+    return command("data.synthetic", "--out", out, *SMALL, *flags)
 
 
-def run(out, *flags, **options):
-    return subprocess.run(command(out, *flags), cwd=ROOT, capture_output=True, text=True, timeout=120, **options)
+def run(out, *flags):
+    """In this process, where the head is built once; in one process, unless the flags say otherwise."""
+    processes = [] if "--processes" in flags else ["--processes", 1]
+    return run_script("data.synthetic", "--out", out, *SMALL, *flags, *processes)
 
 
 def begun(out, *flags):
     # A job in the background ignores Ctrl-C, and its children inherit that: run as if from a prompt.
     return subprocess.Popen(
-        command(out, *flags),
+        drawing(out, *flags),
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -58,8 +59,8 @@ def wait_for(process, out, files):
 
 
 def refused(out, *flags, says=(), **options):
-    """Run, and expect exit status 2 and one line that holds each of `says`."""
-    done = run(out, *flags, **options)
+    """Run, in a process with `options`, and expect exit status 2 and one line that holds each of `says`."""
+    done = run_process("data.synthetic", "--out", out, *SMALL, *flags, **options) if options else run(out, *flags)
     assert done.returncode == 2, done.stderr
     lines = [line for line in done.stderr.replace("\r", "\n").splitlines() if "image/s" not in line and line.strip()]
     assert len(lines) == 1, done.stderr
@@ -87,7 +88,7 @@ def tree(folder):
 def drawn(tmp_path_factory):
     """A folder of 5 faces, 7 ears and 4 of both, drawn by one process; not to be changed."""
     folder = tmp_path_factory.mktemp("drawn") / "new" / "folder"
-    done = run(folder, *COUNTS, "--processes", 1)
+    done = run_process("data.synthetic", "--out", folder, *SMALL, *COUNTS, "--processes", 1)
     assert done.returncode == 0, done.stderr
     assert "5 faces, 7 ears, 4 of both (16 drawn now" in done.stdout
     return folder
@@ -123,15 +124,15 @@ def test_ears_are_read_with_the_ear_that_is_seen_best_and_every_sixth_is_for_tes
         k = int(sample.image.stem[-6:])
         assert sample.part == ("test" if k % 6 == 5 else "train")
         image = draw_image(np.random.default_rng((0, 1, k)), "ear", 64, True)
-        side = "left" if image.seen["ear_left"].sum() > image.seen["ear_right"].sum() else "right"
+        side = "left" if image.visible["ear_left"].sum() > image.visible["ear_right"].sum() else "right"
         np.testing.assert_allclose(sample.points, image.points[f"ear_{side}"], atol=1e-5)
         other = "ear_right" if side == "left" else "ear_left"
-        share = image.seen[other].mean()
+        share = image.visible[other].mean()
         if 0 < share < 0.4:  # seen in part, by nobody annotated: not all is known
             assert sample.others is None
         else:
-            told = image.points[other][None] if share else np.zeros((0, 55, 2))
-            np.testing.assert_allclose(sample.others, told, atol=1e-3)
+            reported = image.points[other][None] if share else np.zeros((0, 55, 2))
+            np.testing.assert_allclose(sample.others, reported, atol=1e-3)
         np.testing.assert_array_equal(cv2.imread(str(sample.image))[..., ::-1], image.pixels)
 
 
@@ -147,18 +148,18 @@ def test_heads_with_all_points_are_read_for_testing(drawn, tmp_path):
         assert list(notes["pose_degrees"].values()) == pytest.approx(image.pose)
         assert notes["all_ears_annotated"] is True
         for name in ("face", "ear_left", "ear_right"):
-            assert notes["visible"][name] == image.seen[name].astype(int).tolist()
+            assert notes["visible"][name] == image.visible[name].astype(int).tolist()
         for side in ("left", "right"):
             points = read_pts(tmp_path / f"synthetic_both0_{k:06d}.ear_{side}.pts", 55)
             np.testing.assert_allclose(points, image.points[f"ear_{side}"], atol=1e-5)
-            if image.seen[f"ear_{side}"].mean() >= 0.4:
+            if image.visible[f"ear_{side}"].mean() >= 0.4:
                 shown.append(f"synthetic_both0_{k:06d}.ear_{side}.pts")
     assert [sample.name for sample in ears] == shown
     assert shown
     for sample in ears:
         other = sample.name.replace("left", "RIGHT").replace("right", "left").replace("RIGHT", "right")
         kind, number = other.split(".")[1], int(other.split(".")[0][-6:])
-        share = draw_image(np.random.default_rng((0, 2, number)), "both", 64, True).seen[kind].mean()
+        share = draw_image(np.random.default_rng((0, 2, number)), "both", 64, True).visible[kind].mean()
         if 0 < share < 0.4:  # seen in part, by nobody annotated: not all is known
             assert sample.others is None
             continue
@@ -180,7 +181,7 @@ def test_two_processes_write_the_same_bytes_as_one(drawn, tmp_path):
 def test_a_run_killed_in_the_middle_and_repeated_writes_the_same_bytes(drawn, tmp_path, processes):
     flags = [*COUNTS, "--processes", processes]
     with subprocess.Popen(
-        command(tmp_path, *flags), cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        drawing(tmp_path, *flags), cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
     ) as one:
         while len(list(tmp_path.glob("*/*"))) < 5:
             assert one.poll() is None
@@ -201,7 +202,7 @@ def test_a_run_killed_in_the_middle_and_repeated_writes_the_same_bytes(drawn, tm
 
 def test_the_processes_of_a_killed_run_end_with_it(tmp_path):
     with subprocess.Popen(
-        command(tmp_path, "--faces", 400, "--processes", 2), cwd=ROOT, stderr=subprocess.DEVNULL
+        drawing(tmp_path, "--faces", 400, "--processes", 2), cwd=ROOT, stderr=subprocess.DEVNULL
     ) as one:
         while len(list(tmp_path.glob("AFW/*"))) < 2:
             assert one.poll() is None
@@ -214,7 +215,7 @@ def test_the_processes_of_a_killed_run_end_with_it(tmp_path):
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux's list of child processes")
-def test_a_killed_process_of_a_run_is_told_and_the_run_can_be_repeated(tmp_path):
+def test_a_killed_process_of_a_run_is_reported_and_the_run_can_be_repeated(tmp_path):
     flags = ["--faces", 24, "--processes", 2]
     with begun(tmp_path, *flags) as one:
         wait_for(one, tmp_path, 5)
@@ -293,7 +294,7 @@ def test_foreign_files_in_a_target_folder_are_refused(tmp_path, name):
     assert tree(tmp_path) == before
 
 
-def test_foreign_files_beside_built_in_heads_are_refused(drawn, tmp_path):
+def test_foreign_files_beside_synthetic_heads_are_refused(drawn, tmp_path):
     shutil.copytree(drawn, tmp_path, dirs_exist_ok=True)
     (tmp_path / "CollectionA/train/synthetic_ear0_000099.png").write_text("mine")
     before = tree(tmp_path)
@@ -349,7 +350,7 @@ def test_a_corrupt_list_is_refused(tmp_path, content):
 
 
 @pytest.mark.parametrize(("kilobytes", "processes"), [(0, 1), (1, 2), (2, 1), (2, 2), (3, 1)])
-def test_a_full_disk_is_told_and_leaves_whole_samples_only(drawn, tmp_path, kilobytes, processes):
+def test_a_full_disk_is_reported_and_leaves_whole_samples_only(drawn, tmp_path, kilobytes, processes):
     """No file may grow beyond some size here: larger ones fail while they are written, as on a full disk."""
     most = 1024 * kilobytes
 
@@ -382,21 +383,21 @@ def test_a_run_that_is_interrupted_ends_quietly_and_leaves_whole_samples(tmp_pat
     assert len(find_samples([tmp_path], FACE).samples) == len(images)
 
 
-def test_heads_with_hidden_ears_are_images_of_nobody_for_ears(drawn, tmp_path):
+def test_heads_with_hidden_ears_are_negatives_for_ears(drawn, tmp_path):
     shutil.copytree(drawn, tmp_path, dirs_exist_ok=True)
     manifest = json.loads((tmp_path / "synthetic.json").read_text())
     assert manifest.pop("no_ear") == 0
     (tmp_path / "synthetic.json").write_text(json.dumps(manifest))  # as it was before there were such images
-    done = run(tmp_path, "--no-ear", 3)
-    assert done.returncode == 0 and "3 without an ear (3 drawn now" in done.stdout, done.stderr
-    assert json.loads((tmp_path / "synthetic.json").read_text()) == manifest | {"no_ear": 3}
+    done = run(tmp_path, "--no-ear", 2)
+    assert done.returncode == 0 and "2 without an ear (2 drawn now" in done.stdout, done.stderr
+    assert json.loads((tmp_path / "synthetic.json").read_text()) == manifest | {"no_ear": 2}
     found = find_negatives([tmp_path], EAR)
-    assert [sample.image.name for sample in found] == [f"synthetic_no_ear0_{k:06d}.jpg" for k in range(3)]
+    assert [sample.image.name for sample in found] == [f"synthetic_no_ear0_{k:06d}.jpg" for k in range(2)]
     for k, sample in enumerate(found):
         again = draw_image(np.random.default_rng((0, 3, k)), "no_ear", 64, True)
-        assert not again.seen["ear_left"].any() and not again.seen["ear_right"].any()
+        assert not again.visible["ear_left"].any() and not again.visible["ear_right"].any()
         notes = json.loads(sample.image.with_suffix(".json").read_text())
-        assert notes == {"ear_in_view": False, "face_in_view": bool(again.seen["face"][17:].any())}
+        assert notes == {"ear_in_view": False, "face_in_view": bool(again.visible["face"][17:].any())}
     for scheme in (FACE, EAR):
         assert len(find_samples([tmp_path], scheme).samples) == len(find_samples([drawn], scheme).samples)
 
@@ -444,10 +445,7 @@ def test_a_both_image_with_broken_notes_is_one_bad_image(drawn, tmp_path):
     found = find_samples([tmp_path / "both"], EAR, skip_bad=True)
     assert found.samples and found.problems
     assert all(broken.stem in problem for problem in found.problems)
-    done = subprocess.run(
-        [sys.executable, "-m", "data.check", tmp_path / "both", "--out", tmp_path / "check"],
-        cwd=ROOT, capture_output=True, text=True,
-    )  # fmt: skip
+    done = run_script("data.check", tmp_path / "both", "--out", tmp_path / "check")
     assert done.returncode == 1
     assert broken.name in done.stdout
 

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from data.synthetic import wear
+from data.synthetic import accessories
 from data.synthetic.head import head_model
-from data.synthetic.render import Buffer, Camera, Light, Scene, _shadow, rasterise, render, rotation, trace, visible
-from data.synthetic.scene import draw_look
+from data.synthetic.render import Buffer, Camera, Light, Scene, lamp_shadow, rasterise, render, rotation, trace, visible
+from data.synthetic.scene import draw_appearance
 
 SQUARE = np.eye(3)
 
@@ -159,7 +159,7 @@ def bare_scene(seed, pose, subject, size, share=0.6):
     extent = np.ptp(places[:, 1])
     middle = (size - 1) / 2
     camera = Camera(rotation(*pose), places.mean(axis=0), (middle + 1.3, middle - 0.8), share * size / extent, 6.0)
-    return model, Scene(person.vertices, person.eyes, draw_look(rng, person), light, camera), places
+    return model, Scene(person.vertices, person.eyes, draw_appearance(rng, person), light, camera), places
 
 
 POSES = pytest.mark.parametrize(
@@ -195,8 +195,8 @@ def test_a_ball_between_the_eye_of_the_camera_and_a_landmark_is_drawn_round_its_
     eye = camera.target + camera.turn.T @ (0, 0, camera.distance)
     ahead = (places[chosen] + eye) / 2
     near = camera.project(ahead)[1]
-    scene.pieces = [
-        wear.ball(place, radius / camera.scale / closer, (0, 1, 0), 0.0)
+    scene.meshes = [
+        accessories.ball(place, radius / camera.scale / closer, (0, 1, 0), 0.0)
         for place, closer in zip(ahead, near, strict=True)
     ]
     shown = render(model, scene, size, round(size * finer)).colour
@@ -220,14 +220,14 @@ def test_the_skin_that_is_drawn_at_a_visible_landmark_is_the_skin_that_it_names(
     eye = scene.camera.target + scene.camera.turn.T @ (0, 0, scene.camera.distance)
     sight = (eye - places) / np.linalg.norm(eye - places, axis=1)[:, None]
     frontal = (marks.on(model.normals(scene.vertices)) * sight).sum(axis=1) > 0.5  # at a silhouette a pixel decides
-    seen = np.flatnonzero(visible(rendering.view, places) & frontal)
-    assert len(seen) >= 6
-    column, line = np.round((scene.camera.pixels(places[seen]) + 0.5) * finer - 0.5).astype(int).T
-    hidden = () if scene.look.lashes else [model.part_id["lash_upper"]]
+    shown = np.flatnonzero(visible(rendering.view, places) & frontal)
+    assert len(shown) >= 6
+    column, line = np.round((scene.camera.pixels(places[shown]) + 0.5) * finer - 0.5).astype(int).T
+    hidden = () if scene.appearance.lashes else [model.part_id["lash_upper"]]
     drawn = model.triangles[~np.isin(model.part, hidden)][rendering.view.buffer.triangle[line, column]]
     met = (rendering.view.skin[drawn] * rendering.view.buffer.weights[line, column][..., None]).sum(axis=1)
     pixel = 1 / (scene.camera.scale * finer)  # decimetres
-    apart = np.linalg.norm(met - places[seen], axis=1)
+    apart = np.linalg.norm(met - places[shown], axis=1)
     assert np.median(apart) < pixel
     assert np.percentile(apart, 90) < 2.5 * pixel  # some of a pixel aside, on a surface seen at a slant
 
@@ -239,9 +239,9 @@ def test_a_thing_worn_hides_what_lies_behind_it_and_a_lens_does_not(finer):
     before = visible(trace(model, scene, 64, round(64 * finer)), places)
     assert before[8]
     for alpha, open_ in ((1.0, False), (0.5, True)):
-        ball = wear.ball(chin + np.array([0, 0, 0.4]), 0.15, (1, 0, 0))
+        ball = accessories.ball(chin + np.array([0, 0, 0.4]), 0.15, (1, 0, 0))
         ball.alpha = alpha
-        scene.pieces = [ball]
+        scene.meshes = [ball]
         now = visible(trace(model, scene, 64, round(64 * finer)), places)
         assert now[8] == open_
         np.testing.assert_array_equal(now[27:48], before[27:48])
@@ -251,14 +251,14 @@ def test_a_place_outside_the_image_is_not_visible():
     model, scene, places = bare_scene(0, (0, 0, 0), "face", 64, share=3.0)
     points = scene.camera.pixels(places)
     inside = ((points >= -0.5) & (points < 63.5)).all(axis=1)
-    seen = visible(trace(model, scene, 64, 64), places)
+    shown = visible(trace(model, scene, 64, 64), places)
     assert inside.any()
     assert not inside.all()
-    assert not seen[~inside].any()
-    assert seen[inside].mean() > 0.8
+    assert not shown[~inside].any()
+    assert shown[inside].mean() > 0.8
 
 
 def test_a_normal_that_rounding_made_longer_than_one_casts_no_broken_shadow():
     places = np.random.default_rng(0).normal(0, 1, (50, 3)).astype(np.float32)
     toward = np.full(50, np.nextafter(np.float32(1), np.float32(2)), np.float32)
-    assert np.isfinite(_shadow(places, toward, np.array([0.0, 0.6, 0.8], np.float32), 50)).all()
+    assert np.isfinite(lamp_shadow(places, toward, np.array([0.0, 0.6, 0.8], np.float32), 50)).all()

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from data.synthetic.head import SIDES, head_model
-from data.synthetic.render import Camera, Scene, _frayed, rotation, trace, visible
-from data.synthetic.scene import draw_light, draw_look, draw_pieces
+from data.synthetic.render import Camera, Scene, rotation, strand_mask, trace, visible
+from data.synthetic.scene import draw_appearance, draw_light, draw_meshes
 
 TOLERANCE = 0.035  # decimetres: what lies less in front of a landmark does not hide it
 
@@ -42,14 +42,14 @@ def in_the_open(model, scene, head, places):
     depth = camera.distance - (places - camera.target) @ camera.turn[2]
     hidden = np.zeros(len(places), bool)
     lashes = [model.part_id["lash_upper"]]
-    skin = model.triangles if scene.look.lashes else model.triangles[~np.isin(model.part, lashes)]
+    skin = model.triangles if scene.appearance.lashes else model.triangles[~np.isin(model.part, lashes)]
     meshes = [(head[skin], False, None)]
-    meshes += [(p.vertices[p.triangles], True, p) for p in scene.pieces if p.alpha >= 1 and len(p.triangles)]
-    for corners, two_sided, piece in meshes:
+    meshes += [(p.vertices[p.triangles], True, p) for p in scene.meshes if p.alpha >= 1 and len(p.triangles)]
+    for corners, two_sided, mesh in meshes:
         ray, triangle, share, weights = met(eye, places, corners.astype(np.float64), two_sided)
         nearer = (1 - share) * depth[ray] > TOLERANCE
-        if piece is not None and piece.strand is not None and len(ray):
-            nearer &= _frayed(piece)(triangle, weights.astype(np.float32))
+        if mesh is not None and mesh.strand is not None and len(ray):
+            nearer &= strand_mask(mesh, mesh.strand)(triangle, weights.astype(np.float32))
         hidden[ray[nearer]] = True
     return ~hidden
 
@@ -58,13 +58,13 @@ def compare(seed, dressed, landmarks=10, size=192, samples=288):
     """Answers of both for one random head: bool (n,) each."""
     model, rng = head_model(), np.random.default_rng((77, seed))
     person = model.draw_person(rng)
-    look = draw_look(rng, person)
-    pieces = draw_pieces(rng, model, person, look, bool(rng.random() < 0.5), True) if dressed else []
+    appearance = draw_appearance(rng, person)
+    meshes = draw_meshes(rng, model, person, appearance, bool(rng.random() < 0.5), True) if dressed else []
     pose = rng.uniform(-100, 100), rng.uniform(-30, 30), rng.uniform(-30, 30)
     places = np.concatenate([model.face.on(person.vertices), *(model.ears[s].on(person.vertices) for s in SIDES)])
     middle = (size - 1) / 2
     camera = Camera(rotation(*pose), places.mean(axis=0), (middle, middle), 0.4 * size, rng.uniform(5.5, 22))
-    scene = Scene(person.vertices, person.eyes, look, draw_light(rng), camera, pieces)
+    scene = Scene(person.vertices, person.eyes, appearance, draw_light(rng), camera, meshes)
     view = trace(model, scene, size, samples)
     pixels = camera.pixels(places)
     inside = ((pixels > -0.5) & (pixels < size - 0.5)).all(axis=1)
@@ -74,8 +74,8 @@ def compare(seed, dressed, landmarks=10, size=192, samples=288):
 
 @pytest.mark.parametrize("dressed", [False, True], ids=["bare", "dressed"])
 def test_what_is_said_to_be_visible_is_what_the_rays_reach(dressed):
-    told, true = (
+    reported, true = (
         np.concatenate(answers) for answers in zip(*(compare(seed, dressed) for seed in range(100)), strict=True)
     )
     assert 0.2 < true.mean() < 0.8
-    assert (told == true).mean() >= 0.97
+    assert (reported == true).mean() >= 0.97

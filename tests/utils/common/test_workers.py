@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from utils.common.workers import do_work, in_order, process_pool
+from utils.common.workers import call_worker, imap_ordered, process_pool
 
 ROOT = Path(__file__).parents[3]
 
@@ -45,25 +45,26 @@ def test_results_come_in_order_and_no_more_than_asked_for_are_begun():
         return job * job
 
     with ThreadPoolExecutor(4) as pool:
-        results = in_order(pool, work, iter(range(50)), ahead=4)
+        results = imap_ordered(pool, work, iter(range(50)), ahead=4)
         assert [next(results) for _ in range(5)] == [0, 1, 4, 9, 16]
         time.sleep(0.1)
         assert max(begun) <= 9
         assert list(results) == [k * k for k in range(5, 50)]
-    assert list(in_order(pool, work, [], ahead=4)) == []
+    assert list(imap_ordered(pool, work, [], ahead=4)) == []
 
 
-def test_a_process_multiplies_matrices_on_one_thread():
+def test_a_process_multiplies_matrices_on_one_thread(monkeypatch):
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
     with process_pool(1, os.getenv) as pool:
-        assert pool.submit(do_work, "OPENBLAS_NUM_THREADS").result() == "1"
+        assert pool.submit(call_worker, "OPENBLAS_NUM_THREADS").result() == "1"
 
 
 def test_processes_end_with_their_pool_and_one_that_is_killed_is_told():
     pool = process_pool(2, pid_of)
-    pids = set(in_order(pool, do_work, range(12), ahead=4))
+    pids = set(imap_ordered(pool, call_worker, range(12), ahead=4))
     assert os.getpid() not in pids and 1 <= len(pids) <= 2
     with pytest.raises(BrokenProcessPool):
-        pool.submit(do_work, -1).result()
+        pool.submit(call_worker, -1).result()
     pool.shutdown(wait=False, cancel_futures=True)
     assert gone(pids)
 
@@ -73,7 +74,7 @@ def test_processes_end_when_their_parent_is_killed(tmp_path):
     script.write_text(
         "import sys, time\n"
         f"sys.path.insert(0, {str(ROOT)!r})\n"
-        "from tests.utils.test_workers import pid_of\n"
+        "from tests.utils.common.test_workers import pid_of\n"
         "from utils.common.workers import do_work, process_pool\n"
         "if __name__ == '__main__':\n"
         "    pool = process_pool(1, pid_of)\n"
