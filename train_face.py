@@ -1,72 +1,85 @@
 """Train the face network: images with 68 points -> weights/face.keras.
 
-  python train_face.py --preset lite                 # the laptop network on the images below data/
-  python train_face.py --data data --data my_faces   # two folders, mixed
-  python train_face.py --run runs/face --resume      # continue after Ctrl-C, a crash or a power cut
+  python train_face.py --preset lite                # the laptop network on the images below data/
+  python train_face.py --data data --data my_faces  # two folders, mixed
+  python train_face.py --config weights/recipes/face1.json --data data --run runs/again
+  python train_face.py --run runs/face --resume     # continue after Ctrl-C, a crash or a power cut
 
-Every epoch is scored on validation images (the crop protocol, NME in per cent of the outer-eye distance); the best
-network is kept, scored once on the test images at the end, and written to --out. The run folder holds the settings,
-the split, curves, images of predictions and the state to resume from.
+Every epoch is scored on validation images: the `crop` protocol, NME in per cent of the outer-eye distance.
+The best network is kept, scored once on the test images at the end, and written to --out. The run folder holds the
+config, the split, curves, images of predictions and the state to resume from.
 """
+
+from dataclasses import replace
 
 from data.datasets import find_negatives, find_samples, split_samples
 from data.pipeline import TrainingPipeline
 from data.schemes import FACE
 from utils.common.cli import run_main
 from utils.common.keras_runtime import start_keras
-from utils.training.config import (
-    RunFolder,
-    compile_trainer,
-    fit,
-    initialise,
-    network_config,
-    parse_flags,
-    print_summary,
-    test_and_export,
-    training_flags,
-    validation_nme,
-)
+from utils.training.flags import read_train_config
+from utils.training.run_folder import RunFolder
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Flags -> images -> pipeline -> network -> fit -> scores and weights."""
-    args = parse_flags(training_flags(FACE.task, __doc__), FACE, argv)
+    """Config -> data -> network -> compile -> fit -> test and export."""
+    config, options = read_train_config(FACE, __doc__, argv)
+    run = RunFolder(options)
 
-    found = find_samples(args.data, FACE, args.points, args.skip_bad, args.limit, progress=True)
-    parts = split_samples(found.samples, args.split)
-    negatives = find_negatives(args.negatives or [], FACE, args.skip_bad)
-    seen = parts | {"train": parts["train"] + negatives}
+    # Data
+    listing = find_samples(config.data, FACE, config.points, config.skip_bad, config.limit, progress=True)
+    parts = split_samples(listing.samples, run.split_file(config.split))
+    negatives = find_negatives(config.negatives, FACE, config.skip_bad)
 
-    args.precision = start_keras(args.precision, args.seed, args.deterministic)
-    from models.cpm import build_network  # after the flags: TensorFlow takes seconds to import
+    # Keras starts once flags and data are known to be right.
+    config = replace(config, precision=start_keras(config.precision, config.seed, config.deterministic))
+    from models.cpm import build_network
     from models.trainer import LandmarkReader, StageTrainer
+    from utils.training.callbacks import Validation, clear_errors, run_callbacks
+    from utils.training.start import initialise, make_optimizer, training_record
+    from utils.training.summary import print_summary, test_and_export
 
-    config = network_config(args, heads={FACE.task: args.landmark_indices})
-    network = build_network(config)
-    initialise(network, config, args.init)
-    reader = LandmarkReader(network, config, (FACE.task,))
+    # Network and batches
+    model_config = config.model_config()
+    network = build_network(model_config)
+    if run.state.epoch == 0:
+        initialise(network, model_config, config.init)
+    pipeline = TrainingPipeline(
+        parts["train"],
+        FACE,
+        size=model_config.input_size,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        augment=config.augment,
+        flip_probability=config.flip_probability,
+        repeats=config.repeats,
+        workers=options.workers,
+        negatives=[sample.image for sample in negatives],
+    )
+    trainer = StageTrainer(network, model_config, FACE, stage_loss=config.loss)
+    steps = config.epochs * pipeline.steps
+    trainer.compile(optimizer=make_optimizer(learning_rate=config.learning_rate, steps=steps))
 
-    options = {
-        "size": config.input_size,
-        "batch_size": args.batch_size,
-        "seed": args.seed,
-        "augment": args.augment,
-        "flip_probability": args.flip_probability,
-        "repeats": args.repeats,
-        "workers": args.workers,
-    }
-    pipeline = TrainingPipeline(parts["train"], FACE, **options, negatives=[sample.image for sample in negatives])
-    trainer = StageTrainer(network, config, FACE, args.loss)
-    compile_trainer(trainer, args, pipeline.steps)
-    print_summary(args, found, parts, pipeline, network, config)
-
-    def validate(size: int) -> dict[str, float]:
-        return {"val_nme": validation_nme(reader, parts["validation"], args, size)}
-
-    run = RunFolder(args.run)
-    run.start(args, seen, found.problems)
-    fit(trainer, pipeline, run, args, seen, validate)
-    test_and_export(run, args, {FACE.task: parts["test"]})
+    # Training
+    print_summary(config, run, listing, parts, pipeline, network, model_config)
+    used = parts | {"train": parts["train"] + negatives}
+    run.start(config, used, listing.problems)
+    reader = LandmarkReader(network, model_config)
+    record = training_record(config, run, used["train"], steps)
+    with clear_errors(run, pipeline):
+        trainer.fit(
+            pipeline.batches(first_epoch=run.state.epoch),
+            steps_per_epoch=pipeline.steps,
+            initial_epoch=run.state.epoch,
+            epochs=config.epochs,
+            callbacks=[
+                Validation({"val_nme": (reader, parts["validation"])}, config.batch_size),
+                *run_callbacks(run, config, pipeline, network, model_config, record),
+            ],
+            shuffle=False,  # the pipeline has its own order
+            verbose=0,
+        )
+    test_and_export(run, config, {FACE.task: parts["test"]})
 
 
 if __name__ == "__main__":

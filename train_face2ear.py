@@ -12,77 +12,117 @@ and of faces if there are any; the epoch with the lowest sum of both NMEs is kep
 The table at the end says what was learned and what was forgotten.
 """
 
+from dataclasses import replace
+from functools import partial
+
 from data.datasets import find_negatives, find_samples, split_samples
 from data.pipeline import PairedPipeline, TrainingPipeline
 from data.schemes import EAR, FACE
 from utils.common.cli import run_main
 from utils.common.keras_runtime import start_keras
-from utils.training.config import RunFolder, compile_trainer, fit, initialise, print_summary, test_and_export
-from utils.training.students import (
-    find_faces,
-    parse_student_flags,
-    report,
-    student_config,
-    student_flags,
-    term_weights,
-    validate_both,
-)
+from utils.training.flags import read_student_config
+from utils.training.run_folder import RunFolder
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Flags -> ear images, face images -> teacher and student -> fit -> the table."""
-    args = parse_student_flags(student_flags(__doc__), argv)
+    """Config -> ears -> teacher and faces -> student -> compile -> fit -> test and export -> the table."""
+    config, options = read_student_config(__doc__, argv)
+    run = RunFolder(options)
 
-    found = find_samples(args.data, EAR, skip_bad=args.skip_bad, limit=args.limit, progress=True)
-    ears = split_samples(found.samples, args.split)
-    negatives = find_negatives(args.negatives or [], EAR, args.skip_bad)
+    # Ears
+    listing = find_samples(config.data, EAR, skip_bad=config.skip_bad, limit=config.limit, progress=True)
+    ears = split_samples(listing.samples, run.split_file(config.split))
+    negatives = find_negatives(config.negatives, EAR, config.skip_bad)
 
-    args.precision = start_keras(args.precision, args.seed, args.deterministic)
-    from models.cpm import build_network  # after the flags: TensorFlow takes seconds to import
+    # Keras starts once flags and ears are known to be right.
+    config = replace(config, precision=start_keras(config.precision, config.seed, config.deterministic))
+    from models.cpm import build_network
     from models.distiller import Distiller, choose_trainable
-    from models.strategies import STRATEGIES
+    from models.trainer import LandmarkReader
     from models.weights import check_task, continue_from, load_network
-
-    teacher = load_network(args.teacher, with_features=True)
-    check_task(teacher, FACE.task)
-    faces, replayed, problems = find_faces(args, teacher)
-    found.problems += problems
-
-    config, starts_as_face = student_config(args, teacher)
-    student = build_network(config, with_features=True)
-    if starts_as_face:
-        print(f"start:    {continue_from(student, teacher)}")
-    else:
-        initialise(student, config, args.init)
-    weights = term_weights(args, STRATEGIES[args.strategy])
-    choose_trainable(student, config, args.strategy, weights, starts_as_face)
-
-    trainer = Distiller(
-        student, config, weights, teacher, args.loss, args.temperature, args.attention_layers, args.teacher_size
+    from utils.training.callbacks import Validation, clear_errors, run_callbacks
+    from utils.training.start import initialise, make_optimizer, training_record
+    from utils.training.strategies import report
+    from utils.training.students import (
+        GradientNorms,
+        ValidationTerms,
+        find_faces,
+        resolve,
+        starts_as_teacher,
+        student_model_config,
+        term_weights,
     )
-    workers = -(-args.workers // 2) if replayed else args.workers  # each of two pipelines has its own
-    options = {
-        "size": trainer.pipeline_size(),
-        "batch_size": args.batch_size,
-        "seed": args.seed,
-        "augment": args.augment,
-        "flip_probability": args.flip_probability,
-        "repeats": args.repeats,
-        "workers": workers,
-    }
-    replay = TrainingPipeline(replayed, FACE, **options) if replayed else None
-    main = TrainingPipeline(ears["train"], EAR, **options, negatives=[sample.image for sample in negatives])
-    pipeline = PairedPipeline(main, replay, FACE.task)
-    compile_trainer(trainer, args, pipeline.steps)
-    print_summary(args, found, ears, pipeline, student, config)
+    from utils.training.summary import print_summary, test_and_export
 
-    seen = ears | {"train": ears["train"] + negatives}
-    run = RunFolder(args.run)
-    run.start(args, {part: seen[part] + faces[part] for part in seen}, found.problems)
-    validate = validate_both(trainer, pipeline, args, ears["validation"], faces["validation"])
-    fit(trainer, pipeline, run, args, seen | {"train": seen["train"] + replayed}, validate)
-    scores = test_and_export(run, args, {EAR.task: ears["test"], FACE.task: faces["test"]})
-    report(run, args, teacher, faces["test"], scores, len(ears["train"]))
+    # Teacher, and the faces that it knows
+    teacher = load_network(config.teacher, with_features=True)
+    check_task(teacher, FACE.task)
+    config = resolve(config, teacher)
+    faces, replayed, problems = find_faces(config, run, teacher)
+    listing.problems += problems
+
+    # Student
+    model_config = student_model_config(config, teacher)
+    student = build_network(model_config, with_features=True)
+    as_teacher = starts_as_teacher(config, teacher)
+    if as_teacher:
+        print(f"start:    {continue_from(student, teacher)}")
+    elif run.state.epoch == 0:
+        initialise(student, model_config, config.init)
+    weights = term_weights(config)
+    choose_trainable(student, model_config, config.strategy, weights, as_teacher)
+    trainer = Distiller(
+        student,
+        model_config,
+        weights,
+        teacher=teacher,
+        stage_loss=config.loss,
+        temperature=config.temperature,
+        attention_layers=config.attention_layers,
+        teacher_size=config.teacher_size,
+    )
+
+    # Batches: ears, and beside them replayed faces
+    batches = partial(
+        TrainingPipeline,
+        size=trainer.pipeline_size(),
+        batch_size=config.batch_size,
+        seed=config.seed,
+        augment=config.augment,
+        flip_probability=config.flip_probability,
+        repeats=config.repeats,
+        workers=-(-options.workers // 2) if replayed else options.workers,  # each of two pipelines has its own
+    )
+    main_batches = batches(ears["train"], EAR, negatives=[sample.image for sample in negatives])
+    pipeline = PairedPipeline(main_batches, batches(replayed, FACE) if replayed else None, FACE.task)
+    steps = config.total_epochs * pipeline.steps
+    trainer.compile(optimizer=make_optimizer(learning_rate=config.learning_rate, steps=steps))
+
+    # Training
+    print_summary(config, run, listing, ears, pipeline, student, model_config)
+    used = ears | {"train": ears["train"] + negatives}
+    run.start(config, {part: used[part] + faces[part] for part in used}, listing.problems)
+    scored = {"val_ear_nme": (LandmarkReader(student, model_config, (EAR.task,)), ears["validation"])}
+    if faces["validation"]:
+        scored["val_face_nme"] = (LandmarkReader(student, model_config, (FACE.task,)), faces["validation"])
+    record = training_record(config, run, used["train"] + replayed, steps)
+    with clear_errors(run, pipeline):
+        trainer.fit(
+            pipeline.batches(first_epoch=run.state.epoch),
+            steps_per_epoch=pipeline.steps,
+            initial_epoch=run.state.epoch,
+            epochs=config.total_epochs,
+            callbacks=[
+                GradientNorms(trainer, pipeline),
+                Validation(scored, config.batch_size),
+                ValidationTerms(trainer, ears["validation"], config.batch_size),
+                *run_callbacks(run, config, pipeline, student, model_config, record),
+            ],
+            shuffle=False,  # the pipeline has its own order
+            verbose=0,
+        )
+    scores = test_and_export(run, config, {EAR.task: ears["test"], FACE.task: faces["test"]})
+    report(run, config, teacher, faces["test"], scores, len(ears["train"]))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ Layouts that are recognised below the folder given as `--data`:
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -204,3 +205,8 @@ def visible_fraction(notes: Path, content: dict, name: str) -> float:
         return float(np.mean(content["visible"][name]))
     except (KeyError, TypeError, ValueError) as problem:
         raise InputError(f"{notes}: does not say which points of {name} are visible") from problem
+
+
+def face_folders(folders: Sequence[str]) -> tuple[str, ...]:
+    """Those of dataset folders that hold one of the layouts of face datasets."""
+    return tuple(folder for folder in folders if any((Path(folder) / name).is_dir() for name in FACE_FOLDERS))

@@ -7,10 +7,11 @@ names real ones. Memory is the growth of the process over the last steps.
 
 from __future__ import annotations
 
+import argparse
 import resource
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -23,13 +24,13 @@ from data.schemes import FACE, reference_shape
 from utils.common.cli import CommandLine, network_size, non_negative_int, positive_int, run_main
 from utils.common.keras_runtime import PRECISIONS, convolution_speed, start_keras
 from utils.common.workers import cpu_count
-from utils.training.config import RECIPES, make_optimizer, recipe
+from utils.training.config import DEFAULTS, preset_defaults
 
 
 def main(argv: list[str] | None = None) -> None:
     """The command line."""
     parser = CommandLine(prog="python -m utils.benchmark", description="Measure training speed on this machine.")
-    parser.add_argument("--preset", choices=tuple(RECIPES), default="lite", help="network (default: lite)")
+    parser.add_argument("--preset", choices=tuple(DEFAULTS), default="lite", help="network (default: lite)")
     parser.add_argument("--input-size", type=network_size, help="network input in pixels (default: the preset's)")
     parser.add_argument("--batch-size", type=positive_int, default=16, help="images a step (default: 16)")
     parser.add_argument("--steps", type=positive_int, default=20, help="steps of each measurement (default: 20)")
@@ -64,31 +65,32 @@ def _noise(folder: Path, count: int = 64, size: int = 256) -> list[Sample]:
     return samples
 
 
-def _measure(args, samples: list[Sample]) -> None:
+def _measure(args: argparse.Namespace, samples: list[Sample]) -> None:
     precision = start_keras(args.precision, seed=0)
     from models.config import preset_config
     from models.cpm import build_network, count_flop
     from models.trainer import StageTrainer
+    from utils.training.start import make_optimizer
 
     heads = {FACE.task: tuple(range(FACE.count))}
-    norm = args.norm or recipe(args.preset).norm
+    norm = args.norm or preset_defaults(args.preset).norm
     config = preset_config(args.preset, heads=heads, input_size=args.input_size, norm=norm)
     trainer = StageTrainer(build_network(config), config, FACE)
-    trainer.compile(optimizer=make_optimizer(1e-4, 100, 100))
+    trainer.compile(optimizer=make_optimizer(learning_rate=1e-4, steps=10_000))
     pipeline = TrainingPipeline(samples, FACE, size=config.input_size, batch_size=args.batch_size, workers=args.workers)
     flop = 3 * count_flop(config)  # forward, gradient of the inputs, gradient of the kernels
 
     print(f"{args.preset}, {config.input_size} px, batch {args.batch_size}, norm {norm}, {precision}")
-    batches = pipeline.batches()
+    ahead = pipeline.batches()
     for _ in range(2 * (args.workers or cpu_count())):  # the pipeline works ahead: what waits already takes no time
-        next(batches)
-    _report("pipeline alone", _speed(lambda batch: None, batches, args))
-    batches.close()
+        next(ahead)
+    _report("pipeline alone", _speed(lambda batch: None, ahead, args))
+    del ahead  # ends its threads or processes
     batch = pipeline.batch(0)
     trainer.train_on_batch(*batch)
     alone = _speed(lambda batch: trainer.train_on_batch(*batch), iter(lambda: batch, None), args)
     _report("step alone", alone)
-    batches = iter(pipeline.batches())
+    batches = pipeline.batches()
     for _ in range(1 + args.steps // 10):
         trainer.train_on_batch(*next(batches))
     before = _memory()
@@ -102,7 +104,7 @@ def _measure(args, samples: list[Sample]) -> None:
     )
 
 
-def _speed(work: Callable, batches: Iterable, args) -> float:
+def _speed(work: Callable, batches: Iterator, args: argparse.Namespace) -> float:
     """Images a second of `work` over `--steps` batches, the first not counted."""
     work(next(batches))
     start = time.perf_counter()

@@ -17,7 +17,8 @@ from pathlib import Path
 from utils.common.cli import CommandLine, InputError, positive_int, run_main
 from utils.common.files import replacing, write_json
 from utils.training.comparison import check_same, merge_seeds, plan_runs, plot_strategies, train
-from utils.training.students import TABLE, markdown_table, read_row
+from utils.training.flags import CONFIG_FILE
+from utils.training.strategies import TABLE, markdown_table, read_row
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -39,7 +40,7 @@ def main(argv: list[str] | None = None) -> None:
     if args.run_missing:
         for run, own in plan_runs(base, args.seeds, arguments[split + 1 :]):
             runs.append(run)
-            if (run / "config.json").exists():
+            if (run / CONFIG_FILE).exists():
                 check_same(run, own)
             if not (run / TABLE).exists():
                 print(f"--- {run}", flush=True)

@@ -1,102 +1,225 @@
-"""What happens while `fit` runs: the progress bar each step; validation, best network and checkpoint each epoch."""
+"""What happens while `fit` runs, as Keras callbacks with one job each.
+
+Keras calls them in the order of the list: a callback that adds to the logs of an epoch stands before those that read
+them. `run_callbacks` gives those that every run has, in that order.
+"""
 
 from __future__ import annotations
 
 import math
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import keras
+from tqdm import tqdm
 
+from data.datasets import Sample
+from data.pipeline import Pipeline
+from models.config import ModelConfig
+from models.trainer import LandmarkReader
+from models.weights import save_network
 from utils.common.cli import InputError
+from utils.evaluation.scoring import score_samples
+from utils.training.config import TrainConfig
+from utils.training.run_folder import Row, RunFolder
 
 JUMP = 100  # a step's loss has jumped if it is more than this many times the running mean
-LAST_STEP_SHARE = 0.05  # of the running mean
+LAST_STEP_WEIGHT = 0.05  # of a step in that running mean
 
 
-class EpochLoop(keras.callbacks.Callback):
-    """Drives a `RunFolder` and a tqdm bar. Must come first, so that other callbacks see `val_nme` in the logs.
+class Validation(keras.callbacks.Callback):
+    """Scores validation images after every epoch, in pixels of the originals, and adds the NMEs to the logs.
 
-    `validate(size)` returns what is known of validation images at an input size, by name: NMEs in per cent (`val_nme`,
-    `val_ear_nme` ...) and losses. The best epoch has the lowest sum of NMEs; if it is NaN, for want of validation
-    images, the last epoch counts as the best. `keep_best(epoch, nme, size)` writes the network. `pipeline` gives images
-    of its size, of which the model's network sees `input_size`.
+    `scored`: name in the logs (`val_nme`, `val_ear_nme` ...) -> a reader and its images. An NME is a fraction of the
+    scheme's normaliser, and NaN where there are no images.
     """
 
-    def __init__(
-        self,
-        run,
-        validate: Callable[[int], dict[str, float]],
-        keep_best: Callable[[int, float, int], None],
-        bar,
-        pipeline,
-    ):
+    def __init__(self, scored: dict[str, tuple[LandmarkReader, list[Sample]]], batch_size: int):
         super().__init__()
-        self.run, self.validate, self.keep_best, self.bar, self.pipeline = run, validate, keep_best, bar, pipeline
+        self.scored, self.batch_size = scored, batch_size
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Score, and add the NMEs. Raises `InputError` if the network's answers are no longer numbers."""
+        assert logs is not None
+        for name, (reader, samples) in self.scored.items():
+            logs[name] = validation_nme(reader, samples, self.batch_size) / 100
+
+
+def validation_nme(reader: LandmarkReader, samples: list[Sample], batch_size: int) -> float:
+    """NME in per cent on validation images, in pixels of the originals; NaN if there are none.
+
+    Raises `InputError` if a network's answers are no longer numbers: it must never count as the best.
+    """
+    if not samples:
+        return math.nan
+    nme = score_samples(reader, samples, batch_size).summary["nme"]
+    if not math.isfinite(nme):
+        raise InputError("the network's points are no longer numbers on validation images; lower --learning-rate")
+    return nme
+
+
+def validation_sum(logs: dict) -> float:
+    """The sum of an epoch's validation NMEs, per cent: what the best epoch has least of. NaN if one is not known."""
+    return 100 * sum(value for name, value in logs.items() if name.startswith("val_") and name.endswith("nme"))
+
+
+class BestNetwork(keras.callbacks.Callback):
+    """Keeps the network of the epoch with the lowest sum of validation NMEs as `best.keras`.
+
+    Without validation images the last epoch counts as the best. `record` is what the file says of its training.
+    """
+
+    def __init__(self, run: RunFolder, network: keras.Model, config: ModelConfig, record: dict):
+        super().__init__()
+        self.run, self.network, self.config, self.record = run, network, config, record
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Write the network if it is the best so far."""
+        nme: float | None = validation_sum(logs or {})
+        if nme is not None and math.isnan(nme):
+            nme = None
+        best = self.run.state.best_nme
+        if nme is None or best is None or nme < best:
+            score = {"epoch": epoch + 1, "validation_nme": nme}
+            save_network(self.run.best, self.network, self.config, self.record | score)
+            self.run.state.best_nme, self.run.state.best_epoch = nme, epoch + 1
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Restores a resumed run before its first epoch, and saves every epoch's state, curves and history."""
+
+    def __init__(self, run: RunFolder):
+        super().__init__()
+        self.run = run
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        """Start the clock, less the minutes of the run before a resume."""
+        """Load the last whole epoch, and start the clock, less the minutes of the run before."""
+        self.run.restore(self.model)
+        self.started = time.monotonic() - 60 * self.run.state.minutes
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Save the epoch."""
+        row: Row = {"epoch": epoch + 1}
+        row |= {name: 100 * value if name.endswith("nme") else value for name, value in (logs or {}).items()}
+        row["learning_rate"] = float(self.model.optimizer.learning_rate)
+        row["minutes"] = round((time.monotonic() - self.started) / 60, 3)
+        self.run.save_epoch(self.model, row)
+
+
+class LossWatch(keras.callbacks.Callback):
+    """Stops a run whose loss is no longer a number, and notes the steps whose loss jumps."""
+
+    def __init__(self) -> None:
+        super().__init__()
         self.usual: float | None = None  # the running mean of the losses that did not jump
-        self.started = time.monotonic() - 60 * self.run.state["minutes"]
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Begin to add up the epoch's losses."""
-        self.total, self.jumps, self.worst = 0.0, 0, 0.0
+        self.total, self.jumps, self.highest, self.steps = 0.0, 0, 0.0, 0
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        """Move the bar; count a loss that jumps; stop if it is lost."""
+        """Count a loss that jumps. Raises `InputError` for one that is no number."""
+        assert logs is not None
         if not math.isfinite(logs["loss"]):
             raise InputError(f"the loss is no longer a number (step {batch + 1}); lower --learning-rate")
-        self._watch_for_jumps((batch + 1) * logs["loss"])
-        self.bar.set_postfix(loss=f"{logs['loss']:.4f}", NME=f"{100 * logs['nme']:.2f}%", refresh=False)
-        self.bar.update(self.pipeline.batch_size)
-
-    def _watch_for_jumps(self, total: float) -> None:
-        """Count a step whose loss jumped; `total` is the sum of the epoch's losses so far."""
+        self.steps = batch + 1
+        total = self.steps * logs["loss"]
         rounding = 1e-6 * total  # Keras tells the epoch's mean so far, in float32: a step is a difference of sums
         step, self.total = total - self.total, total
         if self.usual is None:
             self.usual = step
         elif step > JUMP * self.usual + rounding:
-            self.jumps, self.worst = self.jumps + 1, max(self.worst, step / self.usual)
+            self.jumps, self.highest = self.jumps + 1, max(self.highest, step / self.usual)
         elif step > rounding:
-            self.usual += LAST_STEP_SHARE * (step - self.usual)
+            self.usual += LAST_STEP_WEIGHT * (step - self.usual)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Validate in pixels of the original images, keep the best network, checkpoint."""
-        epoch += 1
-        size = self.model.config.input_size
-        terms = {name: value for name, value in logs.items() if name not in ("loss", "nme")}
-        values = self.validate(size)
-        errors = {name: value for name, value in values.items() if name.endswith("nme")}
-        validation = sum(errors.values())
-        best = self.run.state["best_nme"]
-        if math.isnan(validation) or best is None or validation < best:
-            self.keep_best(epoch, validation, size)
-            self.run.state |= {"best_nme": None if math.isnan(validation) else validation, "best_epoch": epoch}
-        logs.update({name: value / 100 if name in errors else value for name, value in values.items()})
-        row = {
-            "epoch": epoch,
-            "input_size": size,
-            "loss": logs["loss"],
-            "nme": 100 * logs["nme"],
-            **terms,
-            **values,
-            "learning_rate": float(self.model.optimizer.learning_rate),
-            "minutes": round((time.monotonic() - self.started) / 60, 3),
-        }
-        self.run.save_epoch(self.model, row)
-        told = ", ".join(
-            f"{name.removeprefix('val_').removesuffix('nme').replace('_', ' ')}NME {value:.2f} %"
-            for name, value in errors.items()
-        )
-        validated = "no validation images" if math.isnan(validation) else f"validation {told}"
-        self.bar.write(
-            f"epoch {epoch:3d}  {size} px  loss {row['loss']:.4f}  training NME {row['nme']:.2f} %  "
-            f"{validated}  {row['minutes']:.1f} min"
-        )
+        """Say so if losses jumped."""
         if self.jumps:
-            self.bar.write(
-                f"note:      the loss of {self.jumps} of {self.pipeline.steps} steps jumped to more than {JUMP} times "
-                f"its running mean, at most {self.worst:.0f} times"
+            tqdm.write(
+                f"note:      the loss of {self.jumps} of {self.steps} steps jumped to more than {JUMP} times "
+                f"its running mean, at most {self.highest:.0f} times"
             )
+
+
+class ProgressBar(keras.callbacks.Callback):
+    """One bar for the whole run, and a line for every epoch."""
+
+    def __init__(self, run: RunFolder, pipeline: Pipeline, epochs: int):
+        super().__init__()
+        self.run, self.batch_size = run, pipeline.batch_size
+        self.images, self.epochs = pipeline.steps * pipeline.batch_size, epochs
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        """Show the bar, from where a resumed run stands."""
+        done = self.run.state.epoch
+        if done >= self.epochs:
+            print(f"{self.run.path} has all of its {self.epochs} epochs")
+        self.bar = tqdm(
+            total=self.epochs * self.images,
+            initial=min(done, self.epochs) * self.images,
+            unit="image",
+            dynamic_ncols=True,
+            smoothing=0.1,
+            disable=done >= self.epochs,
+        )
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        """Move the bar."""
+        assert logs is not None
+        self.bar.set_postfix(loss=f"{logs['loss']:.4f}", NME=f"{100 * logs['nme']:.2f}%", refresh=False)
+        self.bar.update(self.batch_size)
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Write the epoch's line."""
+        row = self.run.state.history[-1]
+        errors = {name.removeprefix("val_").removesuffix("nme").replace("_", " "): value
+                  for name, value in row.items() if name.startswith("val_") and name.endswith("nme")}  # fmt: skip
+        if any(math.isnan(value) for value in errors.values()):
+            validated = "no validation images"
+        else:
+            validated = "validation " + ", ".join(f"{task}NME {value:.2f} %" for task, value in errors.items())
+        tqdm.write(
+            f"epoch {epoch + 1:3d}  loss {row['loss']:.4f}  training NME {row['nme']:.2f} %  {validated}  "
+            f"{row['minutes']:.1f} min"
+        )
+
+    def on_train_end(self, logs: dict | None = None) -> None:
+        """Close the bar."""
+        self.bar.close()
+
+
+def run_callbacks(
+    run: RunFolder,
+    config: TrainConfig,
+    pipeline: Pipeline,
+    network: keras.Model,
+    model_config: ModelConfig,
+    record: dict,
+) -> list[keras.callbacks.Callback]:
+    """What every run does after its own validation: keep the best network, save, watch the loss, show progress."""
+    callbacks: list[keras.callbacks.Callback] = [BestNetwork(run, network, model_config, record)]
+    if keras.backend.backend() == "tensorflow":
+        callbacks.append(keras.callbacks.TensorBoard(run.path / "tensorboard", write_graph=False))
+    return [*callbacks, Checkpoint(run), ProgressBar(run, pipeline, config.total_epochs), LossWatch()]
+
+
+@contextmanager
+def clear_errors(run: RunFolder, pipeline: Pipeline) -> Iterator[None]:
+    """Let `fit` fail in words that help: how to go on after Ctrl-C, and the pipeline's own reason.
+
+    Keras and TensorFlow wrap an exception of the pipeline in a page of their own.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        tqdm.write(f"stopped in epoch {run.state.epoch + 1}; continue with --resume --run {run.path}", sys.stderr)
+        raise
+    except InputError:
+        raise
+    except Exception as problem:
+        if pipeline.problem is not None:
+            raise pipeline.problem from problem
+        raise

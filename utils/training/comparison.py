@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
+import json
 import shutil
 import subprocess
 import sys
@@ -13,12 +13,16 @@ import numpy as np
 
 from data.datasets import find_samples, split_samples
 from data.schemes import EAR
+from models.strategies import STRATEGIES
 from utils.common.cli import InputError
 from utils.common.files import read_json
 from utils.common.keras_runtime import quiet_stderr
 from utils.evaluation.plots import new_figure, write_figure
-from utils.training.students import FOLLOWS_FROM_TEACHER, parse_student_flags, student_flags
+from utils.training.flags import CONFIG_FILE, read_student_config
 
+# What a run fills in where no flag says it, what always is the teacher's, and what may differ between equal runs.
+RESOLVED = {"preset", "norm", "input_size", "learning_rate", "distillation_weight"}
+NOT_COMPARED = {"out", "precision", "points", "stage_input", "sigma"}
 SPREAD_FROM = 3  # seeds: a spread of fewer says nothing
 
 
@@ -61,39 +65,40 @@ def plan_runs(base: Path, seeds: int, flags: list[str]) -> list[tuple[Path, list
     What starts from scratch gets the face network's steps on top.
     """
     probe = [*flags, "--run", str(base / "probe"), "--out", str(base / "probe.keras")]
-    args = parse_student_flags(student_flags(""), probe)
-    found = find_samples(args.data, EAR, skip_bad=args.skip_bad, limit=args.limit)
-    steps = -(-len(split_samples(found.samples, args.split)["train"]) // args.batch_size) * args.repeats
-    known = face_steps(args)
+    config, _ = read_student_config("", probe)
+    samples = find_samples(config.data, EAR, skip_bad=config.skip_bad, limit=config.limit).samples
+    steps = -(-len(split_samples(samples, config.split)["train"]) // config.batch_size) * config.repeats
+    known = teacher_steps(config.teacher)
     if not known:
-        print(f"note: {args.teacher} does not say how many steps it took: nothing is added to what starts from scratch")
+        print(
+            f"note: {config.teacher} does not say how many steps it took: nothing is added to what starts from scratch"
+        )
     extra = -(-known // max(1, steps))
-    with quiet_stderr():
-        from models.strategies import STRATEGIES
     planned = []
     for seed in range(seeds):
         for strategy, plan in STRATEGIES.items():
             run = base / (strategy if seed == 0 else f"{strategy}-seed{seed}")
             own = ["--strategy", strategy, "--run", str(run), "--out", str(base / "weights" / f"{run.name}.keras")]
-            own += ["--seed", str(args.seed + seed), "--extra-epochs", str(extra if plan.from_scratch else 0)]
+            own += ["--seed", str(config.seed + seed), "--extra-epochs", str(extra if plan.from_scratch else 0)]
             planned.append((run, [*flags, *own]))
     return planned
 
 
 def check_same(run: Path, flags: list[str]) -> None:
     """Raise an `InputError` if a run that is there was started with other flags than these."""
-    known = read_json(run / "config.json", f"{run}: not a run of train_face2ear.py")["train_config"]
-    wanted = vars(parse_student_flags(student_flags(""), [*flags, "--run", str(run.with_name("probe"))]))
-    for name in sorted(set(known) & set(wanted) - {"out", "precision"}):
-        if known[name] != wanted[name] and not (wanted[name] is None and name in FOLLOWS_FROM_TEACHER):
+    known = read_json(run / CONFIG_FILE, f"{run}: not a run of train_face2ear.py")
+    config, _ = read_student_config("", [*flags, "--run", str(run.with_name("probe"))])
+    wanted = json.loads(json.dumps(config.to_json()))  # tuples become the lists of JSON
+    for name in sorted(set(known) & set(wanted) - NOT_COMPARED):
+        if known[name] != wanted[name] and not (wanted[name] is None and name in RESOLVED):
             flag = "--" + name.replace("_", "-")
-            was = f"without {flag}" if known[name] is None else f"with {flag} {known[name]}"
+            was = f"with {flag} {known[name]}" if known[name] else f"without {flag}"
             raise InputError(f"{run}: was trained {was}; delete it, or name another --base")
 
 
 def train(run: Path, flags: list[str]) -> None:
     """Train one student, or go on with it. Raises `InputError` if that fails."""
-    begun = (run / "config.json").exists()
+    begun = (run / CONFIG_FILE).exists()
     if run.exists() and not begun:
         shutil.rmtree(run)  # killed before it had written what it was to be
     script = Path(__file__).parents[2] / "train_face2ear.py"
@@ -103,11 +108,10 @@ def train(run: Path, flags: list[str]) -> None:
         raise InputError(f"{run}: training stopped with status {status}; mend it and run this again")
 
 
-def face_steps(args: argparse.Namespace) -> int:
+def teacher_steps(teacher: str) -> int:
     """How many steps the teacher was trained for, by its own record; 0 if it does not say."""
-    if not zipfile.is_zipfile(args.teacher):
+    if not zipfile.is_zipfile(teacher):
         return 0
     with quiet_stderr():
         from models.weights import read_description
-
-    return read_description(args.teacher)["record"].get("steps", 0)
+    return read_description(teacher)["record"].get("steps", 0)

@@ -1,35 +1,31 @@
+"""The callbacks of a run, in the order in which a script has them, on a model whose losses are known."""
+
 import math
-from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
 
+from data.datasets import find_samples
+from data.schemes import FACE
 from models.config import preset_config
+from models.cpm import build_network
+from models.trainer import LandmarkReader
 from tests.conftest import input_error
-from utils.training import config as training
-from utils.training.callbacks import EpochLoop
+from utils.common.cli import InputError
+from utils.training.callbacks import BestNetwork, Checkpoint, LossWatch, ProgressBar, Validation, clear_errors
+from utils.training.config import RunOptions
+from utils.training.run_folder import RunFolder
+
+CONFIG = preset_config("tiny", {"face": (36, 45)}, stages=1, input_size=32)
 
 
-class Bar(list):
-    """What a progress bar is asked to say."""
-
-    write = list.append
-
-    def set_postfix(self, **figures):
-        pass
-
-    def update(self, count):
-        pass
-
-
-class LossAsTold(keras.Model):
+class GivenLosses(keras.Model):
     """A model whose loss is its input: what `fit` tells the callbacks is as in a real run."""
 
     def __init__(self):
         super().__init__()
         self.weight = self.add_weight(shape=())
-        self.config = preset_config("tiny", {"face": (0,)})
         self.built = True
 
     def call(self, x, training=None):
@@ -42,14 +38,31 @@ class LossAsTold(keras.Model):
         return self.get_metrics_result() | {"nme": 0.5}
 
 
-def train(epochs, validate=lambda size: {"val_nme": 5.0}):
-    """Train on epochs of step losses; returns what was said and the epochs whose network was kept."""
-    state = {"epoch": 0, "best_nme": None, "best_epoch": 0, "minutes": 0.0}
-    run = SimpleNamespace(state=state, save_epoch=lambda model, row: None)
-    pipeline = SimpleNamespace(size=64, steps=len(epochs[0]), batch_size=1)
-    said, kept = Bar(), []
-    loop = EpochLoop(run, validate, lambda epoch, nme, size: kept.append(epoch), said, pipeline)
-    model = LossAsTold()
+class GivenValidation(keras.callbacks.Callback):
+    """Adds NMEs that are given, fractions by name, an epoch after the other."""
+
+    def __init__(self, answers):
+        super().__init__()
+        self.answers = iter(answers)
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs.update(next(self.answers))
+
+
+class Batches:
+    """A pipeline's counts, as the progress bar reads them."""
+
+    batch_size, problem = 1, None
+
+    def __init__(self, steps):
+        self.steps = steps
+
+
+def train(folder, epochs, answers=None, resume=False):
+    """Train on epochs of step losses; returns the run folder."""
+    run = RunFolder(RunOptions(folder / "run", resume=resume, workers=0))
+    answers = [{"val_nme": 0.05}] * len(epochs) if answers is None else answers
+    model = GivenLosses()
     model.compile(optimizer="sgd")
     losses = np.float32(epochs).reshape(-1, 1)
     model.fit(
@@ -57,47 +70,107 @@ def train(epochs, validate=lambda size: {"val_nme": 5.0}):
         losses,
         batch_size=1,
         steps_per_epoch=len(epochs[0]),
+        initial_epoch=run.state.epoch,
         epochs=len(epochs),
         shuffle=False,
-        callbacks=[loop],
+        callbacks=[
+            GivenValidation(answers),
+            BestNetwork(run, build_network(CONFIG), CONFIG, {}),
+            Checkpoint(run),
+            ProgressBar(run, Batches(len(epochs[0])), len(epochs)),
+            LossWatch(),
+        ],
         verbose=0,
     )
-    return said, kept
+    return run
 
 
-def test_steps_whose_loss_jumps_are_counted_and_told_once_an_epoch():
+def test_steps_whose_loss_jumps_are_counted_once_an_epoch(tmp_path, capsys):
     calm = list(np.random.default_rng(0).uniform(0.5, 2, 40) * np.linspace(8, 0.1, 40))
     jumping = [*calm[:10], 3e3, *calm[11:20], 2e6, *calm[21:]]
-    said, _ = train([calm + jumping])
-    assert len(said) == 2
-    assert "2 of 80 steps" in said[1] and "\n" not in said[1]
-    assert len(train([calm])[0]) == 1
+    train(tmp_path / "jumping", [calm + jumping])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 and lines[0].startswith("epoch   1")
+    assert "2 of 80 steps" in lines[1]
+    train(tmp_path / "calm", [calm])
+    assert len(capsys.readouterr().out.splitlines()) == 1
 
 
 @pytest.mark.parametrize("lost", [math.nan, math.inf])
-def test_a_loss_that_is_no_number_stops_the_run_in_one_line(lost):
+def test_a_loss_that_is_no_number_stops_the_run_in_one_line(tmp_path, lost):
     with input_error("step 3", "--learning-rate"):
-        train([[1.0, 2.0, lost, 1.0]])
+        train(tmp_path, [[1.0, 2.0, lost, 1.0]])
 
 
-def test_without_validation_images_the_last_epoch_is_kept_and_the_lines_say_so():
-    said, kept = train([[1.0, 1.0]], validate=lambda size: {"val_nme": math.nan})
-    assert kept == [1]
-    assert "no validation images" in said[0] and "nan" not in said[0]
+def test_without_validation_images_the_last_epoch_is_kept_and_the_lines_say_so(tmp_path, capsys):
+    run = train(tmp_path, [[1.0, 1.0]] * 2, [{"val_nme": math.nan}] * 2)
+    assert run.state.best_epoch == 2 and run.state.best_nme is None
+    said = capsys.readouterr().out
+    assert "no validation images" in said and "nan" not in said
 
 
-def test_of_two_tasks_the_epoch_with_the_lowest_sum_is_kept_and_losses_do_not_count():
-    answers = iter([(5.0, 4.0, 1.0), (6.0, 2.5, 9.0), (4.0, 5.0, 0.0)])
+def test_a_run_without_validation_images_resumes_with_its_history(tmp_path):
+    train(tmp_path, [[1.0]], [{"val_nme": math.nan}])
+    run = train(tmp_path, [[1.0], [1.0]], [{"val_nme": math.nan}], resume=True)
+    assert [row["epoch"] for row in run.state.history] == [1, 2]
+
+
+def test_of_two_tasks_the_epoch_with_the_lowest_sum_is_kept_and_losses_do_not_count(tmp_path, capsys):
+    figures = [(0.05, 0.04, 1.0), (0.06, 0.025, 9.0), (0.04, 0.05, 0.0)]
     names = ("val_ear_nme", "val_face_nme", "val_attention")
-    said, kept = train([[1.0]] * 3, validate=lambda size: dict(zip(names, next(answers), strict=True)))
-    assert kept == [1, 2]
-    assert "validation ear NME 6.00 %, face NME 2.50 %" in said[1]
+    run = train(tmp_path, [[1.0]] * 3, [dict(zip(names, each, strict=True)) for each in figures])
+    assert run.state.best_epoch == 2 and run.state.best_nme == pytest.approx(8.5)
+    assert "validation ear NME 6.00 %, face NME 2.50 %" in capsys.readouterr().out
+    assert [row["val_attention"] for row in run.state.history] == [1.0, 9.0, 0.0]
 
 
-def test_a_network_that_answers_no_numbers_never_counts_as_the_best(monkeypatch):
-    lost = SimpleNamespace(summary={"nme": math.nan})
-    monkeypatch.setattr(training, "score_samples", lambda *options: lost)
-    args = SimpleNamespace(batch_size=4)
-    assert math.isnan(training.validation_nme(None, [], args, 64))
+def test_a_resumed_run_goes_on_from_its_epoch_with_its_best_network(tmp_path, capsys):
+    train(tmp_path, [[1.0]] * 2, [{"val_nme": 0.03}, {"val_nme": 0.05}])
+    run = train(tmp_path, [[1.0]] * 3, [{"val_nme": 0.04}], resume=True)
+    assert (run.state.epoch, run.state.best_epoch) == (3, 1)
+    assert len(list(run.path.glob("checkpoint-*"))) == 1
+    capsys.readouterr()
+    train(tmp_path, [[1.0]] * 3, resume=True)
+    assert "has all of its 3 epochs" in capsys.readouterr().out
+
+
+def test_a_run_that_cannot_be_resumed_is_named(tmp_path):
+    run = train(tmp_path, [[1.0]])
+    (run.path / run.state.checkpoint).write_bytes(b"no checkpoint")
+    with input_error(run.state.checkpoint, "missing or corrupt"):
+        train(tmp_path, [[1.0]] * 2, resume=True)
+    run.best.unlink()
+    with input_error("best.keras", "missing"):
+        train(tmp_path, [[1.0]] * 2, resume=True)
+    (run.path / "state.json").write_text("{}")
+    with input_error("state.json"):
+        train(tmp_path, [[1.0]] * 2, resume=True)
+
+
+class LostReader(LandmarkReader):
+    """A reader whose network has lost its numbers: every point is NaN."""
+
+    def predict_on_batch(self, images):
+        answer = super().predict_on_batch(images)
+        return answer | {"face_points": np.full_like(answer["face_points"], np.nan)}
+
+
+def test_a_network_that_answers_no_numbers_never_counts_as_the_best(faces):
+    samples = find_samples([faces], FACE).samples[:2]
+    logs = {}
     with input_error("--learning-rate"):
-        training.validation_nme(None, ["an image"], args, 64)
+        Validation({"val_nme": (LostReader(build_network(CONFIG), CONFIG), samples)}, 2).on_epoch_end(0, logs)
+    assert logs == {}
+    Validation({"val_nme": (LostReader(build_network(CONFIG), CONFIG), [])}, 2).on_epoch_end(0, logs)
+    assert math.isnan(logs["val_nme"])
+
+
+def test_what_stopped_the_pipeline_is_told_in_its_own_words(tmp_path):
+    run = RunFolder(RunOptions(tmp_path / "run", resume=False, workers=0))
+    batches = Batches(1)
+    batches.problem = InputError("a.jpg: empty file")
+    with input_error("a.jpg: empty file"), clear_errors(run, batches):
+        raise RuntimeError("pages of words")
+    batches.problem = None
+    with pytest.raises(RuntimeError, match="pages of words"), clear_errors(run, batches):
+        raise RuntimeError("pages of words")

@@ -1,12 +1,14 @@
 """The table of strategies: rows of several seeds become one."""
 
+from dataclasses import replace
+
 import pytest
 
 from tests.conftest import input_error
 from utils.common.files import write_json
 from utils.training.comparison import check_same, merge_seeds
-from utils.training.config import flags_of
-from utils.training.students import markdown_table, parse_student_flags, read_row, student_flags
+from utils.training.flags import read_student_config
+from utils.training.strategies import markdown_table, read_row
 
 
 def row(strategy, seed=0, **figures):
@@ -47,10 +49,10 @@ def test_a_run_of_other_flags_is_refused_whichever_of_the_two_was_given_the_flag
     limited = [*plain, "--limit", "4", "--negatives", str(ears)]
 
     def trained(name, flags):
-        args = parse_student_flags(student_flags(""), [*flags, "--run", str(tmp_path / "new")])
+        config, _ = read_student_config("", [*flags, "--run", str(tmp_path / "new")])
         # A run fills these in.
-        args.preset, args.norm, args.input_size, args.learning_rate = "tiny", "weight", 96, 1e-3
-        write_json(tmp_path / name / "config.json", {"train_config": flags_of(args)})
+        config = replace(config, preset="tiny", norm="weight", input_size=96, learning_rate=1e-3)
+        write_json(tmp_path / name / "config.json", config.to_json())
         return tmp_path / name
 
     check_same(trained("plain", plain), plain)

@@ -1,44 +1,167 @@
+"""Flags, config files and resumed runs come to one config, or to one line that says why not."""
+
 import json
+from dataclasses import FrozenInstanceError, replace
 
 import pytest
 
 from data.datasets import find_samples, split_samples
-from data.schemes import FACE
+from data.schemes import EAR, FACE
 from models.config import preset_config
 from models.cpm import build_network
 from models.weights import save_network
-from tests.conftest import input_error
+from tests.conftest import ROOT, input_error
 from utils.common.files import write_json
-from utils.training.config import RunFolder, parse_flags, training_flags, training_record
+from utils.training.config import RunOptions
+from utils.training.flags import read_student_config, read_train_config, student_parser, train_parser
+from utils.training.run_folder import RunFolder
+from utils.training.start import training_record
 
 
-def parse(*flags):
-    return parse_flags(training_flags("face", ""), FACE, [str(flag) for flag in flags])
+def read(*flags, scheme=FACE):
+    return read_train_config(scheme, "", [str(flag) for flag in flags])
 
 
 @pytest.fixture
-def started(faces, tmp_path):
-    """A run that was started with --init and --split files, its settings and split on disk; returns its flags."""
+def places(faces, tmp_path):
+    """Flags that name data and where to write."""
+    return ["--run", tmp_path / "run", "--data", faces, "--out", tmp_path / "face.keras"]
+
+
+@pytest.fixture
+def started(places, faces, tmp_path):
+    """A run that was started with --init and --split files, its config and split on disk; returns its flags."""
     for name in ("init.keras", "split.csv"):
         (tmp_path / name).write_text("name,part\n")
-    flags = ["--run", tmp_path / "run", "--data", faces, "--out", tmp_path / "face.keras"]
-    flags += ["--init", tmp_path / "init.keras", "--split", tmp_path / "split.csv", "--batch-size", "4", "--skip-bad"]
-    args = parse(*flags)
-    args.precision = "bfloat16"  # as measured
-    RunFolder(args.run).start(args, split_samples(find_samples(args.data, FACE).samples), [])
+    flags = [*places, "--init", tmp_path / "init.keras", "--split", tmp_path / "split.csv"]
+    flags += ["--batch-size", "4", "--skip-bad"]
+    config, options = read(*flags)
+    config = replace(config, precision="bfloat16")  # as measured
+    RunFolder(options).start(config, split_samples(find_samples(config.data, FACE).samples), [])
     return flags
+
+
+def as_file(folder, **values):
+    path = folder / "given.json"
+    path.write_text(json.dumps(values))
+    return path
+
+
+class TestResolved:
+    def test_what_is_left_to_a_preset_is_filled_in_once(self, places):
+        config, options = read(*places, "--preset", "lite")
+        assert (config.norm, config.learning_rate, config.input_size) == ("weight", 1e-3, 256)
+        assert config.resolved() == config
+        assert options == RunOptions(places[1], resume=False, workers=0)
+        with pytest.raises(FrozenInstanceError):
+            config.norm = "none"
+
+    def test_flags_go_before_the_preset(self, places):
+        config, _ = read(*places, "--preset", "lite", "--norm", "none", "--input-size", 160, "--learning-rate", 0.1)
+        assert (config.norm, config.learning_rate, config.input_size) == ("none", 0.1, 160)
+        assert config.model_config() == preset_config("lite", {"face": tuple(range(68))}, norm="none", input_size=160)
+
+    def test_a_subset_of_landmarks_is_the_networks_heads(self, places):
+        config, _ = read(*places, "--landmarks", "36-38,45")
+        assert config.landmark_indices == (36, 37, 38, 45) == config.model_config().heads["face"]
+
+
+class TestConfigFile:
+    def test_flags_override_the_file_and_the_file_overrides_defaults(self, places, tmp_path):
+        file = as_file(tmp_path, preset="tiny", epochs=3, augment=0.5, landmarks="0-16")
+        config, _ = read(*places, "--config", file, "--epochs", 5)
+        assert (config.preset, config.epochs, config.augment, config.landmarks) == ("tiny", 5, 0.5, "0-16")
+        assert config.batch_size == 16
+
+    def test_lists_of_folders_come_from_the_file_too(self, faces, tmp_path):
+        file = as_file(tmp_path, data=[str(faces), str(faces)], out=str(tmp_path / "face.keras"))
+        config, _ = read("--config", file, "--run", tmp_path / "run")
+        assert config.data == (str(faces), str(faces))
+
+    def test_what_a_run_writes_can_be_given_again(self, started, tmp_path):
+        again, _ = read("--config", tmp_path / "run/config.json", "--run", tmp_path / "again")
+        first, _ = read(*started[2:], "--run", tmp_path / "other")
+        assert again == replace(first, precision="bfloat16")
+
+    @pytest.mark.parametrize(
+        ("values", "named"),
+        [
+            ({"epoch": 3}, "'epoch'"),
+            ({"teacher": "a.keras"}, "'teacher'"),
+            ({"coarse_epochs": 3}, "'coarse_epochs'"),
+            ({"epochs": "many"}, "epochs"),
+            ({"epochs": "3"}, "a number"),
+            ({"epochs": 2.5}, "epochs"),
+            ({"epochs": True}, "epochs"),
+            ({"epochs": 0}, "epochs"),
+            ({"skip_bad": 1}, "true or false"),
+            ({"preset": "huge"}, "full, lite, tiny"),
+            ({"input_size": 100}, "a multiple of 8"),
+            ({"flip_probability": 2}, "from 0 to 1"),
+            ({"data": "folder"}, "a list"),
+            ({"data": [3]}, "a list"),
+            ({"init": 3}, "a text"),
+            ({"task": "ear"}, "train_ear.py"),
+        ],
+    )
+    def test_a_wrong_key_or_value_is_one_line_that_names_the_file(self, places, tmp_path, values, named):
+        file = as_file(tmp_path, **values)
+        with input_error("--config", file, named):
+            read(*places, "--config", file)
+        assert not (tmp_path / "run").exists()
+
+    @pytest.mark.parametrize("text", ["", "[1, 2]", "{", "3"])
+    def test_what_is_no_json_object_is_refused(self, places, tmp_path, text):
+        (tmp_path / "given.json").write_text(text)
+        with input_error("--config", tmp_path / "given.json"):
+            read(*places, "--config", tmp_path / "given.json")
+
+    def test_a_missing_file_is_refused(self, places, tmp_path):
+        with input_error("--config", tmp_path / "none.json"):
+            read(*places, "--config", tmp_path / "none.json")
+
+
+RECIPES = sorted((ROOT / "weights/recipes").glob("*.json"))
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+def test_every_recipe_of_the_shipped_weights_is_a_config_of_its_script(recipe, faces, ears, tmp_path):
+    task = json.loads(recipe.read_text())["task"]
+    flags = ["--config", recipe, "--run", tmp_path / "run", "--out", tmp_path / "out.keras"]
+    if task == "face2ear":
+        (tmp_path / "teacher.keras").touch()
+        flags += ["--data", ears, "--faces", faces, "--teacher", tmp_path / "teacher.keras"]
+        config, _ = read_student_config("", [str(flag) for flag in flags])
+    else:
+        scheme = {"face": FACE, "ear": EAR}[task]
+        config, _ = read(*flags, "--data", faces if scheme is FACE else ears, scheme=scheme)
+    assert config.task == task and config.epochs > 1
+
+
+def test_there_are_recipes():
+    assert len(RECIPES) > 10
+
+
+class TestHelp:
+    @pytest.mark.parametrize("parser", [train_parser(FACE, ""), train_parser(EAR, ""), student_parser("")])
+    def test_flags_are_grouped(self, parser):
+        text = parser.format_help()
+        places = [text.index(f"\n{title}:") for title in ("data", "network", "training", "run")]
+        assert places == sorted(places)
+        assert "{default}" not in text and "None" not in text
+
+    def test_the_default_of_a_flag_is_said(self):
+        for parser, epochs in ((train_parser(FACE, ""), 60), (student_parser(""), 30)):
+            assert f"--repeats times (default: {epochs})" in " ".join(parser.format_help().split())
 
 
 class TestResume:
     def test_the_whole_command_again_is_taken_and_so_is_the_run_alone(self, started):
         for flags in (started, started[:2], [*started, "--precision", "auto"]):
-            args = parse(*flags, "--resume")
-            assert (args.batch_size, args.precision, args.skip_bad, args.data) == (
-                4,
-                "bfloat16",
-                True,
-                [started[3].as_posix()],
-            )
+            config, options = read(*flags, "--resume")
+            assert (config.batch_size, config.precision, config.skip_bad) == (4, "bfloat16", True)
+            assert config.data == (str(started[3]),)
+            assert options.resume
 
     @pytest.mark.parametrize(
         "flags",
@@ -52,37 +175,51 @@ class TestResume:
         ],
     )
     def test_a_flag_that_says_otherwise_is_refused_even_if_it_says_the_default(self, started, flags):
-        with input_error(*flags, "resumed run keeps its settings"):
-            parse(*started[:2], "--resume", *flags)
+        with input_error(*flags, "resumed run keeps its config"):
+            read(*started[:2], "--resume", *flags)
 
-    def test_a_run_from_before_a_flag_was_there_is_not_resumed_with_it(self, started, tmp_path):
-        config = json.loads((tmp_path / "run/config.json").read_text())
-        del config["train_config"]["repeats"]
-        write_json(tmp_path / "run/config.json", config)
-        assert parse(*started, "--resume").repeats == 1
-        with input_error("--repeats", "started without it"):
-            parse(*started, "--resume", "--repeats", "2")
+    def test_a_config_file_beside_it_is_refused(self, started, tmp_path):
+        with input_error("--config"):
+            read(*started[:2], "--resume", "--config", as_file(tmp_path, epochs=3))
+
+    def test_a_config_from_before_a_setting_was_there_has_its_default(self, started, tmp_path):
+        values = json.loads((tmp_path / "run/config.json").read_text())
+        del values["repeats"]
+        write_json(tmp_path / "run/config.json", values)
+        assert read(*started, "--resume")[0].repeats == 1
+        with input_error("--repeats 2", "with 1"):
+            read(*started, "--resume", "--repeats", "2")
+
+    @pytest.mark.parametrize("text", ["[]", "{", '{"epochs": "many"}', '{"unheard": 1}', '{"task": "ear"}'])
+    def test_a_config_that_is_not_that_of_a_run_is_named(self, started, tmp_path, text):
+        (tmp_path / "run/config.json").write_text(text)
+        with input_error("--resume", tmp_path / "run"):
+            read(*started, "--resume")
 
     def test_neither_the_split_file_nor_once_an_epoch_is_done_the_init_file_is_needed(self, started, tmp_path):
         (tmp_path / "split.csv").unlink()
-        args = parse(*started, "--resume")
-        assert args.split == str(tmp_path / "run/split.csv")
+        config, options = read(*started, "--resume")
+        assert RunFolder(options).split_file(config.split) == tmp_path / "run/split.csv"
         (tmp_path / "init.keras").unlink()
         with input_error("--init", tmp_path / "init.keras"):
-            parse(*started, "--resume")  # no epoch is done: it starts from them again
+            read(*started, "--resume")  # no epoch is done: it starts from them again
         for name in ("state.json", "best.keras"):
             (tmp_path / "run" / name).write_text("")
-        assert parse(*started, "--resume").init is None
+        read(*started, "--resume")
 
     def test_its_record_still_names_the_images_behind_the_init_file(self, started, faces, tmp_path):
-        parts = split_samples(find_samples([faces], FACE).samples)
-        config = preset_config("tiny", {"face": (36, 45)}, stages=1)
-        network = build_network(config)
-        save_network(tmp_path / "init.keras", network, config, {"training_images": ["0123456789ab"], "steps": 5})
-        record = training_record(parse(*started[2:], "--run", tmp_path / "other"), parts, steps=7)
+        train = split_samples(find_samples([faces], FACE).samples)["train"]
+        model_config = preset_config("tiny", {"face": (36, 45)}, stages=1)
+        network = build_network(model_config)
+        save_network(tmp_path / "init.keras", network, model_config, {"training_images": ["0123456789ab"], "steps": 5})
+        config, options = read(*started[2:], "--run", tmp_path / "other")
+        record = training_record(config, RunFolder(options), train, steps=7)
         assert record["steps"] == 12
-        assert len(record["training_images"]) == 1 + len(parts["train"])
-        save_network(tmp_path / "run/best.keras", network, config, record | {"epoch": 1})
-        write_json(tmp_path / "run/state.json", {})
+        assert len(record["training_images"]) == 1 + len(train)
+        save_network(tmp_path / "run/best.keras", network, model_config, record | {"epoch": 1})
+        (tmp_path / "run/state.json").write_text("")  # an epoch is done
         (tmp_path / "init.keras").unlink()
-        assert training_record(parse(*started[:2], "--resume"), parts, steps=7) == record
+        resumed, options = read(*started[:2], "--resume")
+        (tmp_path / "run/state.json").unlink()
+        again = training_record(resumed, RunFolder(options), train, steps=7)
+        assert again == json.loads(json.dumps(record))

@@ -1,4 +1,5 @@
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,10 +8,12 @@ from data.datasets import find_samples, split_samples, write_split
 from data.formats import write_pts
 from data.schemes import FACE
 from models.config import preset_config
-from models.strategies import STRATEGIES
 from models.weights import LoadedModel
 from tests.conftest import input_error
-from utils.training.students import find_faces, parse_student_flags, student_flags, term_weights
+from utils.training.config import StudentConfig
+from utils.training.flags import read_student_config
+from utils.training.run_folder import RunFolder
+from utils.training.students import DISTILLATION_WEIGHT, SOFTENED_WEIGHT, find_faces, resolve, term_weights
 
 FACE_NETWORK = LoadedModel(None, preset_config("tiny", {"face": tuple(range(68))}), {}, Path("face.keras"))
 
@@ -28,7 +31,12 @@ def copied(faces, tmp_path):
 def flags(tmp_path, *given):
     (tmp_path / "face.keras").touch()
     places = ["--teacher", tmp_path / "face.keras", "--run", tmp_path / "run", "--out", tmp_path / "out.keras"]
-    return parse_student_flags(student_flags(""), [*map(str, places), *map(str, given)])
+    return read_student_config("", [*map(str, places), *map(str, given)])
+
+
+def faces_of(read):
+    config, options = read
+    return find_faces(config, RunFolder(options), FACE_NETWORK)
 
 
 def ids(samples):
@@ -36,13 +44,13 @@ def ids(samples):
 
 
 def test_images_that_forgetting_is_measured_on_are_not_rehearsed_wherever_they_lie(faces, copied, tmp_path):
-    parts, replayed, _ = find_faces(flags(tmp_path, "--faces", faces, "--replay", copied), FACE_NETWORK)
+    parts, replayed, _ = faces_of(flags(tmp_path, "--faces", faces, "--replay", copied))
     assert parts["validation"] + parts["test"]
     assert ids(replayed) == ids(parts["train"]) and len(ids(replayed)) > 0
 
 
 def test_all_of_a_folder_that_nothing_is_measured_on_is_rehearsed(copied, tmp_path):
-    _, replayed, _ = find_faces(flags(tmp_path, "--data", tmp_path, "--replay", copied), FACE_NETWORK)
+    _, replayed, _ = faces_of(flags(tmp_path, "--data", tmp_path, "--replay", copied))
     assert len(replayed) == 12
 
 
@@ -52,7 +60,7 @@ def test_the_split_of_the_faces_is_not_asked_of_other_images(faces, copied, tmp_
     (copied / "other.jpg").write_bytes((copied / "face_00000.jpg").read_bytes())
     shutil.copy(copied / "face_00000.pts", copied / "other.pts")
     given = flags(tmp_path, "--faces", faces, "--replay", copied, "--face-split", tmp_path / "split.csv")
-    _, replayed, _ = find_faces(given, FACE_NETWORK)
+    _, replayed, _ = faces_of(given)
     assert "other" in {sample.image.stem for sample in replayed}
 
 
@@ -63,17 +71,35 @@ def test_a_replay_of_scored_images_alone_is_refused(faces, copied, tmp_path):
             sample.image.unlink()
             sample.image.with_suffix(".pts").unlink()
     with input_error("--replay", copied):
-        find_faces(flags(tmp_path, "--faces", faces, "--replay", copied), FACE_NETWORK)
+        faces_of(flags(tmp_path, "--faces", faces, "--replay", copied))
 
 
 def test_without_its_points_a_replay_needs_a_term_that_learns_from_it(faces, tmp_path):
-    given = ["--replay", faces, "--face-weight", 0]
-    assert term_weights(flags(tmp_path, *given, "--strategy", "distill"), STRATEGIES["distill"]).keys() == {
-        "ear",
-        "distillation",
-    }
-    boundary = flags(tmp_path, *given, "--strategy", "finetune", "--boundary-weight", 1)
-    assert term_weights(boundary, STRATEGIES["finetune"]).keys() == {"ear", "boundary"}
-    for strategy, more in (("finetune", ()), ("distill", ("--distillation-weight", 0))):
+    def terms(*more):
+        config, _ = flags(tmp_path, "--replay", faces, "--face-weight", 0, *more)
+        return term_weights(replace(config, distillation_weight=config.distillation_weight or 0.0))
+
+    assert terms("--strategy", "distill", "--distillation-weight", 2) == {"ear": 1.0, "distillation": 2.0}
+    boundary = terms("--strategy", "finetune", "--boundary-weight", 1)
+    assert boundary == {"ear": 1.0, "boundary": 1.0}
+    for more in (["finetune"], ["distill", "--distillation-weight", 0]):
         with input_error("--face-weight 0"):
-            term_weights(flags(tmp_path, *given, "--strategy", strategy, *more), STRATEGIES[strategy])
+            terms("--strategy", *more)
+
+
+class TestResolve:
+    def test_what_no_flag_says_is_the_teachers(self):
+        config = resolve(StudentConfig(task="face2ear", out="out.keras", norm="weight"), FACE_NETWORK)
+        assert (config.preset, config.input_size, config.learning_rate) == ("tiny", 96, 0.5e-3)
+        assert (config.points, config.stage_input, config.sigma) == ("2d", "features", 1.15)
+        assert config.distillation_weight == DISTILLATION_WEIGHT
+        assert resolve(config, FACE_NETWORK) == config
+
+    def test_softened_maps_have_a_weight_of_their_own(self):
+        config = StudentConfig(task="face2ear", out="out.keras", norm="weight", temperature=2.0)
+        assert resolve(config, FACE_NETWORK).distillation_weight == SOFTENED_WEIGHT
+
+    def test_a_strategy_that_keeps_the_teachers_network_refuses_another(self):
+        config = StudentConfig(task="face2ear", out="out.keras", strategy="frozen", preset="lite")
+        with input_error("--preset lite", "frozen"):
+            resolve(config, FACE_NETWORK)

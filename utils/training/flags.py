@@ -1,0 +1,439 @@
+"""Flags and config files of the training scripts: read, checked, and combined into one config.
+
+A value comes from the flag, else from the file of `--config`, else from the config's default. A resumed run takes all
+of them from its own `config.json`. A value in a file passes the same checks as on the command line.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from data.layouts import WHERE_TO_GET, face_folders
+from data.schemes import EAR, FACE, Scheme, parse_landmarks
+from models.config import NORMS, STAGE_INPUTS
+from models.strategies import STRATEGIES
+from utils.common.cli import (
+    CommandLine,
+    InputError,
+    network_size,
+    non_negative_float,
+    non_negative_int,
+    positive_float,
+    positive_int,
+    unit_interval,
+)
+from utils.common.files import check_writable, read_json
+from utils.common.keras_runtime import PRECISIONS
+from utils.training.config import DEFAULTS, RunOptions, StudentConfig, TrainConfig
+
+Config = TypeVar("Config", bound=TrainConfig)
+LOSSES = ("combined", "weighted", "squared", "awing")  # of models.losses, whose import would wait for Keras
+CONFIG_FILE = "config.json"
+RUN_OPTIONS = ("config", "run", "resume", "workers")  # flags that are no part of a config
+
+
+# --- the scripts' calls -----------------------------------------------------------------------------------------------
+
+
+def read_train_config(
+    scheme: Scheme, description: str, argv: list[str] | None = None
+) -> tuple[TrainConfig, RunOptions]:
+    """The config of `train_face.py` or `train_ear.py`, resolved but for its precision, before Keras is imported.
+
+    Raises `InputError` for flags and files that are wrong or contradict each other, and for an existing run folder.
+    """
+    defaults = {"task": scheme.task, "out": f"weights/{scheme.task}.keras"}
+    config, options = _read(TrainConfig, train_parser(scheme, description), defaults, argv)
+    check_config(config, options)
+    return config.resolved(), options
+
+
+def read_student_config(description: str, argv: list[str] | None = None) -> tuple[StudentConfig, RunOptions]:
+    """The config of `train_face2ear.py`, before Keras is imported; its teacher resolves it later.
+
+    Raises `InputError` as `read_train_config` does.
+    """
+    defaults = {"task": "face2ear", "out": "weights/face2ear.keras"}
+    config, options = _read(StudentConfig, student_parser(description), defaults, argv)
+    check_config(config, options)
+    check_student_config(config)
+    return config, options
+
+
+# --- flags ------------------------------------------------------------------------------------------------------------
+
+
+class _Flags:
+    """Adds flags in groups. A flag that is not given leaves no value, so that its origin is known."""
+
+    def __init__(self, parser: argparse.ArgumentParser, kind: type[TrainConfig]):
+        self.defaults = {each.name: None if each.default is MISSING else each.default for each in fields(kind)}
+        self.parser = parser
+        self.group: Any = parser
+
+    def begin(self, title: str) -> None:
+        """Start a group of `--help`."""
+        self.group = self.parser.add_argument_group(title)
+
+    def __call__(self, flag: str, help: str, **options: Any) -> None:
+        """Add a flag; `{default}` in its help stands for the config's default."""
+        default = self.defaults.get(flag.removeprefix("--").replace("-", "_"))
+        if isinstance(default, tuple):
+            default = " ".join(default)
+        shown = f"{default:g}" if isinstance(default, float) else default
+        self.group.add_argument(flag, help=help.format(default=shown), default=argparse.SUPPRESS, **options)
+
+
+def train_parser(scheme: Scheme, description: str) -> argparse.ArgumentParser:
+    """The command line of `train_face.py` and `train_ear.py`."""
+    parser = CommandLine(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = _Flags(parser, TrainConfig)
+    _add_data(add, scheme, "every image --repeats times")
+    if scheme is FACE:
+        add(
+            "--points",
+            choices=("2d", "3d"),
+            help="face points of .mat files: jaw on the visible outline (2d) or on the head (3d) (default: {default})",
+        )
+    _add_network(
+        add,
+        preset="network size: the published one (full), one for laptops (lite), for tests (tiny) (default: {default})",
+        norm=f"normalisation of the kernels (weight: folded away when saved), of features (batch, group) or none "
+        f"(default: {_by_preset('norm')})",
+        input_size="network input in pixels, a multiple of 8 (default: the preset's); smaller is faster and coarser",
+    )
+    add(
+        "--stage-input",
+        choices=STAGE_INPUTS,
+        help="what a stage hands to the next: features or, as in the paper, heatmaps (default: {default})",
+    )
+    add("--sigma", type=positive_float, help="width of the targets in heatmap cells (default: {default})")
+    _add_training(
+        add,
+        epochs="each sees every image --repeats times (default: {default})",
+        learning_rate="Adam's peak rate, after a warm-up and before a cosine decay to 0 "
+        f"(default: {_by_preset('learning_rate')})",
+    )
+    _add_run(add, scheme.task)
+    return parser
+
+
+def student_parser(description: str) -> argparse.ArgumentParser:
+    """The command line of `train_face2ear.py`."""
+    parser = CommandLine(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = _Flags(parser, StudentConfig)
+    _add_data(add, EAR, "every ear image --repeats times")
+    add(
+        "--faces",
+        action="append",
+        metavar="DIR",
+        help="face images to measure forgetting on (default: the --data folders that hold AFW/ and the like)",
+    )
+    add("--face-split", metavar="FILE", help="CSV (name, part) to split the faces by, as the teacher's split.csv")
+    add("--replay", action="append", metavar="DIR", help="mix these face images into training (joint: default --faces)")
+    _add_network(
+        add,
+        preset="network size (default: the teacher's); another starts from scratch or --init",
+        norm="normalisation (default: of the kernels, where the teacher's allow it; from scratch the preset's)",
+        input_size="the student's input in pixels, a multiple of 8 (default: the teacher's)",
+    )
+    _add_teaching(add)
+    _add_training(
+        add,
+        epochs="each sees every ear image --repeats times (default: {default})",
+        learning_rate="Adam's peak rate (default: half of what the other scripts give the preset)",
+    )
+    add(
+        "--extra-epochs",
+        type=non_negative_int,
+        metavar="N",
+        help="epochs on top of --epochs, for what starts from scratch (utils.compare gives the face network's)",
+    )
+    _add_run(add, "face2ear")
+    return parser
+
+
+def _add_data(add: _Flags, scheme: Scheme, whole: str) -> None:
+    add.begin("data")
+    face = scheme is FACE
+    add(
+        "--data",
+        action="append",
+        metavar="DIR",
+        help="folder that holds AFW/ or CollectionA/, or images with .pts (default: {default}); repeatable",
+    )
+    add("--landmarks", metavar="LIST", help="train a subset only, such as 36-47,60 (0-based; default: all)")
+    add("--split", metavar="FILE", help="CSV (name, part) to split by, as a run's split.csv (default: by name, fixed)")
+    add("--limit", type=positive_int, metavar="N", help="use only N images of each folder, to try things out")
+    add("--skip-bad", action="store_true", help="leave out unusable images and list them, instead of stopping")
+    add(
+        "--negatives",
+        action="append",
+        metavar="DIR",
+        help=f"mix in crops of these images, which show no {'face' if face else 'ear'}: "
+        + ("synthetic ears will do" if face else "hair over ears, hands, backgrounds"),
+    )
+
+
+def _add_network(add: _Flags, preset: str, norm: str, input_size: str) -> None:
+    add.begin("network")
+    add("--preset", choices=tuple(DEFAULTS), help=preset)
+    add("--norm", choices=NORMS, help=norm)
+    add("--input-size", type=network_size, metavar="PX", help=input_size)
+    add(
+        "--init",
+        metavar="FILE",
+        help="start from weights that fit (a student's too; the trunk alone if they lack the heads), or 'imagenet'",
+    )
+
+
+def _add_teaching(add: _Flags) -> None:
+    # The weights' values follow from the gradients on the trunk: utils.training.students.
+    add.begin("teaching")
+    add("--teacher", metavar="FILE", help="face weights, the predecessor's too (default: {default})")
+    add(
+        "--teacher-size",
+        type=network_size,
+        metavar="PX",
+        help="the teacher's input in pixels (default: as it was trained); the student's saves time",
+    )
+    add(
+        "--strategy",
+        choices=tuple(STRATEGIES),
+        help="separate: an ear network beside the face network; joint: one network from scratch on both datasets; "
+        "frozen: only ear heads learn; finetune: no teacher; distill; distill-at: and attention transfer "
+        "(default: {default})",
+    )
+    add("--ear-weight", type=non_negative_float, help="factor of the ear loss (default: {default})")
+    add(
+        "--face-weight",
+        type=non_negative_float,
+        help="factor of the loss on the points of replayed faces (default: {default}; 0: the teacher alone says where)",
+    )
+    add(
+        "--distillation-weight",
+        type=non_negative_float,
+        help="factor of the error between the student's and the teacher's face heatmaps (default: 30, with "
+        "--temperature 0.06)",
+    )
+    add(
+        "--attention-weight", type=non_negative_float, help="factor of the attention-transfer loss (default: {default})"
+    )
+    add(
+        "--boundary-weight",
+        type=non_negative_float,
+        help="factor of an activation-boundary loss on feature_map (default: {default}, not computed)",
+    )
+    add(
+        "--temperature",
+        type=positive_float,
+        metavar="T",
+        help="distil softened spatial softmaxes at this temperature, 2 for one (default: squared error)",
+    )
+    add(
+        "--attention-layers",
+        type=lambda text: text.split(","),
+        metavar="LIST",
+        help="layers that hand on attention, such as feature_map,stage3_features (default: feature_map and all stages)",
+    )
+
+
+def _add_training(add: _Flags, epochs: str, learning_rate: str) -> None:
+    add.begin("training")
+    add("--epochs", type=positive_int, help=epochs)
+    add(
+        "--repeats",
+        type=positive_int,
+        metavar="N",
+        help="how often an epoch sees every image: more means fewer scores and checkpoints (default: {default})",
+    )
+    add("--batch-size", type=positive_int, help="images a step; less needs less memory (default: {default})")
+    add("--learning-rate", type=positive_float, help=learning_rate)
+    add("--loss", choices=LOSSES, help="stage loss; combined adds a spatial cross-entropy (default: {default})")
+    add(
+        "--augment",
+        type=non_negative_float,
+        metavar="STRENGTH",
+        help="strength of random warps and colours: 0 none, 1 as tuned (default: {default})",
+    )
+    add(
+        "--flip-probability",
+        type=unit_interval,
+        metavar="P",
+        help="of a mirrored training crop (default: {default}); 0 for points that do not lie alike on both sides",
+    )
+    add("--seed", type=int, help="of weights, order and augmentation; never of the split (default: {default})")
+    add(
+        "--precision",
+        choices=PRECISIONS,
+        help="auto measures whether bfloat16 or float16 is faster here, else float32 (default: {default})",
+    )
+    add("--deterministic", action="store_true", help="same losses to the last bit on every run; slower")
+
+
+def _add_run(add: _Flags, name: str) -> None:
+    add.begin("run")
+    add("--config", metavar="FILE", help="JSON with any of these settings, as a run's config.json; flags override it")
+    add("--out", metavar="FILE", help=f"weights file to write (default: weights/{name}.keras)")
+    add("--run", metavar="DIR", help=f"new folder for curves, scores and checkpoints (default: runs/{name})")
+    add("--resume", action="store_true", help="continue the run in --run where it stopped, with its own config")
+    add(
+        "--workers",
+        type=non_negative_int,
+        metavar="N",
+        help="processes that make the batches, about one a core where a GPU waits for them (default: threads)",
+    )
+
+
+def _by_preset(name: str) -> str:
+    return ", ".join(f"{getattr(row, name)} for {preset}" for preset, row in DEFAULTS.items())
+
+
+# --- flags and files together -----------------------------------------------------------------------------------------
+
+
+def _read(
+    kind: type[Config], parser: argparse.ArgumentParser, defaults: dict[str, str], argv: list[str] | None
+) -> tuple[Config, RunOptions]:
+    given = vars(parser.parse_args(argv))
+    task = defaults["task"]
+    options = RunOptions(Path(given.pop("run", f"runs/{task}")), given.pop("resume", False), given.pop("workers", 0))
+    file = given.pop("config", None)
+    if options.resume:
+        if file is not None:
+            raise InputError(f"--config {file}: a resumed run has a config of its own; leave the flag out")
+        config = _from_values(
+            kind, defaults | read_config_file(options.folder / CONFIG_FILE, kind, parser, task, resume=True)
+        )
+        _check_agreement(config, given)
+        return config, options
+    if options.folder.exists():
+        raise InputError(
+            f"--run {options.folder}: already there; continue it with --resume, or name another run folder"
+        )
+    values = read_config_file(Path(file), kind, parser, task) if file is not None else {}
+    return _from_values(kind, defaults | values | given), options
+
+
+def _from_values(kind: type[Config], values: dict[str, Any]) -> Config:
+    """A config from values of flags or JSON: lists become tuples."""
+    known: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    return kind(**known)
+
+
+def read_config_file(
+    path: Path, kind: type[TrainConfig], parser: argparse.ArgumentParser, task: str, resume: bool = False
+) -> dict[str, Any]:
+    """The values in a JSON file, checked as the flags of `parser` are; null leaves a setting to its default.
+
+    `resume`: the file is that of a run to continue.
+
+    Raises `InputError` that names the file and the key, for a key that is no field of `kind` and for a value that no
+    flag takes.
+    """
+    values = read_json(path, f"--resume: {path.parent} is no run folder" if resume else f"--config {path}")
+    flag = f"--resume: {path}" if resume else f"--config {path}"
+    if not isinstance(values, dict):
+        raise InputError(f"{flag}: must hold one JSON object, of settings by name")
+    if values.get("task", task) != task:
+        raise InputError(f"{flag}: is of train_{values['task']}.py, not of train_{task}.py")
+    actions = {action.dest: action for action in parser._actions if action.dest not in ("help", *RUN_OPTIONS)}
+    unknown = sorted(set(values) - {each.name for each in fields(kind)})
+    if unknown:
+        raise InputError(f"{flag}: there is no setting {unknown[0]!r}; --help lists them")
+    for name, value in values.items():
+        if name in actions and value is not None:
+            _check_value(flag, name, value, actions[name])
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _check_value(flag: str, name: str, value: Any, action: argparse.Action) -> None:
+    """Raise an `InputError` unless the flag of `action` could have given a value of JSON."""
+    wanted = ""
+    if isinstance(action, argparse._StoreTrueAction):
+        wanted = "" if isinstance(value, bool) else "true or false"
+    elif isinstance(action, argparse._AppendAction) or name == "attention_layers":
+        texts = isinstance(value, list) and all(isinstance(each, str) and each for each in value)
+        wanted = "" if texts else "a list of texts"
+    elif action.choices is not None:
+        wanted = "" if value in action.choices else f"one of {', '.join(map(str, action.choices))}"
+    elif action.type is None:
+        wanted = "" if isinstance(value, str) and value else "a text"
+    elif isinstance(value, bool) or not isinstance(value, (int, float)):
+        wanted = "a number"
+    else:
+        convert: Callable = action.type  # type: ignore[assignment]  # argparse also takes the name of a registered type
+        try:
+            convert(str(value))
+        except (argparse.ArgumentTypeError, ValueError) as problem:
+            wanted = str(problem).partition(" is not ")[2] or "a whole number"
+    if wanted:
+        raise InputError(f"{flag}: {name} is {value!r}; it must be {wanted}")
+
+
+def _check_agreement(config: TrainConfig, given: dict[str, Any]) -> None:
+    """Raise an `InputError` for a flag that says something else than the run that is resumed."""
+    for name, value in given.items():
+        known = getattr(config, name)
+        same = (tuple(value) if isinstance(value, list) else value) == known
+        if same or (name == "precision" and value == "auto"):  # the run keeps what it measured then
+            continue
+        was = "without it" if known is None or known is False or known == () else f"with {known}"
+        flag = f"--{name.replace('_', '-')}"
+        shown = "" if value is True else f" {' '.join(value) if isinstance(value, list) else value}"
+        raise InputError(
+            f"{flag}{shown}: the run was started {was}; a resumed run keeps its config: leave the flag out"
+        )
+
+
+# --- checks that need no Keras ----------------------------------------------------------------------------------------
+
+
+def check_config(config: TrainConfig, options: RunOptions) -> None:
+    """Raise an `InputError` for missing folders and files, and for places that cannot be written to."""
+    for folder in config.data:
+        if not Path(folder).is_dir():
+            raise InputError(f"--data {folder}: no such folder; {WHERE_TO_GET[config.scheme.task]}")
+    if Path(config.out).suffix != ".keras" or Path(config.out).is_dir():
+        raise InputError(f"--out {config.out}: weights are written as .keras; give a name that ends so")
+    begun = options.resume and (options.folder / "best.keras").exists() and (options.folder / "state.json").exists()
+    if config.init not in (None, "imagenet") and not begun:
+        _check_file("--init", config.init)
+    if not (options.resume and (options.folder / "split.csv").exists()):
+        _check_file("--split", config.split)
+    if not 0 <= config.seed < 2**32:
+        raise InputError(f"--seed {config.seed}: must be from 0 to 2^32 - 1")
+    if config.landmarks is not None:
+        parse_landmarks(config.landmarks, config.scheme.count)
+    check_writable("--run", options.folder)
+    check_writable("--out", Path(config.out).parent)
+
+
+def check_student_config(config: StudentConfig) -> None:
+    """Raise an `InputError` for a student's settings that cannot work together, and for missing files."""
+    if not Path(config.teacher).is_file():
+        raise InputError(f"--teacher {config.teacher}: no such weights file; train it first: python train_face.py")
+    for flag, folders in (("faces", config.faces), ("replay", config.replay)):
+        for folder in folders:
+            if not Path(folder).is_dir():
+                raise InputError(f"--{flag} {folder}: no such folder")
+    if config.strategy == "joint" and not (config.replay or config.faces or face_folders(config.data)):
+        raise InputError("--strategy joint: trains on faces too; name their folder with --replay DIR")
+    if config.strategy in ("separate", "frozen") and config.init:
+        raise InputError(
+            f"--init {config.init}: --strategy {config.strategy} keeps the teacher's weights; leave it out"
+        )
+    _check_file("--face-split", config.face_split)
+    if not config.ear_weight:
+        raise InputError("--ear-weight 0: then no ear is learned; give a number above 0")
+    if config.strategy == "joint" and not config.face_weight:
+        raise InputError("--face-weight 0: --strategy joint learns faces from their points; give a number above 0")
+
+
+def _check_file(flag: str, path: str | None) -> None:
+    if path is not None and not Path(path).is_file():
+        raise InputError(f"{flag} {path}: no such file")

@@ -1,0 +1,116 @@
+"""A run on disk: its config, its split, its history, the best network and the state to resume from."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data.datasets import Sample, read_split, split_rows, write_split
+from utils.common.cli import InputError
+from utils.common.files import read_json, replacing, write_csv, write_json
+from utils.training.config import RunOptions, TrainConfig
+from utils.training.flags import CONFIG_FILE
+from utils.training.plots import plot_history
+
+if TYPE_CHECKING:
+    import keras
+
+Row = dict[str, float]  # an epoch of the history: epoch, loss, NMEs in per cent, learning rate, minutes
+
+
+@dataclass
+class RunState:
+    """What `state.json` holds: how far a run has come.
+
+    `best_nme`, in per cent, is None until there is one, and where there are no validation images. `checkpoint` names
+    the file that belongs to `epoch`.
+    """
+
+    epoch: int = 0
+    best_nme: float | None = None
+    best_epoch: int = 0
+    minutes: float = 0.0
+    history: list[Row] = field(default_factory=list)
+    checkpoint: str | None = None
+
+
+class RunFolder:
+    """A run folder, new or to be resumed.
+
+    `state.json` is written last in each epoch and names the checkpoint that belongs to it, so that whatever moment a
+    kill hits, the folder holds one whole epoch. `best.keras` is the network with the lowest validation NME.
+
+    Raises `InputError` for a folder to resume whose state is not whole.
+    """
+
+    def __init__(self, options: RunOptions):
+        self.path, self.resumed = options.folder, options.resume
+        self.best = self.path / "best.keras"
+        self.state = RunState()
+        if self.resumed and (self.path / "state.json").exists():
+            self.state = self._read_state()
+
+    def _read_state(self) -> RunState:
+        path = self.path / "state.json"
+        content = read_json(path, f"--resume: {self.path} cannot be resumed")
+        wanted = {each.name for each in fields(RunState)}
+        if not isinstance(content, dict) or not wanted <= set(content):
+            raise InputError(f"--resume: {path} is not that of a run; start anew in another run folder")
+        if not self.best.is_file():
+            raise InputError(f"--resume: {self.best} is missing; start anew in another run folder")
+        state = RunState(**{name: content[name] for name in wanted})
+        # JSON has no NaN: the NME of images that there are none of.
+        state.history = [{k: math.nan if v is None else v for k, v in row.items()} for row in state.history]
+        return state
+
+    def split_file(self, given: str | None) -> Path | str | None:
+        """The file that says which image is in which part: of a run that was split by a file, its own copy of it."""
+        own = self.path / "split.csv"
+        return own if given is not None and self.resumed and own.exists() else given
+
+    def start(self, config: TrainConfig, parts: dict[str, list[Sample]], problems: list[str]) -> None:
+        """Write the config, the split and the list of images that were left out.
+
+        A resumed run has its config. Raises `InputError` if its images are no longer those that it was started with.
+        """
+        if not self.resumed:
+            write_json(self.path / CONFIG_FILE, config.to_json())
+        elif (self.path / "split.csv").exists() and read_split(self.path / "split.csv") != split_rows(parts):
+            raise InputError(
+                f"--resume: the images below {', '.join(config.data)} have changed since {self.path} began"
+            )
+        for left_over in self.path.glob(".part*"):  # of a run that was killed while it wrote
+            left_over.unlink()
+        write_split(self.path / "split.csv", parts)
+        if problems:
+            with replacing(self.path / "left_out.txt") as part:
+                part.write_text("\n".join(problems) + "\n", encoding="utf-8")
+
+    def restore(self, trainer: keras.Model) -> None:
+        """Load weights and optimiser of the last whole epoch, if there is one. Raises `InputError` if they are lost."""
+        if self.state.checkpoint is None:
+            return
+        checkpoint = self.path / self.state.checkpoint
+        # Without its variables an optimiser silently skips its part of the file (Keras issue 19389).
+        trainer.optimizer.build(trainer.trainable_variables)
+        try:
+            trainer.load_weights(checkpoint)
+        except (OSError, ValueError) as problem:
+            raise InputError(f"{checkpoint}: missing or corrupt; this run cannot be resumed") from problem
+
+    def save_epoch(self, trainer: keras.Model, row: Row) -> None:
+        """Write the checkpoint, the curves and, last of all, `state.json`; then drop the checkpoint before."""
+        name = f"checkpoint-{int(row['epoch']):04d}.weights.h5"
+        before = self.state.checkpoint
+        with replacing(self.path / name) as part:
+            trainer.save_weights(part)
+        self.state.epoch, self.state.minutes, self.state.checkpoint = int(row["epoch"]), row["minutes"], name
+        self.state.history.append(row)
+        history = ([epoch[column] for column in row] for epoch in self.state.history)
+        write_csv(self.path / "history.csv", [list(row), *history])
+        plot_history(self.path / "curves.png", self.state.history, str(self.path.name))
+        write_json(self.path / "state.json", asdict(self.state))
+        if before and before != name:
+            (self.path / before).unlink(missing_ok=True)

@@ -1,0 +1,61 @@
+"""How a run starts: its optimiser, its first weights, and the record that its weights file will carry."""
+
+from __future__ import annotations
+
+import zipfile
+
+import keras
+
+from data.datasets import Sample
+from models.config import ModelConfig
+from models.weights import read_description, start_from, start_from_imagenet
+from utils.training.config import StudentConfig, TrainConfig
+from utils.training.run_folder import RunFolder
+
+
+def make_optimizer(learning_rate: float | None, steps: int) -> keras.Optimizer:
+    """Adam with a linear warm-up and a cosine decay to 0 over `steps`; gradients clipped to norm 1 each array.
+
+    Raises ValueError for the None of a config that was not resolved.
+    """
+    if learning_rate is None:
+        raise ValueError("the config has no learning rate; it was not resolved")
+    warm_up = min(200, steps // 10)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=learning_rate / 100,
+        warmup_target=learning_rate,
+        warmup_steps=warm_up,
+        decay_steps=max(1, steps - warm_up),
+    )
+    return keras.optimizers.Adam(schedule, clipnorm=1.0)
+
+
+def initialise(network: keras.Model, config: ModelConfig, init: str | None) -> None:
+    """Follow `--init`: copy weights into a fresh network, and print what was copied."""
+    if init == "imagenet":
+        print(f"start:    {start_from_imagenet(network, config)}")
+    elif init is not None:
+        print(f"start:    {start_from(network, config, init)} of {init}")
+
+
+def training_record(config: TrainConfig, run: RunFolder, images: list[Sample], steps: int) -> dict:
+    """What a weights file says of its training: the config, and the images that it or its teacher may not be scored on.
+
+    `steps`, of this run, are added to those of the network that it starts from. A resumed run has said so already, in
+    its best network, and no longer needs the weights that it started from.
+    """
+    if run.resumed and run.best.exists():
+        record = read_description(run.best)["record"]
+        kept = ("train_config", "steps", "training_images", "teacher_training_images")
+        return {name: record[name] for name in kept if name in record}
+    known = {sample.image_id for sample in images}
+    if config.init is not None and zipfile.is_zipfile(config.init):  # what starts from a network has seen its images
+        before = read_description(config.init)["record"]
+        known.update(before.get("training_images", ()), before.get("teacher_training_images", ()))
+        steps += before.get("steps", 0)
+    record = {"train_config": config.to_json(), "steps": steps, "training_images": sorted(known)}
+    if isinstance(config, StudentConfig) and zipfile.is_zipfile(config.teacher):
+        theirs = read_description(config.teacher)["record"]
+        taught = {*theirs.get("training_images", ()), *theirs.get("teacher_training_images", ())}
+        record["teacher_training_images"] = sorted(taught)
+    return record

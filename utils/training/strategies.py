@@ -1,0 +1,167 @@
+"""The table of strategies: what a student can do, what its teacher could, and what it costs."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+from keras import ops
+
+from data.augment import crop_warp, warp_image
+from data.datasets import Sample
+from data.drawing import contact_sheet, overlay, write_label
+from data.schemes import EAR, FACE, Scheme
+from models.cpm import count_flop
+from models.losses import attention_vector
+from models.trainer import LandmarkReader
+from models.weights import LoadedModel, load_network
+from utils.common.files import read_json, write_json
+from utils.common.images import decode_image, save_image
+from utils.evaluation.scoring import Scores, score_samples
+from utils.training.config import StudentConfig
+from utils.training.run_folder import RunFolder
+
+TABLE = "forgetting.json"
+WORTH_A_NOTE = 0.5  # points of face NME that are forgotten
+
+COLUMNS = {
+    "strategy": "strategy",
+    "seeds": "seeds",
+    "face_before": "face NME before (%)",
+    "face_after": "face NME after (%)",
+    "forgetting": "forgetting (points)",
+    "ear": "ear NME (%)",
+    "parameters": "parameters",
+    "gflop": "GFLOP",
+    "speed": "images/s (face network)",
+    "ear_images": "ear images seen",
+    "extra_steps": "steps on top",
+    "minutes": "minutes",
+}
+
+
+def report(
+    run: RunFolder,
+    config: StudentConfig,
+    teacher: LoadedModel,
+    faces: list[Sample],
+    scores: dict[str, Scores],
+    ear_images: int,
+) -> None:
+    """Print and save the row of a run, and draw attention maps of teacher and student.
+
+    `ear_images`: how many a pass has. The teacher is scored at the student's input size, so that the difference is
+    forgetting and not resolution; `face_before_own_size` in the JSON is its score at its own.
+    """
+
+    best = load_network(run.best, with_features=True)
+    row = measure(config, teacher, best, faces, scores) | {
+        "ear_images": ear_images * config.repeats * (config.epochs),
+        "extra_steps": config.extra_epochs * config.repeats * -(-ear_images // config.batch_size),
+        "minutes": run.state.minutes,
+    }
+    write_json(run.path / TABLE, row)
+    print(markdown_table([row]))
+    print(f"table:    {run.path / TABLE}")
+    if not config.replay and config.strategy != "joint" and (row["forgetting"] or 0) > WORTH_A_NOTE:
+        print("note:     face images keep the faces, with labels or without: --replay (readme/distillation.md)")
+    scheme = FACE if FACE.task in scores else EAR
+    if scheme.task in scores:
+        save_image(run.path / "attention.png", draw_attention(teacher, best, scores[scheme.task].samples[:4], scheme))
+        print(f"looks:    {run.path / 'attention.png'}, what teacher and student attend to")
+
+
+def measure(
+    config: StudentConfig, teacher: LoadedModel, best: LoadedModel, faces: list[Sample], scores: dict[str, Scores]
+) -> dict:
+    """One row of the table: what the student can do, what the teacher could, and what it costs."""
+    from models.trainer import LandmarkReader
+
+    before = own = None
+    size = best.config.input_size
+    if faces:
+        reader = LandmarkReader(teacher.network, teacher.config, (FACE.task,))
+        own = score_samples(reader, faces, config.batch_size).summary["nme"]
+        before = score_samples(reader, faces, config.batch_size, size).summary["nme"]
+    after = scores[FACE.task].summary["nme"] if FACE.task in scores else None
+    speed = inference_speed({"student": best, "face": teacher}, size)
+    return {
+        "strategy": config.strategy,
+        "seed": config.seed,
+        "face_before": before,
+        "face_before_own_size": own,
+        "face_after": after,
+        "forgetting": None if before is None or after is None else after - before,
+        "ear": scores[EAR.task].summary["nme"] if EAR.task in scores else None,
+        "parameters": sum(int(np.prod(weight.shape)) for weight in best.network.weights),
+        "gflop": count_flop(best.config) / 1e9,
+        "speed": speed["student"],
+        "face_network_speed": speed["face"],
+        "input_size": size,
+        "weights": config.out,
+    }
+
+
+def markdown_table(rows: list[dict]) -> str:
+    """Rows as a Markdown table; what is not known is a dash."""
+
+    def cell(name: str, row: dict) -> str:
+        value = row.get(name)
+        if name == "seeds":
+            return str(value or 1)
+        if value is None or (isinstance(value, float) and math.isnan(value)):
+            return "-"
+        if name in ("parameters", "ear_images", "extra_steps"):
+            return f"{value:,}"
+        spread = f" ± {row[f'{name}_spread']:.2f}" if f"{name}_spread" in row else ""
+        if name == "forgetting":
+            return f"{value:+.2f}{spread}"
+        if name == "speed":
+            return f"{value:.1f} ({row['face_network_speed']:.1f})"
+        return f"{value:.2f}{spread}" if isinstance(value, float) else str(value)
+
+    lines = ["| " + " | ".join(COLUMNS.values()) + " |", "| " + " | ".join("---" for _ in COLUMNS) + " |"]
+    lines += ["| " + " | ".join(cell(name, row) for name in COLUMNS) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def read_row(run: str | Path) -> dict:
+    """The table row of a finished run. Raises `InputError` if it has none."""
+    return read_json(Path(run) / TABLE, f"{run}: not a finished run of train_face2ear.py")
+
+
+def inference_speed(
+    networks: dict[str, LoadedModel], size: int, batch: int = 8, seconds: float = 2.0
+) -> dict[str, float]:
+    """Images/s of each network at one input size, every head decoded; taken in turns, under one load."""
+    images = np.random.default_rng(0).integers(0, 256, (batch, size, size, 3), dtype=np.uint8)
+    readers = {name: LandmarkReader(loaded.network, loaded.config) for name, loaded in networks.items()}
+    best = dict.fromkeys(readers, math.inf)
+    for reader in readers.values():
+        reader.predict_on_batch(images)
+    until = time.perf_counter() + seconds * len(readers)
+    while time.perf_counter() < until:
+        for name, reader in readers.items():
+            start = time.perf_counter()
+            reader.predict_on_batch(images)
+            best[name] = min(best[name], time.perf_counter() - start)
+    return {name: batch / took for name, took in best.items()}
+
+
+def draw_attention(teacher: LoadedModel, student: LoadedModel, samples: list[Sample], scheme: Scheme) -> np.ndarray:
+    """Images in rows: the crop, the teacher's attention map of `feature_map` on it, the student's."""
+
+    images = []
+    for sample in samples:
+        for title, loaded in (("image", None), ("teacher", teacher), ("student", student)):
+            size = (loaded or student).config.input_size
+            crop = warp_image(decode_image(sample.image), crop_warp(scheme, sample.points).matrix(size), size)
+            if loaded is not None:
+                features = loaded.network(crop[None])["feature_map"]
+                cells = ops.convert_to_numpy(attention_vector(features))[0].reshape(size // 8, size // 8)
+                crop = overlay(crop, cells / cells.max())
+            images.append(write_label(cv2.resize(crop, (256, 256), interpolation=cv2.INTER_AREA), title))
+    return contact_sheet(images, columns=3)
