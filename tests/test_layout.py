@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import importlib
-from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -73,58 +72,6 @@ COMMAND_LINES = 150
 def test_a_command_is_a_page():
     lengths = {path.stem: len(path.read_text(encoding="utf-8").splitlines()) for path in (ROOT / "utils").glob("*.py")}
     assert {name: length for name, length in lengths.items() if length > COMMAND_LINES} == {}
-
-
-SLOW_PACKAGES = {"keras", "tensorflow", "jax", "torch", "matplotlib", "tqdm"}
-SCRIPTS = ("train_face", "train_ear", "train_face2ear", "demo_multi")
-
-
-def imports_at_the_top(path: Path) -> set[str]:
-    """What a file imports when it is imported itself: modules of any package, and names of theirs."""
-    found = set()
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.ImportFrom):
-            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-        elif isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-    return found
-
-
-@cache
-def starts_slowly(module: str) -> bool:
-    """Whether an import of a module imports one of the slow packages, by way of our own modules too."""
-    if module.partition(".")[0] in SLOW_PACKAGES:
-        return True
-    return module in MODULES and any(map(starts_slowly, imports_at_the_top(MODULES[module])))
-
-
-def test_imports_inside_functions_are_of_what_starts_slowly():
-    """`utils/common/keras_runtime.py` says why."""
-    wrong = []
-    for name, path in {**MODULES, **{script: ROOT / f"{script}.py" for script in SCRIPTS}}.items():
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        for function in ast.walk(tree):
-            if isinstance(function, ast.FunctionDef):
-                for node in ast.walk(function):
-                    if isinstance(node, ast.ImportFrom):
-                        modules = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-                        wrong += [f"{name}: {node.module}"] if not any(map(starts_slowly, modules)) else []
-                    elif isinstance(node, ast.Import):
-                        wrong += [f"{name}: {a.name}" for a in node.names if not starts_slowly(a.name)]
-    assert sorted(set(wrong)) == []
-
-
-def test_tests_import_no_private_names():
-    wrong = []
-    for path in (ROOT / "tests").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom):
-                names = [*node.module.split("."), *(alias.name for alias in node.names)]
-                wrong += [f"{path.name}: {name}" for name in names if name.startswith("_") and not name.endswith("_")]
-            elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id != "os":
-                private = node.attr.startswith("_") and not node.attr.startswith("__")
-                wrong += [f"{path.name}: {node.value.id}.{node.attr}"] if private and node.value.id != "self" else []
-    assert wrong == []
 
 
 def flags_without_help(parser) -> list[str]:

@@ -53,13 +53,13 @@ def test_a_run_leaves_all_that_the_readme_promises(trained, images):
 
 
 def write_noise(folder):
-    """A folder with one image that shows nobody."""
+    """A folder with one image without a face or an ear."""
     folder.mkdir()
     cv2.imwrite(str(folder / "noise.png"), np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8))
     return folder
 
 
-def test_images_of_nobody_and_processes_that_make_batches_are_part_of_a_run_that_resumes(images, tmp_path):
+def test_negatives_and_processes_that_make_batches_are_part_of_a_run_that_resumes(images, tmp_path):
     negatives = write_noise(tmp_path / "negatives")
     flags = ["--run", tmp_path / "run", "--out", tmp_path / "face.keras"]
     begin = [*SMALL, "--data", images, "--epochs", 2, "--repeats", 2, "--workers", 2, "--negatives", negatives, *flags]
@@ -118,6 +118,7 @@ def test_images_that_a_network_was_trained_on_are_not_scored_unless_asked_for(tr
     assert run_script("utils.evaluate", *flags, "--allow-trained").returncode == 0
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_losses_and_a_killed_run_continues_as_if_nothing_had_happened(
     trained, trained_flags, tmp_path
 ):
@@ -158,6 +159,7 @@ def test_the_same_seed_gives_the_same_losses_and_a_killed_run_continues_as_if_no
     assert whole == parted
 
 
+@pytest.mark.slow
 def test_ctrl_c_says_how_to_go_on_and_loses_only_the_epoch(images, tmp_path):
     flags = [*SMALL, "--data", images, "--epochs", 200, "--run", tmp_path / "run", "--out", tmp_path / "ear.keras"]
     with subprocess.Popen(
@@ -197,7 +199,7 @@ def test_ears_train_coarse_to_fine_on_two_folders_and_leave_bad_images_out_when_
     with open(tmp_path / "run/history.csv", newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert [row["input_size"] for row in rows] == ["32", "64"]
-    assert all(np.isfinite(float(row["nme"])) for row in rows)  # views of nobody have no error
+    assert all(np.isfinite(float(row["nme"])) for row in rows)  # crops of negatives have no error
 
 
 def test_weights_of_the_other_task_give_the_trunk_and_are_refused_for_scoring(trained, images, tmp_path):
@@ -212,8 +214,10 @@ def test_weights_of_the_other_task_give_the_trunk_and_are_refused_for_scoring(tr
     resumed = run_script("train_ear.py", "--run", tmp_path / "run", "--resume")
     assert resumed.returncode == 0, resumed.stderr
     assert scores_in(resumed.stdout) == scores_in(done.stdout)[-2:]
-    seen = [set(read_description(path)["record"]["training_images"]) for path in (folder / "face.keras", flags[-1])]
-    assert seen[0] < seen[1]  # what starts from a network has seen its images too
+    trained_on = [
+        set(read_description(path)["record"]["training_images"]) for path in (folder / "face.keras", flags[-1])
+    ]
+    assert trained_on[0] < trained_on[1]  # what starts from a network was trained on its images too
     scored = run_script("utils.evaluate", folder / "face.keras", images, "--task", "ear", "--out", tmp_path / "scores")
     assert scored.returncode == 2
     assert "ear weights" in scored.stderr
@@ -448,6 +452,7 @@ def test_a_student_is_not_scored_on_images_that_its_teacher_was_trained_on(taugh
     assert done.returncode == 2 and "trained on" in done.stderr and done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_student_killed_in_its_second_epoch_resumes_to_the_same_losses(taught, taught_flags, tmp_path):
     folder, flags = taught, [*taught_flags, "--deterministic"]
     where = ["--run", tmp_path / "run", "--out", tmp_path / "student.keras"]
@@ -477,7 +482,7 @@ def test_other_strategies_run_and_frozen_forgets_nothing(taught_flags, tmp_path,
         assert row["forgetting"] == pytest.approx(0, abs=0.05)
 
 
-def test_runs_are_compared_in_a_table_and_a_image(taught, tmp_path):
+def test_runs_are_compared_in_a_table_and_a_figure(taught, tmp_path):
     folder = taught
     done = run_script("utils.compare", folder / "distill-at", "--base", tmp_path)
     assert done.returncode == 0, done.stderr
@@ -511,9 +516,10 @@ def test_faces_can_be_rehearsed_without_their_points(taught, taught_flags, image
     assert "face" not in rows[0]
     with open(taught / "distill-at" / "history.csv", newline="") as stream:
         alone = list(csv.DictReader(stream))
-    assert rows[0]["distillation"] != alone[0]["distillation"]  # it was taught on other views too
+    assert rows[0]["distillation"] != alone[0]["distillation"]  # it learned from other crops too
 
 
+@pytest.mark.slow
 def test_what_is_missing_of_the_comparison_is_trained_and_what_is_there_is_not(taught, taught_flags, tmp_path):
     folder, flags = taught, taught_flags
     base = tmp_path / "compare"

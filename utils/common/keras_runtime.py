@@ -2,7 +2,7 @@
 
 TensorFlow takes seconds to start, so a bad flag must be reported before it is imported. That is why modules which
 import Keras, and other slow packages (matplotlib, tqdm), are imported inside functions, after the flags are checked.
-All other imports stand at the top of a file. `tests/test_layout.py` holds both.
+All other imports stand at the top of a file, which `tests/test_layout.py` holds.
 """
 
 from __future__ import annotations

@@ -1,7 +1,22 @@
+import argparse
+import errno
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.conftest import input_error
-from utils.common.cli import CommandLine
+from utils.common.cli import (
+    CommandLine,
+    InputError,
+    network_size,
+    non_negative_float,
+    non_negative_int,
+    positive_float,
+    positive_int,
+    run_main,
+    unit_interval,
+)
 
 
 @pytest.mark.parametrize("flags", [["--out", ""], ["a", ""]])
@@ -12,3 +27,73 @@ def test_an_empty_text_is_no_folder(flags):
     with input_error("empty"):
         parser.parse_args(flags)
     assert parser.parse_args(["a"]).out == "x"
+
+
+def test_flags_are_not_abbreviated():
+    parser = CommandLine()
+    parser.add_argument("--learning-rate")
+    with input_error("--learning"):
+        parser.parse_args(["--learning", "1"])
+
+
+def raising(problem):
+    def main():
+        raise problem
+
+    return main
+
+
+@pytest.mark.parametrize(
+    ("main", "status", "words"),
+    [
+        (lambda: None, 0, ""),
+        (lambda: 1, 1, ""),
+        (raising(InputError("--epochs 0: too few")), 2, "error: --epochs 0: too few\n"),
+        (raising(OSError(errno.ENOSPC, "No space left", "a.png")), 2, "error: a.png: No space left\n"),
+        (raising(KeyboardInterrupt()), 130, "interrupted\n"),
+    ],
+)
+def test_a_script_ends_with_a_status_and_at_most_one_line(main, status, words, capsys):
+    with pytest.raises(SystemExit) as end:
+        run_main(main)
+    assert end.value.code == status
+    assert capsys.readouterr() == ("", words)
+
+
+def test_an_error_of_ours_is_not_hidden():
+    with pytest.raises(ZeroDivisionError):
+        run_main(raising(ZeroDivisionError()))
+
+
+@given(st.integers(-5000, 5000))
+def test_whole_numbers_are_taken_in_their_range(value):
+    for convert, fits in (
+        (positive_int, value >= 1),
+        (non_negative_int, value >= 0),
+        (network_size, value in range(32, 2049, 8)),
+    ):
+        if fits:
+            assert convert(str(value)) == value
+        else:
+            with pytest.raises(argparse.ArgumentTypeError, match="is not"):
+                convert(str(value))
+
+
+@given(st.floats())
+def test_numbers_are_taken_in_their_range(value):
+    for convert, fits in (
+        (positive_float, 0 < value < float("inf")),
+        (non_negative_float, 0 <= value < float("inf")),
+        (unit_interval, 0 <= value <= 1),
+    ):
+        if fits:
+            assert convert(repr(value)) == value
+        else:
+            with pytest.raises(argparse.ArgumentTypeError, match="is not"):
+                convert(repr(value))
+
+
+@pytest.mark.parametrize("text", ["", "many", "1.5", "0x10", "1e3"])
+def test_what_is_no_whole_number_is_refused(text):
+    with pytest.raises(argparse.ArgumentTypeError, match="is not a whole number"):
+        positive_int(text)

@@ -75,10 +75,10 @@ def test_processes_end_when_their_parent_is_killed(tmp_path):
         "import sys, time\n"
         f"sys.path.insert(0, {str(ROOT)!r})\n"
         "from tests.utils.common.test_workers import pid_of\n"
-        "from utils.common.workers import do_work, process_pool\n"
+        "from utils.common.workers import call_worker, process_pool\n"
         "if __name__ == '__main__':\n"
         "    pool = process_pool(1, pid_of)\n"
-        "    print(pool.submit(do_work, 1).result(), flush=True)\n"
+        "    print(pool.submit(call_worker, 1).result(), flush=True)\n"
         "    time.sleep(60)\n"
     )
     with subprocess.Popen([sys.executable, script], cwd=ROOT, stdout=subprocess.PIPE, text=True) as parent:
