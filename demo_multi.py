@@ -22,10 +22,12 @@ from tqdm import tqdm
 
 from utils.common.cli import CommandLine, InputError, network_size, positive_int, run_main, unit_interval
 from utils.common.keras_runtime import PRECISIONS, limit_threads
-from utils.demo.predictor import LandmarkPredictor, Prediction, Thresholds
+from utils.demo.detections import Thresholds
+from utils.demo.predictor import LandmarkPredictor
 from utils.demo.smoothing import PointSmoother
 from utils.demo.sources import Source, UnreadableError, find_sources, open_source
-from utils.demo.timing import Steps
+from utils.demo.timing import StepTimer
+from utils.demo.tracker import Tracker
 from utils.demo.view import OVERLAYS, View, in_view
 from utils.demo.window import Window, require_display
 from utils.demo.writers import JsonLines, open_target, plan_saves
@@ -120,40 +122,41 @@ def show(
     window: Window | None,
     target: Path | None,
     lines: JsonLines,
-    steps: Steps,
+    timer: StepTimer,
 ) -> bool:
     """Run one source to its end; False if the user quits."""
     still = source.kind == "image"
-    found, smooth, frames, seen = Prediction(), PointSmoother(), 0, Counter()
+    find = predictor if still else Tracker(predictor)
+    smooth, frames, seen = PointSmoother(), 0, Counter()
     with open_source(source) as feed, open_target(target, source, feed.rate) as file:
         stream = feed.frames(wait=0.05)
         if source.kind == "video" and window is None:
             stream = tqdm(stream, desc=source.stem, total=feed.count, unit="frame", leave=False, disable=None)
         try:
-            for frame in steps.each("read", stream):
+            for frame in timer.each("read", stream):
                 if frame is None:  # a camera is silent; the window goes on answering
                     if window is not None and not window.idle(source):
                         return False
                     continue
-                with steps("find"):
-                    found = predictor(frame.image, None if still else found)
+                with timer("find"):
+                    found = find(frame.image)
                     shown = smooth(found, frame.time) if args.smooth and not still else found
                 frames += 1
                 seen.update(in_view(shown).keys())
                 lines.write(source, frame, shown)
                 if file is not None or window is not None:
                     redraw = partial(view.draw, frame.image, shown, predictor)
-                    with steps("draw"):
+                    with timer("draw"):
                         drawn = redraw()
                 if file is not None:
-                    with steps("save"):
+                    with timer("save"):
                         file.write(drawn, frame.time)
                 if window is not None:
-                    with steps("show"):  # and wait until the next frame is due
-                        going = window.present(source, frame, feed.rate, drawn, redraw, steps.line)
+                    with timer("show"):  # and wait until the next frame is due
+                        going = window.present(source, frame, feed.rate, drawn, redraw, timer.line)
                     if not going:
                         return False
-                steps.frame_done()
+                timer.frame_done()
         finally:
             if frames:
                 what = ", ".join(name if still else f"{name} in {count}" for name, count in seen.items())
@@ -175,8 +178,8 @@ def main(argv: list[str] | None = None) -> int:
 
     if args.threads:
         limit_threads(args.threads)
-    steps = Steps()
-    predictor = LandmarkPredictor(weights, args.size, args.precision, Thresholds(landmark=args.threshold), steps)
+    timer = StepTimer()
+    predictor = LandmarkPredictor(weights, args.size, args.precision, Thresholds(landmark=args.threshold), timer)
     import keras  # after the flags: TensorFlow takes seconds to import
 
     precision = keras.config.dtype_policy().compute_dtype
@@ -190,14 +193,14 @@ def main(argv: list[str] | None = None) -> int:
         with Window(view) if args.window else nullcontext() as window, lines:
             for source in sources:
                 try:
-                    if not show(source, args, predictor, view, window, targets.get(source), lines, steps):
+                    if not show(source, args, predictor, view, window, targets.get(source), lines, timer):
                         break
                 except UnreadableError as problem:
                     print(f"skipped: {problem}", file=sys.stderr, flush=True)
                     status = 1
     finally:
-        if steps.frames:
-            print(steps.summary, flush=True)
+        if timer.frames:
+            print(timer.summary, flush=True)
     return status
 
 

@@ -20,7 +20,8 @@ from data.schemes import EAR, FACE, Scheme
 from utils.common.cli import InputError
 from utils.common.files import replacing, write_csv, write_json
 from utils.common.images import IMAGE_SUFFIXES, decode_image, save_image
-from utils.demo.predictor import SIDES, LandmarkPredictor
+from utils.demo.prediction import SIDES
+from utils.demo.predictor import LandmarkPredictor
 from utils.demo.sources import find_sources
 
 BOX = ("left", "top", "right", "bottom")

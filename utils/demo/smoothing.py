@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from utils.demo.predictor import Landmarks, Prediction
+from utils.demo.prediction import Landmarks, Prediction
 
 # Hertz for points that stand still, and hertz more for each own length (longer side of the points' box) a second.
 CALM, QUICK = 1.0, 30.0

@@ -11,7 +11,7 @@ Item = TypeVar("Item")
 MEMORY = 0.9  # share of the past in what is shown while running: the last ten frames or so
 
 
-class Steps:
+class StepTimer:
     """Measures named steps of a loop, shown while it runs and summed up at its end.
 
     `with steps("draw"): ...` measures a step, `for x in steps.each("read", stream)` what a stream takes, and

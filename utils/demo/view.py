@@ -10,7 +10,8 @@ import numpy as np
 from data.augment import Warp
 from data.drawing import paint_landmarks, paint_map, paint_square
 from data.schemes import FACE
-from utils.demo.predictor import SIDES, LandmarkPredictor, Landmarks, Prediction
+from utils.demo.prediction import SIDES, Landmarks, Prediction
+from utils.demo.predictor import LandmarkPredictor
 
 OVERLAYS = ("none", "heatmaps", "attention", "boxes", "numbers")
 EARS = (SIDES, SIDES[:1], SIDES[1:], ())  # what the key goes through: both, each alone, none

@@ -20,7 +20,7 @@ from utils.common.cli import InputError
 from utils.common.files import check_writable, replacing
 from utils.common.images import IMAGE_SUFFIXES, save_image
 from utils.common.video import begin_video, close_video
-from utils.demo.predictor import Landmarks, Prediction
+from utils.demo.prediction import Landmarks, Prediction
 from utils.demo.sources import Frame, Source
 
 # A video stops while there is still room to close it: its index is written last, some 20 bytes a frame.

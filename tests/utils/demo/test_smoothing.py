@@ -5,7 +5,7 @@ import pytest
 
 from data.augment import Warp
 from data.schemes import EAR, FACE, reference_shape
-from utils.demo.predictor import Landmarks, Prediction
+from utils.demo.prediction import Landmarks, Prediction
 from utils.demo.smoothing import OneEuroFilter, PointSmoother
 
 

@@ -2,11 +2,11 @@ import time
 
 import pytest
 
-from utils.demo.timing import Steps
+from utils.demo.timing import StepTimer
 
 
 def test_steps_are_measured_and_their_shares_sum_to_all():
-    steps = Steps()
+    steps = StepTimer()
     for _ in steps.each("read", range(4)):
         with steps("find"):
             time.sleep(0.02)
@@ -25,11 +25,11 @@ def test_steps_are_measured_and_their_shares_sum_to_all():
 
 
 def test_no_frames_is_no_division_by_zero():
-    assert Steps().summary == "no frames" and Steps().line == ""
+    assert StepTimer().summary == "no frames" and StepTimer().line == ""
 
 
 def test_a_step_inside_another_is_counted_once():
-    steps = Steps()
+    steps = StepTimer()
     with steps("find"):
         time.sleep(0.01)
         with steps("network"):

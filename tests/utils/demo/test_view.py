@@ -6,7 +6,7 @@ import pytest
 from data.augment import Warp
 from data.drawing import paint_map, write_lines
 from data.schemes import EAR, FACE, reference_shape
-from utils.demo.predictor import Landmarks, Prediction
+from utils.demo.prediction import Landmarks, Prediction
 from utils.demo.view import OVERLAYS, View, in_view
 
 PICTURE = np.full((200, 300, 3), 90, np.uint8)

@@ -15,7 +15,7 @@ from data.schemes import EAR, FACE
 from tests.conftest import input_error
 from utils.common.images import decode_image
 from utils.demo import writers
-from utils.demo.predictor import Landmarks, Prediction
+from utils.demo.prediction import Landmarks, Prediction
 from utils.demo.sources import Frame, Source
 from utils.demo.writers import JsonLines, add_sound, as_record, open_target, plan_saves
 
