@@ -62,7 +62,7 @@ def warp_image(
     matrix: np.ndarray,
     size: int | tuple[int, int],
     border: int = cv2.BORDER_CONSTANT,
-    fill: tuple[int, int, int] = (0, 0, 0),
+    fill: tuple[float, float, float] = (0, 0, 0),
     out: np.ndarray | None = None,
 ) -> np.ndarray:
     """The image (height, width, 3) through `matrix` (2, 3): (size, size, 3) uint8, without aliasing.

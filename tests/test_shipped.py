@@ -43,6 +43,7 @@ def test_plain_keras_reads_them_and_their_record_names_no_machine(path):
     assert not [text for text in texts if isinstance(text, str) and text.startswith(("/", ".."))]
 
 
+@pytest.mark.slow
 def test_the_demo_takes_them_by_itself_and_finds_a_face_and_both_ears(tmp_path):
     if (ROOT / "weights/face2ear.keras").exists():
         pytest.skip("your own weights/face2ear.keras goes before the shipped file")
@@ -62,6 +63,7 @@ def test_the_demo_takes_them_by_itself_and_finds_a_face_and_both_ears(tmp_path):
         assert error < 0.1, name
 
 
+@pytest.mark.slow
 def test_on_a_film_of_a_head_that_turns_the_points_follow(tmp_path):
     made = run("-m", "data.synthetic.film", tmp_path / "film.mp4", "--frames", 48, "--width", 640, "--height", 360,
                "--seed", 11)  # fmt: skip

@@ -71,7 +71,7 @@ class Verdict:
 
 def find_images(names: Sequence[str]) -> list[Path]:
     """The images among files, folders and globs. Raises `InputError` where the table could not tell two apart."""
-    images = [source.path for source in find_sources(names) if source.kind == "image"]
+    images = [Path(source.name) for source in find_sources(names) if source.kind == "image"]
     if not images:
         raise InputError(f"{names[0]}: no images in it")
     stems: dict[str, Path] = {}

@@ -31,8 +31,8 @@ FEWEST_POINTS_FOR_FIT = 8  # an affine map has 6 unknowns: of fewer points it fi
 
 
 def extent(points: np.ndarray) -> float:
-    """Longer side of the points' bounding box, pixels; NaN if any point is."""
-    return float(np.ptp(points, axis=0).max())
+    """Longer side of the bounding box of the known points, pixels."""
+    return float((np.nanmax(points, axis=0) - np.nanmin(points, axis=0)).max())
 
 
 def rotation(angle: float) -> np.ndarray:

@@ -22,7 +22,7 @@ import numpy as np
 
 from data.augment import Warp, apply_matrix, invert_matrix, warp_image
 from data.schemes import EAR, FACE, SCHEMES
-from utils.common.keras_runtime import start_keras
+from utils.common.keras_runtime import POLICIES, resolve_precision
 from utils.demo.detections import Thresholds
 from utils.demo.geometry import side_of
 from utils.demo.prediction import SIDES, Landmarks, Prediction
@@ -31,13 +31,15 @@ from utils.demo.timing import StepTimer
 
 if TYPE_CHECKING:
     from models.tensors import Tensor
+    from models.trainer import HeadsReader
 
 
 class LandmarkPredictor:
     """Face and ear landmarks of images, with the weights of a file.
 
     - `size`: pixels a side of the crops that the network reads (default: as it was trained).
-    - `precision`: as in the scripts.
+    - `precision`: "float32", "bfloat16", "float16" or "auto", the fastest of them here; the attribute says which. The
+      process's dtype policy stays as it is.
     - `thresholds`: scores from which on a detection counts.
     - `timer` measures how long the steps "crop", "network" and "decode" take.
 
@@ -53,11 +55,11 @@ class LandmarkPredictor:
         thresholds: Thresholds | None = None,
         timer: StepTimer | None = None,
     ):
-        start_keras(precision)
-        from models.trainer import HeadsReader
-        from models.weights import load_network
+        self.precision = resolve_precision(precision)
+        from models.weights import dtype_policy, load_network
 
-        loaded = load_network(weights, with_features=True)
+        with dtype_policy(POLICIES[self.precision]):
+            loaded = load_network(weights, with_features=True)
         self.config = loaded.config
         self.size = size or loaded.config.input_size
         self.thresholds = thresholds or Thresholds()
@@ -65,7 +67,7 @@ class LandmarkPredictor:
         self._network = loaded.network
         self._crops = np.empty((1 + len(SIDES), self.size, self.size, 3), np.uint8)  # written anew by each reading
         self._timer = timer or StepTimer()
-        reader = HeadsReader(loaded.network, loaded.config)
+        reader = self._reader()
         self._heatmaps, self._decode = _frozen(reader.heatmaps), _compiled(reader.decode, self.config.heads)
 
     def __call__(self, image: np.ndarray) -> Prediction:
@@ -146,9 +148,14 @@ class LandmarkPredictor:
 
     @cached_property
     def _read_maps(self) -> Callable[[np.ndarray], dict[str, Tensor]]:
-        from models.trainer import HeadsReader
+        return _frozen(self._reader(with_maps=True))
 
-        return _frozen(HeadsReader(self._network, self.config, with_maps=True))
+    def _reader(self, with_maps: bool = False) -> HeadsReader:
+        from models.trainer import HeadsReader
+        from models.weights import dtype_policy
+
+        with dtype_policy(POLICIES[self.precision]):
+            return HeadsReader(self._network, self.config, with_maps=with_maps)
 
 
 def _check_image(image: np.ndarray) -> None:

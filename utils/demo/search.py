@@ -33,6 +33,10 @@ CANVAS_MULTIPLE = 32  # pixels: few different shapes have to be compiled
 REFINEMENTS = 3  # readings of a candidate in crops; more change little
 FEWEST_AGREEING = 3  # points of a candidate that must lie together; of many points a third
 
+# A second, larger head in view.
+CLEARLY_LARGER = 1.3  # of the first face's length: less may be the error of a reading
+HEAD_MARGIN = 0.6  # of the face's box on each side: the head round it, painted over
+
 # The second ear of a person whose face the network does not know.
 WHOLE_IMAGE_EAR = 40  # network pixels: the length at which an ear is read best in the whole image
 PAINTED_MARGIN = 0.2  # of the first ear's box, painted over with it
@@ -47,8 +51,8 @@ def search(
 ) -> Prediction:
     """Find a face, or where there is none an ear, anywhere in the image (height, width, 3) uint8 RGB.
 
-    The whole image is read at `sizes` (default: `search_sizes`) and turned by `quarters`. A sure face ends the search.
-    Otherwise the best of a quarter is the answer, and the next quarter is tried only if there is none.
+    The whole image is read at `sizes` (default: `search_sizes`) and turned by `quarters`. A sure face ends the search,
+    after a look for a larger one. Otherwise the best of a quarter is the answer; the next is tried only if it has none.
     """
     sizes = sizes or search_sizes(image)
     with_face = ear_alone = Prediction()
@@ -60,7 +64,7 @@ def search(
                     ear_alone = better_ears(ear_alone, refined)
                     continue
                 if refined.face.score >= predictor.thresholds.sure_face:
-                    return refined
+                    return with_larger_head(predictor, image, refined, size, quarter)
                 with_face = max(with_face, refined, key=detection_score)
         best = select_detections(with_face, ear_alone, predictor.thresholds)
         if best:
@@ -125,6 +129,44 @@ def next_square(landmarks: Landmarks) -> Warp:
     """The square of the `crop` protocol round landmarks: upright for a face, turned as the face for an ear."""
     angle = tilt(landmarks.whole) if landmarks.scheme is FACE else landmarks.crop.angle
     return square_around(landmarks.points, landmarks.scheme.crop_side, angle)
+
+
+def with_larger_head(
+    predictor: LandmarkPredictor, image: np.ndarray, prediction: Prediction, size: int, quarter: int
+) -> Prediction:
+    """The prediction, or that of a clearly larger head elsewhere in the image whose face is sure too.
+
+    Heatmaps show one head at a time, and not always the largest. So the head is painted over, and the image is read
+    again at `size`, which found it, and the next one. Where no larger head has room beside it, nothing is read.
+    """
+    while (larger := _find_larger_head(predictor, image, prediction, size, quarter)) is not None:
+        prediction = larger
+    return prediction
+
+
+def _find_larger_head(
+    predictor: LandmarkPredictor, image: np.ndarray, prediction: Prediction, size: int, quarter: int
+) -> Prediction | None:
+    if prediction.face is None:
+        return None
+    low, high = prediction.face.points.min(axis=0), prediction.face.points.max(axis=0)
+    margin, length = HEAD_MARGIN * (high - low), extent(prediction.face.points)
+    low, high = low - margin, high + margin
+    if max(*low, *(image.shape[1::-1] - high)) < CLEARLY_LARGER * length:  # left, above, right, below
+        return None
+    rest = paint_over(image, low, high)
+    for again in [each for each in search_sizes(image) if each >= size][:2]:
+        for candidate in find_candidates(predictor, rest, again, quarter):
+            if candidate.face is None or extent(candidate.face.points) < length:
+                continue
+            refined = refine(predictor, rest, candidate, REFINEMENTS - 1)
+            refined = read_around(predictor, image, refined)  # nothing of it is painted over
+            face = refined.face
+            if face is None or face.score < predictor.thresholds.sure_face:
+                continue
+            if extent(face.points) >= CLEARLY_LARGER * length:
+                return refined
+    return None
 
 
 def with_second_ear(predictor: LandmarkPredictor, image: np.ndarray, prediction: Prediction) -> Prediction:

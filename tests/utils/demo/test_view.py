@@ -119,7 +119,7 @@ def test_the_words_of_a_box_begin_at_its_upper_left_corner(mirror):
     assert (drawn[round(top) - 4, round(left) + 80 :] == 90).all()
 
 
-def test_with_nobody_in_view_the_overlay_shows_the_whole_image():
+def test_with_no_head_in_view_the_overlay_shows_the_whole_image():
     maps = Maps()
     drawn = View(0.1, "heatmaps").draw(PICTURE, Prediction(), maps)
     assert maps.squares == [Warp((149.5, 99.5), 300.0)]
