@@ -6,7 +6,7 @@
 
 Ears: a network proposes, a person looks and judges. The first command writes numbered images and verdicts.csv, one
 line an ear. Look at the images and write into the last column "right" (every part lies where it should) or "none"
-(there is no ear to be seen); what stays empty is left out. The second makes ear images with points of the right ones,
+(there is no ear in view); what stays empty is left out. The second makes ear images with points of the right ones,
 and images without an ear of the others. No verdict makes an ear more exact than it was drawn: they teach a network on
 which images to be sure, and where not to see an ear.
 
@@ -24,6 +24,7 @@ from data.schemes import EAR, FACE
 from utils.common.cli import CommandLine, InputError, positive_int, run_main
 from utils.common.files import check_writable
 from utils.common.keras_runtime import PRECISIONS
+from utils.demo import LandmarkPredictor
 from utils.demo.annotation import (
     TABLE,
     find_images,
@@ -33,7 +34,6 @@ from utils.demo.annotation import (
     write_faces,
     write_proposals,
 )
-from utils.demo.predictor import LandmarkPredictor
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -30,7 +30,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     check_writable("--out", Path(args.out))
 
-    from utils.demo.predictor import LandmarkPredictor
+    from utils.demo import LandmarkPredictor
 
     predictor = LandmarkPredictor(args.weights, precision=args.precision)
     rows = measure(predictor, heads(args.heads, args.seed, FRAME[0]), args.heads)

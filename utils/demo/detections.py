@@ -31,7 +31,7 @@ FOLD_LENGTH = 0.5  # of an ear's length: a smaller ear inside it is one of its f
 class Thresholds:
     """Scores (mean confidence of the landmarks) from which on a detection counts.
 
-    - `face`, `ear`: of a crop that holds one. Of 88 ears that a student (`weights/logs/student2.json`) saw in 60
+    - `face`, `ear`: of a crop that holds one. Of 88 ears that a student (`weights/logs/student2.json`) found in 60
       synthetic heads, those within a tenth of the true box's diagonal scored 0.72 and more; 0.65 was chosen on images
       of validation persons for `student4`, and looked at again for the student that ships (`weights/README.md`).
     - `sure_face`: a face of this score ends the search. The student that ships reads 331 of 334 images of validation

@@ -25,7 +25,7 @@ class Tracker:
 
     Each frame is read in crops where the last one showed a head: one pass of the network. A lost head is searched for
     at once at several sizes, then with one reading of the whole image a frame, every other one turned by quarters. So
-    a camera with nobody before it stays quick. Other videos need trackers of their own; they may share a predictor.
+    a camera stays quick while no head is in view. Other videos need trackers of their own; they may share a predictor.
 
     - `prediction`: of the last frame.
     - `searched_frames`: for how many frames a face has been searched for in vain.

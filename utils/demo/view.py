@@ -105,8 +105,8 @@ class View:
         for task, square in squares or [
             (FACE.task if FACE.task in predictor.tasks else predictor.tasks[0], everywhere)
         ]:
-            seen = predictor.maps(image, square)
-            maps.append((square, seen["attention" if self.overlay == "attention" else f"{task}_heat"]))
+            answers = predictor.maps(image, square)
+            maps.append((square, answers["attention" if self.overlay == "attention" else f"{task}_heat"]))
         return maps
 
 

@@ -60,7 +60,7 @@ def test_a_box_is_painted_over_with_the_median_colour_of_the_image():
 
 def test_the_next_square_holds_the_face_upright_at_1_6_times_its_size():
     square = next_square(face())
-    assert square.angle == tilt(FRONT)
+    assert square.angle == pytest.approx(tilt(FRONT), abs=1e-4)
     inside = np.array([apply(square.matrix(160), x, y) for x, y in FRONT])
     assert np.ptp(inside, axis=0).max() == pytest.approx(100, abs=0.1)
 

@@ -64,7 +64,8 @@ class TestTracker:
         tracker = Tracker(predictor)
         for _ in range(4):
             assert not tracker(np.zeros((720, 1280, 3), np.uint8))
-        assert readings == [(128, 0), (256, 0), (512, 0), (128, 0), (128, 1), (256, 0)]
+        whole_images = [reading for reading in readings if isinstance(reading, tuple)]
+        assert whole_images == [(128, 0), (256, 0), (512, 0), (128, 0), (128, 1), (256, 0)]
         assert tracker.searched_frames == 4
 
     def test_an_ear_that_stays_hidden_is_looked_for_now_and_then_and_found_when_it_comes(self, predictor, readings):
