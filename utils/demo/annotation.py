@@ -66,6 +66,9 @@ class Verdict:
         return bool(np.abs(proposal.box - self.box).mean() <= SAME * diagonal)
 
 
+Verdicts = dict[tuple[str, str], Verdict]  # by the image's file name and the side
+
+
 # --- proposing --------------------------------------------------------------------------------------------------------
 
 
@@ -125,7 +128,7 @@ def write_proposals(out: Path, proposals: Sequence[Proposal]) -> None:
 # --- judged -----------------------------------------------------------------------------------------------------------
 
 
-def read_verdicts(path: Path) -> dict[tuple[str, str], Verdict]:
+def read_verdicts(path: Path) -> Verdicts:
     """(image's file name, side) -> verdict, of the lines that have one. Raises `InputError` that names a wrong line.
 
     Takes what spreadsheets make of the table: commas, semicolons or tabs between the columns, capitals, empty lines.
@@ -143,7 +146,7 @@ def read_verdicts(path: Path) -> dict[tuple[str, str], Verdict]:
     names = [name.strip().lower() for name in rows[0]] if rows else []
     if not {"image", "side", *BOX, "verdict"} <= set(names):
         raise InputError(f"--verdicts {path}: its first line must name the columns {', '.join(COLUMNS)}")
-    verdicts: dict[tuple[str, str], Verdict] = {}
+    verdicts: Verdicts = {}
     for line, values in enumerate(rows[1:], start=2):
         row = {name: value.strip() for name, value in zip(names, values, strict=False)}
         word = row.get("verdict", "").lower()
@@ -165,13 +168,13 @@ def read_verdicts(path: Path) -> dict[tuple[str, str], Verdict]:
     return verdicts
 
 
-def write_dataset(out: Path, proposals: Sequence[Proposal], verdicts: dict[tuple[str, str], Verdict]) -> Counter:
+def write_dataset(out: Path, proposals: Sequence[Proposal], verdicts: Verdicts) -> Counter[str]:
     """The judged ears as images: `CollectionA/train/` with points, `NoEar/` without; how many of each verdict.
 
     `identities.csv` says which are of one image, so that no split parts them. Left out are ears that are not where the
     judged ones were, and empty places so near to another ear that their image would show it.
     """
-    written: Counter = Counter()
+    written: Counter[str] = Counter()
     people = []
     for proposal in proposals:
         verdict = verdicts.get((proposal.image.name, proposal.side))

@@ -15,7 +15,7 @@ from utils.demo.annotation import read_verdicts
 
 
 def annotate(*arguments):
-    return run_in_process(main, *arguments)
+    return run_in_process(main, *arguments, "--precision", "float32")  # auto is another one on another day
 
 
 @pytest.fixture(scope="module")
