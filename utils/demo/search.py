@@ -36,6 +36,9 @@ FEWEST_AGREEING = 3  # points of a candidate that must lie together; of many poi
 # A second, larger head in view.
 CLEARLY_LARGER = 1.3  # of the first face's length: less may be the error of a reading
 HEAD_MARGIN = 0.6  # of the face's box on each side: the head round it, painted over
+FINEST_LARGER = 512  # network pixels: a finer reading costs more than all others, and shows larger heads no better
+
+COLOUR_SAMPLES = 256  # a side, at least: of large images a median of all pixels takes longer than a reading
 
 # The second ear of a person whose face the network does not know.
 WHOLE_IMAGE_EAR = 40  # network pixels: the length at which an ear is read best in the whole image
@@ -137,7 +140,7 @@ def with_larger_head(
     """The prediction, or that of a clearly larger head elsewhere in the image whose face is sure too.
 
     Heatmaps show one head at a time, and not always the largest. So the head is painted over, and the image is read
-    again at `size`, which found it, and the next one. Where no larger head has room beside it, nothing is read.
+    again at `size`, which found it, and the next one up to 512. Where a larger head has no room, nothing is read.
     """
     while (larger := _find_larger_head(predictor, image, prediction, size, quarter)) is not None:
         prediction = larger
@@ -155,9 +158,12 @@ def _find_larger_head(
     if max(*low, *(image.shape[1::-1] - high)) < CLEARLY_LARGER * length:  # left, above, right, below
         return None
     rest = paint_over(image, low, high)
-    for again in [each for each in search_sizes(image) if each >= size][:2]:
+    for again in [each for each in search_sizes(image) if size <= each <= max(size, FINEST_LARGER)][:2]:
         for candidate in find_candidates(predictor, rest, again, quarter):
-            if candidate.face is None or extent(candidate.face.points) < length:
+            # What is taken for a face where there is none scores 0.2 at most; reading its crops would cost the most.
+            if candidate.face is None or candidate.face.score < predictor.thresholds.face:
+                continue
+            if extent(candidate.face.points) < length:
                 continue
             refined = refine(predictor, rest, candidate, REFINEMENTS - 1)
             refined = read_around(predictor, image, refined)  # nothing of it is painted over
@@ -195,8 +201,9 @@ def with_second_ear(predictor: LandmarkPredictor, image: np.ndarray, prediction:
 def paint_over(image: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """A copy of an image in which the box from `low` to `high` (x, y) has the image's median colour."""
     (left, top), (right, bottom) = (np.maximum(edge, 0).astype(int) for edge in (low, high + 1))
+    step = max(1, max(image.shape[:2]) // COLOUR_SAMPLES)
     painted = image.copy()
-    painted[top:bottom, left:right] = np.median(image, axis=(0, 1))
+    painted[top:bottom, left:right] = np.median(image[::step, ::step], axis=(0, 1))
     return painted
 
 
