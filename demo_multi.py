@@ -6,9 +6,9 @@
   python demo_multi.py images/ --no-window --save drawn/ --json points.jsonl
   python demo_multi.py http://127.0.0.1:8080/stream        # a stream
 
-The whole image is searched for a head; then a crop round the face and one round each ear are read, in one batch. Of
-a video the next frame is read where the head was, and searched only when it is lost. No other detector is needed.
-Weights that know only faces, or only ears, show those.
+The whole image is searched for a head, the largest that is in view. Then a crop round the face and one round each ear
+are read, in one batch. The next frame of a video is read where the head was; only a lost head is searched for again. No
+other detector is needed. Weights that know only faces, or only ears, show those.
 """
 
 import argparse
@@ -22,77 +22,88 @@ from tqdm import tqdm
 
 from utils.common.cli import CommandLine, InputError, network_size, positive_int, run_main, unit_interval
 from utils.common.keras_runtime import PRECISIONS, limit_threads
-from utils.demo.predictor import LandmarkPredictor, Prediction, Thresholds
+from utils.demo import LandmarkPredictor, Tracker
+from utils.demo.detections import Thresholds
 from utils.demo.smoothing import PointSmoother
 from utils.demo.sources import Source, UnreadableError, find_sources, open_source
-from utils.demo.timing import Steps
+from utils.demo.timing import StepTimer
 from utils.demo.view import OVERLAYS, View, in_view
 from utils.demo.window import Window, require_display
 from utils.demo.writers import JsonLines, open_target, plan_saves
 
 WEIGHTS = Path(__file__).parent / "weights"
 OWN, SHIPPED = WEIGHTS / "face2ear.keras", WEIGHTS / "face2ear-lite.keras"
+RESPONSE = 0.05  # seconds after which the window answers keys while a camera is silent
 
 
 def parse_flags(argv: list[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = CommandLine(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add = parser.add_argument
-    add("source", nargs="*", default=["0"], help="camera number, video, image, folder, glob or address (default: 0)")
-    add(
-        "--weights",
-        help="weights file: .keras, .weights.h5 or the predecessor's .h5 (default: "
-        "weights/face2ear.keras, else the shipped weights/face2ear-lite.keras)",
+    parser.add_argument(
+        "source", nargs="*", default=["0"], help="camera number, video, image, folder, glob or address (default: 0)"
     )
-    add(
+
+    network = parser.add_argument_group("network")
+    network.add_argument(
+        "--weights",
+        help="weights file: .keras, .weights.h5 or the predecessor's .h5 (default: weights/face2ear.keras, else the "
+        "shipped weights/face2ear-lite.keras)",
+    )
+    network.add_argument(
+        "--precision", choices=PRECISIONS, default="auto", help="auto (default): measures which is fastest here"
+    )
+    network.add_argument(
+        "--threads",
+        type=positive_int,
+        help="threads for the network (default: all); fewer leave room for other programs",
+    )
+    network.add_argument(
+        "--size",
+        type=network_size,
+        metavar="PX",
+        help="side of the crops that the network reads, a multiple of 8 (default: as it was trained); smaller is "
+        "faster and coarser",
+    )
+
+    output = parser.add_argument_group("output")
+    output.add_argument(
         "--save",
         metavar="OUT",
-        help="write what is drawn: a .mp4 (or an animated .webp) for one video or camera, a .png for one image, or a "
-        "folder for any number",
+        help="write the drawn images: a .mp4 (or an animated .webp) for one video or camera, a .png for one image, or "
+        "a folder for any number",
     )
-    add(
+    output.add_argument(
         "--json",
         metavar="FILE",
         help="write a line of JSON a frame: boxes, points in pixels of the original, confidences",
     )
-    add(
+
+    display = parser.add_argument_group("display")
+    display.add_argument(
         "--window",
         action=argparse.BooleanOptionalAction,
         default=True,
         help="show it (default); --no-window for machines without a display, and for speed",
     )
-    add("--precision", choices=PRECISIONS, default="auto", help="auto (default): measures which is fastest here")
-    add(
-        "--threads",
-        type=positive_int,
-        help="threads for the network (default: all); fewer leave room for other programs",
-    )
-    add(
-        "--size",
-        type=network_size,
-        metavar="PX",
-        help="side of the crops that the network reads, a multiple of 8 "
-        "(default: as it was trained); smaller is faster and coarser",
-    )
-    add(
+    display.add_argument(
         "--smooth",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="calm the points of videos with a One Euro filter (default); --no-smooth: each frame's own",
+        help="smooth the points of videos with a One Euro filter (default); --no-smooth: each frame's own",
     )
-    add(
+    display.add_argument(
         "--threshold",
         type=unit_interval,
         default=Thresholds.landmark,
         help="points of less confidence are not drawn (default: %(default)s); JSON has them all",
     )
-    add(
+    display.add_argument(
         "--overlay",
         choices=OVERLAYS,
         default="none",
         help="what else is drawn at the start (default: none); key o changes it",
     )
-    add(
+    display.add_argument(
         "--mirror",
         action=argparse.BooleanOptionalAction,
         help="draw left and right swapped (default: of cameras in a window, as mirrors do); not in JSON",
@@ -112,7 +123,7 @@ def choose_weights(named: str | None) -> Path:
     return path
 
 
-def show(
+def run_source(
     source: Source,
     args: argparse.Namespace,
     predictor: LandmarkPredictor,
@@ -120,45 +131,48 @@ def show(
     window: Window | None,
     target: Path | None,
     lines: JsonLines,
-    steps: Steps,
+    timer: StepTimer,
 ) -> bool:
     """Run one source to its end; False if the user quits."""
     still = source.kind == "image"
-    found, smooth, frames, seen = Prediction(), PointSmoother(), 0, Counter()
+    find = predictor if still else Tracker(predictor)
+    smooth = PointSmoother() if args.smooth and not still else None
+    frames, found_in = 0, Counter[str]()  # frames in which a face and each ear were found
     with open_source(source) as feed, open_target(target, source, feed.rate) as file:
-        stream = feed.frames(wait=0.05)
+        stream = feed.frames(wait=RESPONSE)
         if source.kind == "video" and window is None:
             stream = tqdm(stream, desc=source.stem, total=feed.count, unit="frame", leave=False, disable=None)
         try:
-            for frame in steps.each("read", stream):
+            for frame in timer.each("read", stream):
                 if frame is None:  # a camera is silent; the window goes on answering
                     if window is not None and not window.idle(source):
                         return False
                     continue
-                with steps("find"):
-                    found = predictor(frame.image, None if still else found)
-                    shown = smooth(found, frame.time) if args.smooth and not still else found
+                with timer("find"):
+                    prediction = find(frame.image)
+                    if smooth is not None:
+                        prediction = smooth(prediction, frame.time)
                 frames += 1
-                seen.update(in_view(shown).keys())
-                lines.write(source, frame, shown)
+                found_in.update(in_view(prediction).keys())
+                lines.write(source, frame, prediction)
                 if file is not None or window is not None:
-                    redraw = partial(view.draw, frame.image, shown, predictor)
-                    with steps("draw"):
+                    redraw = partial(view.draw, frame.image, prediction, predictor)
+                    with timer("draw"):
                         drawn = redraw()
                 if file is not None:
-                    with steps("save"):
+                    with timer("save"):
                         file.write(drawn, frame.time)
                 if window is not None:
-                    with steps("show"):  # and wait until the next frame is due
-                        going = window.present(source, frame, feed.rate, drawn, redraw, steps.line)
-                    if not going:
+                    with timer("show"):  # and wait until the next frame is due
+                        going_on = window.present(source, frame, feed.rate, drawn, redraw, timer.line)
+                    if not going_on:
                         return False
-                steps.frame_done()
+                timer.frame_done()
         finally:
             if frames:
-                what = ", ".join(name if still else f"{name} in {count}" for name, count in seen.items())
+                found = ", ".join(name if still else f"{name} in {count}" for name, count in found_in.items())
                 length = "" if still else f"{frames} frames, "
-                print(f"{source.label}: {length}{what or 'nobody in view'}", flush=True)
+                print(f"{source.label}: {length}{found or 'no face or ear found'}", flush=True)
     return True
 
 
@@ -175,29 +189,26 @@ def main(argv: list[str] | None = None) -> int:
 
     if args.threads:
         limit_threads(args.threads)
-    steps = Steps()
-    predictor = LandmarkPredictor(weights, args.size, args.precision, Thresholds(landmark=args.threshold), steps)
-    import keras  # after the flags: TensorFlow takes seconds to import
-
-    precision = keras.config.dtype_policy().compute_dtype
-    print(
-        f"weights:  {weights} ({' and '.join(predictor.tasks)}, crops of {predictor.size} px, {precision})", flush=True
-    )
+    timer = StepTimer()
+    predictor = LandmarkPredictor(weights, args.size, args.precision, Thresholds(landmark=args.threshold), timer)
+    tasks = " and ".join(predictor.tasks)
+    print(f"weights:  {weights} ({tasks}, crops of {predictor.size} px, {predictor.precision})", flush=True)
 
     mirror = args.window and sources[0].is_camera if args.mirror is None else args.mirror
-    status, view = 0, View(args.threshold, args.overlay, mirror=mirror)
+    view = View(args.threshold, args.overlay, mirror=mirror)
+    status = 0
     try:
         with Window(view) if args.window else nullcontext() as window, lines:
             for source in sources:
                 try:
-                    if not show(source, args, predictor, view, window, targets.get(source), lines, steps):
+                    if not run_source(source, args, predictor, view, window, targets.get(source), lines, timer):
                         break
                 except UnreadableError as problem:
                     print(f"skipped: {problem}", file=sys.stderr, flush=True)
                     status = 1
     finally:
-        if steps.frames:
-            print(steps.summary, flush=True)
+        if timer.frames:
+            print(timer.summary, flush=True)
     return status
 
 

@@ -1,4 +1,4 @@
-"""demo_multi.py as a user runs it: a process, its exit status, what it says and what it writes."""
+"""demo_multi.py: what it prints, writes and returns; as a process of its own where signals or displays matter."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import pytest
 
 import demo_multi
 from tests.charts import draw_chart, place, save_chart_network
+from tests.commands import run_in_process
 from tests.conftest import input_error, packed, with_exif
 from tests.streams import Stream
 from utils.common.images import decode_image
@@ -30,8 +31,12 @@ def command(*flags):
     return [sys.executable, ROOT / "demo_multi.py", *map(str, flags)]
 
 
-def demo(*flags, cwd=ROOT, environment=WITHOUT_DISPLAY):
-    return subprocess.run(command(*flags), cwd=cwd, env=environment, capture_output=True, text=True, timeout=120)
+def demo_process(*flags):
+    return subprocess.run(command(*flags), cwd=ROOT, env=WITHOUT_DISPLAY, capture_output=True, text=True, timeout=300)
+
+
+def demo(*flags):
+    return run_in_process(demo_multi.main, *flags)
 
 
 def lines_of(path):
@@ -95,7 +100,7 @@ def folder(weights, tmp_path_factory):
     (images / "small.png").write_bytes(packed(np.ascontiguousarray(small[..., ::-1]), ".png"))
     (images / "turned.png").write_bytes(packed(np.ascontiguousarray(np.rot90(bgr)), ".png"))
     (images / "corrupt.jpg").write_bytes(packed(bgr, ".jpg")[:300])
-    done = demo(images, "--weights", weights, "--no-window", "--precision", "float32", "--threads", 2,
+    done = demo(images, "--weights", weights, "--no-window", "--precision", "float32",
                 "--save", base / "drawn", "--json", base / "out.jsonl")  # fmt: skip
     return base, done, {Path(line["source"]).name: line for line in lines_of(base / "out.jsonl")}, image, truth
 
@@ -131,10 +136,10 @@ def test_small_and_turned_heads_are_searched_for_in_images(folder, name):
 
 
 @pytest.mark.parametrize("name", ["gray.png", "dot.png"])
-def test_nobody_in_view_is_said_and_nothing_drawn(folder, name):
+def test_an_image_without_a_head_is_said_and_stays_as_it_is(folder, name):
     base, done, lines, _, _ = folder
     assert lines[name]["face"] is None and lines[name]["ears"] == {}
-    assert f"{name}: nobody in view" in done.stdout
+    assert f"{name}: no face or ear found" in done.stdout
     drawn = decode_image(base / "drawn" / name)
     assert np.array_equal(drawn, decode_image(base / "images" / name))
 
@@ -197,8 +202,8 @@ def clip(tmp_path_factory):
 
 def test_points_follow_a_head_through_a_video(weights, clip, tmp_path):
     path, truths = clip
-    done = demo(path, "--weights", weights, "--no-window", "--precision", "float32",
-                "--save", tmp_path / "out.mp4", "--json", tmp_path / "out.jsonl")  # fmt: skip
+    done = demo_process(path, "--weights", weights, "--no-window", "--precision", "float32", "--threads", 1,
+                        "--save", tmp_path / "out.mp4", "--json", tmp_path / "out.jsonl")  # fmt: skip
     assert done.returncode == 0, done.stderr
     lines = lines_of(tmp_path / "out.jsonl")
     assert [line["frame"] for line in lines] == list(range(45))
@@ -213,6 +218,7 @@ def test_points_follow_a_head_through_a_video(weights, clip, tmp_path):
     assert "45 frames, face in 45" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no SIGINT to one process")
 def test_a_stream_dies_and_returns_and_ctrl_c_leaves_a_playable_video(weights, tmp_path):
     image, truth = draw_chart(160, 200, place((100, 80), 70))
@@ -293,6 +299,7 @@ def display():
         process.wait()
 
 
+@pytest.mark.slow
 def test_the_window_shows_what_was_found_and_listens_to_keys(weights, clip, display, tmp_path):
     from PIL import ImageGrab  # matplotlib brings it along
 
@@ -307,7 +314,7 @@ def test_the_window_shows_what_was_found_and_listens_to_keys(weights, clip, disp
     def tool(*arguments):
         return subprocess.run(["xdotool", *arguments], env=environment, capture_output=True, text=True).stdout.split()
 
-    def seen():
+    def shown():
         """What the window shows; nothing as long as there is none."""
         screen = np.asarray(ImageGrab.grab(xdisplay=display).convert("RGB"))
         for window in tool("search", "--name", "Face and ear landmarks")[-1:]:
@@ -317,24 +324,24 @@ def test_the_window_shows_what_was_found_and_listens_to_keys(weights, clip, disp
         return screen[:0]
 
     def shows_image():
-        shown = seen()
-        return shown.shape == image.shape and (shown == image).all(axis=-1).mean() > 0.8
+        now = shown()
+        return now.shape == image.shape and (now == image).all(axis=-1).mean() > 0.8
 
     def press(key, then):
         tool("key", "--window", tool("search", "--name", "Face and ear landmarks")[-1], key)
-        until(then, process, seconds=10)
+        until(then, process)
 
     kept = tmp_path / "runs/demo/image-000000.png"
     try:
         until(shows_image, process)  # the video has ended; the image stays until a key
         time.sleep(0.3)
-        plain = seen()
+        plain = shown()
         assert (plain != image).any(axis=-1)[120:280, 240:400].mean() > 0.02  # points and lines
-        press("h", lambda: (seen() != plain).any(axis=-1)[:150, :250].mean() > 0.01)  # words
-        press("h", lambda: np.array_equal(seen(), plain))
-        press("m", lambda: not np.array_equal(seen(), plain))
-        press("m", lambda: np.array_equal(seen(), plain))
-        press("o", lambda: (seen() != plain).any(axis=-1)[120:280, 240:400].mean() > 0.9)  # heatmaps
+        press("h", lambda: (shown() != plain).any(axis=-1)[:150, :250].mean() > 0.01)  # words
+        press("h", lambda: np.array_equal(shown(), plain))
+        press("m", lambda: not np.array_equal(shown(), plain))
+        press("m", lambda: np.array_equal(shown(), plain))
+        press("o", lambda: (shown() != plain).any(axis=-1)[120:280, 240:400].mean() > 0.9)  # heatmaps
         press("s", kept.exists)
         tool("key", "--window", tool("search", "--name", "Face and ear landmarks")[-1], "q")
         said, problems = process.communicate(timeout=30)
@@ -349,16 +356,16 @@ def test_the_window_shows_what_was_found_and_listens_to_keys(weights, clip, disp
 # --- failures ---------------------------------------------------------------------------------------------------------
 
 
-def test_without_a_display_one_line_names_the_mend(weights):
-    start = time.monotonic()
+def test_without_a_display_one_line_names_the_mend(weights, monkeypatch):
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     fails(demo("--weights", weights), "--no-window", "--save")
-    assert time.monotonic() - start < 3
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="DISPLAY is Linux's")
-def test_a_display_that_is_gone_is_no_abort(weights):
-    done = demo("--weights", weights, environment={**WITHOUT_DISPLAY, "DISPLAY": ":9876"})
-    fails(done, ":9876", "--no-window")
+def test_a_display_that_is_gone_is_no_abort(weights, monkeypatch):
+    monkeypatch.setenv("DISPLAY", ":9876")
+    fails(demo("--weights", weights), ":9876", "--no-window")
 
 
 def test_missing_weights_are_named():
@@ -405,17 +412,21 @@ def test_a_camera_that_is_not_there_is_one_line_and_nothing_is_left(weights, tmp
         (["--smoth"], "--smoth"),
     ],
 )
-def test_a_bad_flag_is_one_line_within_a_second(weights, flags, named):
-    start = time.monotonic()
+def test_a_bad_flag_is_one_line(weights, monkeypatch, flags, named):
+    monkeypatch.chdir(ROOT)
     fails(demo(*flags, "--weights", weights, "--no-window"), named)
-    assert time.monotonic() - start < 3  # a second on an idle machine
 
 
-def test_help_answers_without_tensorflow():
-    start = time.monotonic()
-    done = demo("--help")
-    assert time.monotonic() - start < 3
-    assert done.returncode == 0
+def test_a_process_ends_with_status_2_and_one_line():
+    fails(demo_process("--smoth"), "--smoth")
+
+
+def test_help_names_every_flag_by_group_and_does_not_start_tensorflow():
+    code = "import sys, demo_multi\ntry: demo_multi.main(['--help'])\nfinally: assert 'tensorflow' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and done.stderr == ""
     names = "weights save json no-window precision threads size no-smooth threshold mirror overlay"
     for flag in names.split():
         assert f"--{flag}" in done.stdout
+    for group in ("network:", "output:", "display:"):
+        assert f"\n{group}\n" in done.stdout

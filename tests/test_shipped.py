@@ -12,6 +12,9 @@ import numpy as np
 import pytest
 
 from data.synthetic.scene import draw_image
+from utils.common.images import decode_image
+from utils.demo import LandmarkPredictor
+from utils.demo.view import in_view
 from utils.evaluation.metrics import box_size
 
 ROOT = Path(__file__).parent.parent
@@ -43,6 +46,7 @@ def test_plain_keras_reads_them_and_their_record_names_no_machine(path):
     assert not [text for text in texts if isinstance(text, str) and text.startswith(("/", ".."))]
 
 
+@pytest.mark.slow
 def test_the_demo_takes_them_by_itself_and_finds_a_face_and_both_ears(tmp_path):
     if (ROOT / "weights/face2ear.keras").exists():
         pytest.skip("your own weights/face2ear.keras goes before the shipped file")
@@ -62,6 +66,44 @@ def test_the_demo_takes_them_by_itself_and_finds_a_face_and_both_ears(tmp_path):
         assert error < 0.1, name
 
 
+@pytest.fixture(scope="module")
+def student():
+    return LandmarkPredictor(ROOT / "weights/face2ear-lite.keras", precision="float32")
+
+
+def draw_head(seed, size):
+    """A synthetic head in an image (400, size, 3) of its median colour, and the middle of its face."""
+    drawn = draw_image(np.random.default_rng(seed), "both", 400)
+    small = cv2.resize(drawn.pixels, (size, size), interpolation=cv2.INTER_AREA)
+    image = np.full((400, size, 3), np.median(small, axis=(0, 1)), np.uint8)
+    top = (400 - size) // 2
+    image[top : top + size] = small
+    return image, drawn.points["face"].mean(axis=0) * size / 400 + (0, top)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sizes", [(400, 180), (180, 400)])
+def test_of_two_heads_side_by_side_the_larger_is_found(student, sizes):
+    (left, first), (right, second) = (draw_head(seed, size) for seed, size in zip((875, 3), sizes, strict=True))
+    middle = first if sizes[0] > sizes[1] else second + np.array([sizes[0], 0])
+    found = student(np.hstack([left, right]))
+    assert np.linalg.norm(found.face.points.mean(axis=0) - middle) < 40
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mirror", [False, True])
+def test_a_large_profile_is_taken_before_a_small_face_from_the_front(student, mirror):
+    """The small face scores higher, and the profile's face is found by a finer reading alone, or its ear."""
+    image = decode_image(ROOT / "tests/utils/demo/two_heads.png")  # the small head fills the left half
+    if mirror:
+        image = np.ascontiguousarray(image[:, ::-1])
+    found = student(image)
+    assert found
+    for landmarks in in_view(found).values():
+        assert ((landmarks.points[:, 0] > 192) != mirror).all()
+
+
+@pytest.mark.slow
 def test_on_a_film_of_a_head_that_turns_the_points_follow(tmp_path):
     made = run("-m", "data.synthetic.film", tmp_path / "film.mp4", "--frames", 48, "--width", 640, "--height", 360,
                "--seed", 11)  # fmt: skip

@@ -6,7 +6,7 @@
 
 Ears: a network proposes, a person looks and judges. The first command writes numbered images and verdicts.csv, one
 line an ear. Look at the images and write into the last column "right" (every part lies where it should) or "none"
-(there is no ear to be seen); what stays empty is left out. The second makes ear images with points of the right ones,
+(there is no ear in view); what stays empty is left out. The second makes ear images with points of the right ones,
 and images without an ear of the others. No verdict makes an ear more exact than it was drawn: they teach a network on
 which images to be sure, and where not to see an ear.
 
@@ -16,6 +16,7 @@ is enough for `train_face2ear.py --replay runs/faces --face-weight 0`, where the
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -24,8 +25,10 @@ from data.schemes import EAR, FACE
 from utils.common.cli import CommandLine, InputError, positive_int, run_main
 from utils.common.files import check_writable
 from utils.common.keras_runtime import PRECISIONS
+from utils.demo import LandmarkPredictor
 from utils.demo.annotation import (
     TABLE,
+    Verdicts,
     find_images,
     propose,
     read_verdicts,
@@ -33,11 +36,10 @@ from utils.demo.annotation import (
     write_faces,
     write_proposals,
 )
-from utils.demo.predictor import LandmarkPredictor
 
 
-def main(argv: list[str] | None = None) -> int:
-    """The command line."""
+def parse_flags(argv: list[str] | None) -> argparse.Namespace:
+    """The command line, checked. Raises `InputError`."""
     parser = CommandLine(prog="python -m utils.annotate", description=__doc__.split("\n")[0])
     add = parser.add_argument
     add("weights", help="weights file with an ear head, the same for both commands; with --faces one with a face head")
@@ -48,7 +50,6 @@ def main(argv: list[str] | None = None) -> int:
     add("--limit", type=positive_int, metavar="N", help="look at N of the images only, evenly spread")
     add("--precision", choices=PRECISIONS, default="auto", help="auto (default): the fastest here")
     args = parser.parse_args(argv)
-
     out = Path(args.out)
     if not Path(args.weights).is_file():
         raise InputError(f"{args.weights}: no such weights file")
@@ -59,19 +60,29 @@ def main(argv: list[str] | None = None) -> int:
         raise InputError("--limit: the images are those of --verdicts; leave it out")
     if args.verdicts and args.faces:
         raise InputError("--faces: verdicts are of ears; leave it out")
+    return args
+
+
+def choose_images(args: argparse.Namespace, verdicts: Verdicts) -> list[Path]:
+    """The images that have a verdict, or where there are none all, or `--limit` of them. Raises `InputError`."""
     images = find_images(args.image)
+    if not verdicts:
+        return spread(images, args.limit) if args.limit else images
+    named = {name for name, _ in verdicts}
+    missing = sorted(named - {image.name for image in images})
+    if missing:
+        raise InputError(f"--verdicts {args.verdicts}: {missing[0]} is not among the images")
+    return [image for image in images if image.name in named]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Flags -> images -> what the network finds in them -> faces, a table to fill in, or a dataset of ears."""
+    args = parse_flags(argv)
+    out, scheme = Path(args.out), FACE if args.faces else EAR
     verdicts = read_verdicts(Path(args.verdicts)) if args.verdicts else {}
-    if verdicts:
-        named = {name for name, _ in verdicts}
-        missing = sorted(named - {image.name for image in images})
-        if missing:
-            raise InputError(f"--verdicts {args.verdicts}: {missing[0]} is not among the images")
-        images = [image for image in images if image.name in named]
-    elif args.limit:
-        images = spread(images, args.limit)
+    images = choose_images(args, verdicts)
 
     predictor = LandmarkPredictor(args.weights, precision=args.precision)
-    scheme = FACE if args.faces else EAR
     if predictor.config.heads.get(scheme.task) != tuple(range(scheme.count)):
         whose = "face weights" if args.faces else "a student's"
         raise InputError(f"{args.weights}: has no head with all {scheme.count} {scheme.task} points; take {whose}")
@@ -80,26 +91,26 @@ def main(argv: list[str] | None = None) -> int:
     for problem in skipped:
         print(f"skipped: {problem}", file=sys.stderr)
     if not proposals:
-        raise InputError(f"{args.weights}: sees no {scheme.task} in these {len(images)} images")
+        raise InputError(f"{args.weights}: finds no {scheme.task} in these {len(images)} images")
+
     if args.faces:
         write_faces(out, proposals)
         print(f"{len(proposals)} faces in {len(images)} images: --replay {out} --face-weight 0")
-        return bool(skipped)
-    if not verdicts:
+    elif not verdicts:
         write_proposals(out, proposals)
         print(f"{len(proposals)} ears in {len(images)} images: look at {out}/sheet_*.png, fill in {out / TABLE}")
-        return bool(skipped)
-    written = write_dataset(out, proposals, verdicts)
-    if not written:
-        raise InputError(f"--verdicts {args.verdicts}: no ear is where it was judged; name the same weights")
-    if written["right"]:
-        print(f"{written['right']} ears: --data {out}")
-    if written["none"]:
-        print(f"{written['none']} images without an ear: --negatives {out / 'NoEar'}")
-    lost = len(verdicts) - written.total()
-    if lost:
-        print(f"{lost} left out: not drawn there any more (other weights?), or another ear lies near")
-    return bool(skipped)
+    else:
+        written = write_dataset(out, proposals, verdicts)
+        if not written:
+            raise InputError(f"--verdicts {args.verdicts}: no ear is where it was judged; name the same weights")
+        if written["right"]:
+            print(f"{written['right']} ears: --data {out}")
+        if written["none"]:
+            print(f"{written['none']} images without an ear: --negatives {out / 'NoEar'}")
+        lost = len(verdicts) - written.total()
+        if lost:
+            print(f"{lost} left out: not drawn there any more (other weights?), or another ear lies near")
+    return int(bool(skipped))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """How small and how turned may a head be? `python -m utils.robustness WEIGHTS`.
 
 Synthetic heads are placed in a 1280 x 720 frame at ten heights and eight angles, and looked for without any truth: by
-the first pass alone (the whole image, shrunk) and coarse to fine, as the demo does it. Prints a table by height and
+the whole image alone, shrunk (coarse), and coarse to fine, as the demo does it. Prints a table by height and
 one by angle (Markdown), and writes them with every figure as JSON.
 
 An answer counts as found if its centre lies within half of the true box's diagonal; NMEs are those of what was found.
@@ -25,17 +25,17 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("weights", help="weights file")
     parser.add_argument("--heads", type=positive_int, default=6, help="heads, each placed 80 times (default: 6)")
     parser.add_argument("--seed", type=non_negative_int, default=9000, help="of the heads (default: 9000)")
-    parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="auto (default): the fastest here")
+    parser.add_argument("--precision", choices=PRECISIONS, default="float32", help="of the network (default: float32)")
     parser.add_argument("--out", default="runs/robustness", help="folder for the report (default: %(default)s)")
     args = parser.parse_args(argv)
     check_writable("--out", Path(args.out))
 
-    from utils.demo.predictor import LandmarkPredictor
+    from utils.demo import LandmarkPredictor
 
     predictor = LandmarkPredictor(args.weights, precision=args.precision)
     rows = measure(predictor, heads(args.heads, args.seed, FRAME[0]), args.heads)
     text = f"{table(rows, 'height')}\n\n{table(rows, 'angle')}\n"
-    print(f"first pass alone / coarse to fine\n\n{text}")
+    print(f"whole image alone / coarse to fine\n\n{text}")
     out = Path(args.out)
     with replacing(out / "table.md") as part:
         part.write_text(text, encoding="utf-8")

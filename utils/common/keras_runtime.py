@@ -48,6 +48,17 @@ def quiet_stderr() -> Iterator[None]:
 
 def start_keras(precision: str = "float32", seed: int | None = None, deterministic: bool = False) -> str:
     """Import Keras quietly, seed it, and set its dtype policy; returns the precision, with `auto` resolved."""
+    precision = resolve_precision(precision, deterministic)
+    import keras
+
+    if seed is not None:
+        keras.utils.set_random_seed(seed)
+    keras.config.set_dtype_policy(POLICIES[precision])
+    return precision
+
+
+def resolve_precision(precision: str, deterministic: bool = False) -> str:
+    """Import Keras quietly and leave its dtype policy as it is; returns the precision, with `auto` resolved."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with quiet_stderr():
         import keras
@@ -59,11 +70,7 @@ def start_keras(precision: str = "float32", seed: int | None = None, determinist
             tf.config.list_physical_devices()  # looks for CUDA now, while stderr is held back
             if deterministic:
                 tf.config.experimental.enable_op_determinism()
-        precision = _fastest_precision() if precision == "auto" else precision
-    if seed is not None:
-        keras.utils.set_random_seed(seed)
-    keras.config.set_dtype_policy(POLICIES[precision])
-    return precision
+        return _fastest_precision() if precision == "auto" else precision
 
 
 def _fastest_precision() -> str:

@@ -1,5 +1,6 @@
-"""Landmarks on images and videos: `from utils.demo import LandmarkPredictor`, and the parts of the demo around it."""
+"""Landmarks on images and videos: `from utils.demo import LandmarkPredictor, Tracker`, and the demo's other parts."""
 
 from utils.demo.predictor import LandmarkPredictor
+from utils.demo.tracker import Tracker
 
-__all__ = ["LandmarkPredictor"]
+__all__ = ["LandmarkPredictor", "Tracker"]

@@ -20,7 +20,8 @@ from data.schemes import EAR, FACE, Scheme
 from utils.common.cli import InputError
 from utils.common.files import replacing, write_csv, write_json
 from utils.common.images import IMAGE_SUFFIXES, decode_image, save_image
-from utils.demo.predictor import SIDES, LandmarkPredictor
+from utils.demo.prediction import SIDES
+from utils.demo.predictor import LandmarkPredictor
 from utils.demo.sources import find_sources
 
 BOX = ("left", "top", "right", "bottom")
@@ -65,12 +66,15 @@ class Verdict:
         return bool(np.abs(proposal.box - self.box).mean() <= SAME * diagonal)
 
 
+Verdicts = dict[tuple[str, str], Verdict]  # by the image's file name and the side
+
+
 # --- proposing --------------------------------------------------------------------------------------------------------
 
 
 def find_images(names: Sequence[str]) -> list[Path]:
     """The images among files, folders and globs. Raises `InputError` where the table could not tell two apart."""
-    images = [source.path for source in find_sources(names) if source.kind == "image"]
+    images = [Path(source.name) for source in find_sources(names) if source.kind == "image"]
     if not images:
         raise InputError(f"{names[0]}: no images in it")
     stems: dict[str, Path] = {}
@@ -124,7 +128,7 @@ def write_proposals(out: Path, proposals: Sequence[Proposal]) -> None:
 # --- judged -----------------------------------------------------------------------------------------------------------
 
 
-def read_verdicts(path: Path) -> dict[tuple[str, str], Verdict]:
+def read_verdicts(path: Path) -> Verdicts:
     """(image's file name, side) -> verdict, of the lines that have one. Raises `InputError` that names a wrong line.
 
     Takes what spreadsheets make of the table: commas, semicolons or tabs between the columns, capitals, empty lines.
@@ -142,7 +146,7 @@ def read_verdicts(path: Path) -> dict[tuple[str, str], Verdict]:
     names = [name.strip().lower() for name in rows[0]] if rows else []
     if not {"image", "side", *BOX, "verdict"} <= set(names):
         raise InputError(f"--verdicts {path}: its first line must name the columns {', '.join(COLUMNS)}")
-    verdicts: dict[tuple[str, str], Verdict] = {}
+    verdicts: Verdicts = {}
     for line, values in enumerate(rows[1:], start=2):
         row = {name: value.strip() for name, value in zip(names, values, strict=False)}
         word = row.get("verdict", "").lower()
@@ -164,13 +168,13 @@ def read_verdicts(path: Path) -> dict[tuple[str, str], Verdict]:
     return verdicts
 
 
-def write_dataset(out: Path, proposals: Sequence[Proposal], verdicts: dict[tuple[str, str], Verdict]) -> Counter:
+def write_dataset(out: Path, proposals: Sequence[Proposal], verdicts: Verdicts) -> Counter[str]:
     """The judged ears as images: `CollectionA/train/` with points, `NoEar/` without; how many of each verdict.
 
     `identities.csv` says which are of one image, so that no split parts them. Left out are ears that are not where the
     judged ones were, and empty places so near to another ear that their image would show it.
     """
-    written: Counter = Counter()
+    written: Counter[str] = Counter()
     people = []
     for proposal in proposals:
         verdict = verdicts.get((proposal.image.name, proposal.side))

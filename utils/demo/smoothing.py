@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from utils.demo.predictor import Landmarks, Prediction
+from utils.demo.prediction import Landmarks, Prediction
 
 # Hertz for points that stand still, and hertz more for each own length (longer side of the points' box) a second.
 CALM, QUICK = 1.0, 30.0
@@ -42,14 +42,14 @@ class OneEuroFilter:
         fresh = ~np.isfinite(self.value)
         before = np.where(fresh, value, self.value)
         speed = np.where(fresh, 0.0, (value - before) / (step * unit))
-        self.speed = np.nan_to_num(self.speed + _share(self.speed_cutoff, step) * (speed - self.speed))
-        share = _share(self.least_cutoff + self.slope * np.abs(self.speed), step)
-        self.value, self.time = before + share * (value - before), time
+        self.speed = np.nan_to_num(self.speed + _weight_of_new(self.speed_cutoff, step) * (speed - self.speed))
+        weight = _weight_of_new(self.least_cutoff + self.slope * np.abs(self.speed), step)
+        self.value, self.time = before + weight * (value - before), time
         return self.value
 
 
-def _share(cutoff: float | np.ndarray, step: float) -> float | np.ndarray:
-    """How much of a new value is taken over: 1 / (1 + tau / step), tau = 1 / (2 pi cutoff)."""
+def _weight_of_new(cutoff: float | np.ndarray, step: float) -> float | np.ndarray:
+    """The weight of a new value against the smoothed one: 1 / (1 + tau / step), tau = 1 / (2 pi cutoff)."""
     return 1.0 / (1.0 + 1.0 / (2 * math.pi * cutoff * step))
 
 
@@ -59,16 +59,16 @@ class PointSmoother:
     A head that was not in view in the frame before, or that jumped, starts anew.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._filters: dict[str, OneEuroFilter] = {}
         self._before: dict[str, np.ndarray] = {}
 
     def __call__(self, prediction: Prediction, time: float) -> Prediction:
         """The prediction of the frame at `time` (seconds), its points smoothed."""
-        seen = ({"face": prediction.face} if prediction.face is not None else {}) | prediction.ears
-        self._filters = {name: self._filters[name] for name in seen if self._goes_on(name, seen[name])}
-        self._before = {name: landmarks.points for name, landmarks in seen.items()}
-        smooth = {name: self._smooth(name, landmarks, time) for name, landmarks in seen.items()}
+        in_view = ({"face": prediction.face} if prediction.face is not None else {}) | prediction.ears
+        self._filters = {name: self._filters[name] for name in in_view if self._goes_on(name, in_view[name])}
+        self._before = {name: landmarks.points for name, landmarks in in_view.items()}
+        smooth = {name: self._smooth(name, landmarks, time) for name, landmarks in in_view.items()}
         return Prediction(smooth.pop("face", None), smooth)
 
     def _goes_on(self, name: str, landmarks: Landmarks) -> bool:

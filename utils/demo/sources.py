@@ -167,8 +167,9 @@ class Feed:
         self.source, self.live = source, source.kind == "live"
         self._ready = threading.Condition()
         self._frames: deque[Frame] = deque(maxlen=1 if self.live else None)
-        self._stop, self._ended, self._problem = threading.Event(), False, None
-        self._told = False
+        self._stop, self._ended = threading.Event(), False
+        self._problem: Exception | None = None
+        self._interruption_printed = False
         self._capture = self._open()
         if self._capture is None:
             raise self._unopened()
@@ -223,7 +224,7 @@ class Feed:
     def _read_file(self) -> None:
         number = 0
         while not self._stop.is_set() and (image := self._read()) is not None:
-            clock = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+            clock = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000 if self._capture is not None else 0.0
             moment = clock if clock > 0 or number == 0 else number / self.rate
             with self._ready:
                 self._ready.wait_for(lambda: len(self._frames) < AHEAD or self._stop.is_set())
@@ -244,9 +245,9 @@ class Feed:
             now = time.monotonic()
             if image is not None:
                 start, last = (now if start is None else start), now
-                if self._told:
+                if self._interruption_printed:
                     print(f"{self._words()}: is back", flush=True)
-                    self._told = False
+                    self._interruption_printed = False
                 lost = 0
                 with self._ready:
                     self._frames.append(Frame(image, number, now - start))
@@ -265,9 +266,9 @@ class Feed:
                 f"{self._words()}: gives no more frames, tried {lost} times in {sum(BACK_OFF):.0f} seconds; "
                 "see that it is plugged in or sending, then start again"
             )
-        if not self._told:
+        if not self._interruption_printed:
             print(f"{self._words()}: gives no more frames; trying again", flush=True)
-            self._told = True
+            self._interruption_printed = True
         if self._capture is not None:
             self._capture.release()
         self._capture = None if self._stop.wait(BACK_OFF[lost]) else self._open()

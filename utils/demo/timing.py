@@ -8,78 +8,80 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 Item = TypeVar("Item")
-MEMORY = 0.9  # share of the past in what is shown while running: the last ten frames or so
+MOMENTUM = 0.9  # of the moving averages that are shown while it runs: about the last ten frames
 
 
-class Steps:
-    """Measures named steps of a loop, shown while it runs and summed up at its end.
+class StepTimer:
+    """Measures the named steps of a loop over frames, for a line while it runs and a summary at its end.
 
-    `with steps("draw"): ...` measures a step, `for x in steps.each("read", stream)` what a stream takes, and
-    `steps.frame_done()` ends a frame. The time of a step inside another is not the other's.
+    `with timer("draw"): ...` measures a step, and `for x in timer.each("read", stream)` the waiting for a stream's
+    items. `timer.frame_done()` ends a frame. The time of a nested step does not count for the outer one.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.frames, self.seconds = 0, 0.0
         self.totals: dict[str, float] = {}
-        self._now: dict[str, float] = {}
-        self._recent: dict[str, float] = {}
-        self._inside = [0.0]  # seconds of the steps inside each step that is being measured
-        self._frame = 0.0
-        self._last: float | None = None  # end of the frame before; of the first, its begin
+        self._current: dict[str, float] = {}  # seconds by step of the frame that is being measured
+        self._average: dict[str, float] = {}
+        self._frame_average = 0.0
+        self._nested = [0.0]  # seconds of the steps inside each step that is being measured
+        self._frame_start: float | None = None
 
     @contextmanager
     def __call__(self, step: str) -> Iterator[None]:
         """Measure what is done inside."""
         start = time.perf_counter()
-        if self._last is None:
-            self._last = start
-        self._inside.append(0.0)
+        if self._frame_start is None:
+            self._frame_start = start
+        self._nested.append(0.0)
         try:
             yield
         finally:
             took = time.perf_counter() - start
-            self._now[step] = self._now.get(step, 0.0) + took - self._inside.pop()
-            self._inside[-1] += took
+            self._current[step] = self._current.get(step, 0.0) + took - self._nested.pop()
+            self._nested[-1] += took
 
     def each(self, step: str, stream: Iterable[Item]) -> Iterator[Item]:
         """The items of a stream; waiting for them is measured as `step`."""
         iterator = iter(stream)
         while True:
             with self(step):
-                item = next(iterator, self)
-            if item is self:
-                return
+                try:
+                    item = next(iterator)
+                except StopIteration:
+                    return
             yield item
 
     def frame_done(self) -> None:
         """Close a frame: what was measured since the last one is its time."""
         now = time.perf_counter()
-        if self._last is None:
-            self._last = now
-        share = MEMORY if self.frames else 0.0
-        self._frame = share * self._frame + (1 - share) * (now - self._last)
-        self._recent = {
-            step: share * self._recent.get(step, seconds) + (1 - share) * seconds for step, seconds in self._now.items()
+        took = now - (now if self._frame_start is None else self._frame_start)
+        kept = MOMENTUM if self.frames else 0.0
+        self._frame_average = kept * self._frame_average + (1 - kept) * took
+        self._average = {
+            step: kept * self._average.get(step, seconds) + (1 - kept) * seconds
+            for step, seconds in self._current.items()
         }
-        for step, seconds in self._now.items():
+        for step, seconds in self._current.items():
             self.totals[step] = self.totals.get(step, 0.0) + seconds
-        self.seconds += now - self._last
-        self.frames, self._now, self._last = self.frames + 1, {}, now
+        self.seconds += took
+        self.frames, self._current, self._frame_start = self.frames + 1, {}, now
 
     @property
     def line(self) -> str:
-        """Frames a second and milliseconds by step of the last frames."""
-        rate = f"{1 / self._frame:.1f} frames/s" if self._frame > 0 else ""
-        return "  ".join([rate, *(f"{step} {1000 * seconds:.1f} ms" for step, seconds in self._recent.items())]).strip()
+        """Frames a second and milliseconds by step, averages over the last frames."""
+        rate = f"{1 / self._frame_average:.1f} frames/s" if self._frame_average > 0 else ""
+        steps = (f"{step} {1000 * seconds:.1f} ms" for step, seconds in self._average.items())
+        return "  ".join([rate, *steps]).strip()
 
     @property
     def summary(self) -> str:
-        """Frames a second and, by step, milliseconds a frame and share of the time, of the whole loop."""
+        """Frames a second and, by step, milliseconds a frame and per cent of the time, of the whole loop."""
         if not self.frames:
             return "no frames"
-        parts = self.totals | {"other": max(self.seconds - sum(self.totals.values()), 0.0)}
-        shares = ", ".join(
+        totals = self.totals | {"other": max(self.seconds - sum(self.totals.values()), 0.0)}
+        steps = ", ".join(
             f"{step} {1000 * seconds / self.frames:.1f} ms ({100 * seconds / self.seconds:.0f} %)"
-            for step, seconds in parts.items()
+            for step, seconds in totals.items()
         )
-        return f"{self.frames / self.seconds:.1f} frames/s; a frame took {shares}"
+        return f"{self.frames / self.seconds:.1f} frames/s; a frame took {steps}"

@@ -10,7 +10,8 @@ import numpy as np
 from data.augment import Warp
 from data.drawing import paint_landmarks, paint_map, paint_square
 from data.schemes import FACE
-from utils.demo.predictor import SIDES, LandmarkPredictor, Landmarks, Prediction
+from utils.demo.prediction import SIDES, Landmarks, Prediction
+from utils.demo.predictor import LandmarkPredictor
 
 OVERLAYS = ("none", "heatmaps", "attention", "boxes", "numbers")
 EARS = (SIDES, SIDES[:1], SIDES[1:], ())  # what the key goes through: both, each alone, none
@@ -104,8 +105,8 @@ class View:
         for task, square in squares or [
             (FACE.task if FACE.task in predictor.tasks else predictor.tasks[0], everywhere)
         ]:
-            seen = predictor.maps(image, square)
-            maps.append((square, seen["attention" if self.overlay == "attention" else f"{task}_heat"]))
+            answers = predictor.maps(image, square)
+            maps.append((square, answers["attention" if self.overlay == "attention" else f"{task}_heat"]))
         return maps
 
 

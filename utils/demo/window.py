@@ -1,4 +1,4 @@
-"""The demo's window: shows frames at their time, listens to keys, saves and records what is seen."""
+"""The demo's window: shows frames at their time, listens to keys, saves and records what it shows."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def require_display() -> None:
 
 @dataclass
 class Shown:
-    """What is in sight: a frame of a source as it was drawn, (height, width, 3) uint8 RGB, and how to draw it again."""
+    """What the window shows: a frame as it was drawn, (height, width, 3) uint8 RGB, and how to draw it again."""
 
     source: Source
     frame: Frame
@@ -85,11 +85,12 @@ class Window:
         action = self._action(1)
         if action == "quit":
             return False
-        if action and (self._shown is None or self._shown.source != source):  # what comes will look so
+        shown = self._shown
+        if action and (shown is None or shown.source != source):  # what comes will look so
             self.view.press(action)
-        elif action:
-            self._obey(action, self._shown, stays=True)
-            self._show(self._shown.drawn, "", paused=False)
+        elif action and shown is not None:
+            self._obey(action, shown, stays=True)
+            self._show(shown.drawn, "", paused=False)
         return True
 
     def present(

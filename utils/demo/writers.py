@@ -20,8 +20,8 @@ from utils.common.cli import InputError
 from utils.common.files import check_writable, replacing
 from utils.common.images import IMAGE_SUFFIXES, save_image
 from utils.common.video import begin_video, close_video
-from utils.demo.predictor import Landmarks, Prediction
-from utils.demo.sources import Frame, Source
+from utils.demo.prediction import Landmarks, Prediction
+from utils.demo.sources import USUAL_RATE, Frame, Source
 
 # A video stops while there is still room to close it: its index is written last, some 20 bytes a frame.
 SPARE = 4 << 20
@@ -85,10 +85,13 @@ def open_target(
     if path is None:
         yield None
         return
+    target: ImageFile | AnimationFile | VideoFile
     if source.kind == "image":
         target = ImageFile(path)
+    elif path.suffix.lower() == ".webp":
+        target = AnimationFile(path, rate or USUAL_RATE)
     else:
-        target = AnimationFile(path, rate) if path.suffix.lower() == ".webp" else VideoFile(path, source, rate)
+        target = VideoFile(path, source, rate or USUAL_RATE)
     try:
         yield target
     finally:
@@ -135,7 +138,8 @@ class AnimationFile:
 
     def __init__(self, path: Path, rate: float):
         self.path, self.rate = path, rate
-        self._frames, self._times = [], []
+        self._frames: list[np.ndarray] = []
+        self._times: list[float] = []
 
     def write(self, image: np.ndarray, time: float) -> None:
         """Append an image (height, width, 3) uint8 RGB of the time `time` (seconds)."""
@@ -202,7 +206,7 @@ class VideoFile:
         frames, self.frames = self.frames, 0
         with self._files:  # renames
             close_video(self._writer, self._part, frames, self.path)
-            if self.source.kind == "video":
+            if self.source.path is not None:
                 add_sound(self._part, self.source.path, frames / self.rate)
 
     def _begin(self, image: np.ndarray, time: float) -> None:
@@ -219,11 +223,28 @@ def add_sound(video: Path, source: Path, seconds: float) -> None:
     if ffmpeg is None:
         return
     both = video.with_name(f"{video.stem}-sound{video.suffix}")
-    command = [ffmpeg, "-v", "error", "-y", "-i", video, "-i", source, "-map", "0:v", "-map", "1:a", "-c:v", "copy"]
+    command = [
+        ffmpeg,
+        "-v",
+        "error",
+        "-y",
+        "-i",
+        str(video),
+        "-i",
+        str(source),
+        "-map",
+        "0:v",
+        "-map",
+        "1:a",
+        "-c:v",
+        "copy",
+    ]
     try:
         for codec in ("copy", "aac"):  # not every sound fits an MP4 as it is
             done = subprocess.run(
-                [*command, "-c:a", codec, "-t", f"{seconds:.3f}", both], stdin=subprocess.DEVNULL, capture_output=True
+                [*command, "-c:a", codec, "-t", f"{seconds:.3f}", str(both)],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
             )
             if done.returncode == 0:
                 both.replace(video)

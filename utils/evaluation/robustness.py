@@ -24,7 +24,7 @@ FRAME = (720, 1280)  # height, width
 HEIGHTS = (40, 55, 75, 105, 145, 200, 275, 375, 520, 700)  # of the head, pixels of the frame
 ANGLES = (-60, -45, -30, -15, 0, 15, 30, 60)  # degrees, positive clockwise
 MOST_YAW = 45  # degrees; beyond, the outer eye corners fall together and the face NME means little
-EAR_IN_VIEW = 0.5  # share of an ear's points that must be seen for it to count
+EAR_IN_VIEW = 0.5  # fraction of an ear's points that must be visible for it to count
 PASSES = ("coarse", "fine")
 
 
@@ -55,8 +55,8 @@ def place_head(image: SyntheticImage, height: float, angle: float) -> Placed:
     linear = scale * np.array([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]])
     middle = (face.min(axis=0) + face.max(axis=0)) / 2
     matrix = np.column_stack([linear, np.array(FRAME[::-1]) / 2 - linear @ middle])
-    fill = tuple(float(level) for level in image.pixels.mean(axis=(0, 1)))
-    frame = warp_image(image.pixels, matrix, FRAME[::-1], fill=fill)
+    red, green, blue = (float(level) for level in image.pixels.mean(axis=(0, 1)))
+    frame = warp_image(image.pixels, matrix, FRAME[::-1], fill=(red, green, blue))
     ears = [
         apply_matrix(matrix, image.points[f"ear_{side}"])
         for side in ("left", "right")
@@ -89,8 +89,8 @@ def measure(predictor: LandmarkPredictor, images: Iterable[SyntheticImage], tota
                         row = {"task": scheme.task, "height": height, "angle": angle}
                         for name, prediction in found.items():
                             face = [] if prediction.face is None else [prediction.face]
-                            seen = face if scheme is FACE else prediction.ears.values()
-                            row[name] = error(scheme, truth, [each.whole for each in seen])
+                            answers = face if scheme is FACE else prediction.ears.values()
+                            row[name] = error(scheme, truth, [each.whole for each in answers])
                         rows.append(row)
                     bar.update()
     return rows

@@ -1,8 +1,5 @@
 import csv
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,15 +8,14 @@ import pytest
 from data.datasets import find_negatives, find_samples
 from data.schemes import EAR, FACE
 from tests.charts import draw_chart, place, save_chart_network
+from tests.commands import run_in_process
 from tests.conftest import input_error
+from utils.annotate import main
 from utils.demo.annotation import read_verdicts
-
-ROOT = Path(__file__).parents[3]
 
 
 def annotate(*arguments):
-    command = [sys.executable, "-m", "utils.annotate", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    return run_in_process(main, *arguments, "--precision", "float32")  # auto is another one on another day
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +77,7 @@ def test_verdicts_make_ear_images_with_points_and_images_without_an_ear(given, p
     assert f"2 ears: --data {out}\n" in done.stdout and f"without an ear: --negatives {out / 'NoEar'}\n" in done.stdout
     left, right = find_samples([out], EAR).samples
     assert (left.image.name, right.image.name) == ("one_left.png", "one_right.png")
-    assert left.others is None  # nobody looked for the other
+    assert left.others is None  # no annotation of the other
     assert left.group == right.group  # one image is in one part of the split
     assert np.linalg.norm(left.points - truth["one"]["left"], axis=1).mean() < 2
     assert np.linalg.norm(right.points - truth["one"]["right"], axis=1).mean() < 2
@@ -134,7 +130,7 @@ HEAD = "image,side,left,top,right,bottom,verdict\n"
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "named"),
     [
         (HEAD + "a.png,left,1,2,3,4,\n", "verdict is empty"),
         (HEAD + "a.png,left,1,2,3,4,right\nb.png,left,1,2,3,4,maybe\n", "line 3: 'maybe'"),
@@ -145,10 +141,10 @@ HEAD = "image,side,left,top,right,bottom,verdict\n"
         ("", "must name the columns"),
     ],
 )
-def test_a_table_that_says_nothing_sensible_is_refused(tmp_path, text, told):
+def test_a_table_that_says_nothing_sensible_is_refused(tmp_path, text, named):
     table = tmp_path / "table.csv"
     table.write_text(text)
-    with input_error(table, told):
+    with input_error(table, named):
         read_verdicts(table)
     with input_error(tmp_path / "none.csv"):
         read_verdicts(tmp_path / "none.csv")
@@ -166,7 +162,7 @@ def test_bad_input_is_one_line(given, tmp_path):
     (tmp_path / "clip.mp4").write_bytes(b"")
     faces_only = save_chart_network(tmp_path / "faces.keras", ("face",))
     new = ("--out", tmp_path / "new")
-    for arguments, told in (
+    for arguments, named in (
         ((weights, images, "--out", tmp_path / "full"), "--out"),
         ((weights, images, *new, "--verdicts", table), "four.png"),
         ((weights, images, *new, "--verdicts", table, "--limit", 3), "--limit"),
@@ -176,7 +172,7 @@ def test_bad_input_is_one_line(given, tmp_path):
         ((tmp_path / "none.keras", images, *new), "none.keras"),
     ):
         done = annotate(*arguments)
-        assert done.returncode == 2 and told in done.stderr and done.stderr.count("\n") == 1, done.stderr
+        assert done.returncode == 2 and named in done.stderr and done.stderr.count("\n") == 1, done.stderr
         assert not (tmp_path / "new").exists()
 
 

@@ -5,11 +5,11 @@ import pytest
 
 from data.augment import Warp
 from data.schemes import EAR, FACE, reference_shape
-from utils.demo.predictor import Landmarks, Prediction
+from utils.demo.prediction import Landmarks, Prediction
 from utils.demo.smoothing import OneEuroFilter, PointSmoother
 
 
-def seen(scheme, points):
+def landmarks(scheme, points):
     points = np.asarray(points, np.float32)
     return Landmarks(scheme, tuple(range(scheme.count)), points, np.ones(len(points)), Warp((0.0, 0.0), 1.0))
 
@@ -50,8 +50,8 @@ def test_the_same_for_any_resolution(zoom):
     shape = 100 * reference_shape(FACE)
     for k in range(20):
         points = shape + np.array([3 * k, k]) + rng.normal(0, 0.5, shape.shape)
-        one = small(Prediction(seen(FACE, points)), k / 30).face.points
-        other = large(Prediction(seen(FACE, zoom * points)), k / 30).face.points
+        one = small(Prediction(landmarks(FACE, points)), k / 30).face.points
+        other = large(Prediction(landmarks(FACE, zoom * points)), k / 30).face.points
     assert np.allclose(zoom * one, other, atol=1e-3 * zoom)
 
 
@@ -59,30 +59,31 @@ def test_a_still_face_is_calmed_and_a_moving_one_followed():
     rng, smoother = np.random.default_rng(0), PointSmoother()
     shape = 200 * reference_shape(FACE)
     still = [
-        smoother(Prediction(seen(FACE, shape + rng.normal(0, 1, shape.shape))), k / 30).face.points for k in range(60)
+        smoother(Prediction(landmarks(FACE, shape + rng.normal(0, 1, shape.shape))), k / 30).face.points
+        for k in range(60)
     ]
     assert np.std(still[30:], axis=0).mean() < 0.55  # of 1 pixel
     for k in range(60):  # a face length a second
         truth = shape + np.array([k * 200 / 30, 0])
-        points = smoother(Prediction(seen(FACE, truth)), 2 + k / 30).face.points
+        points = smoother(Prediction(landmarks(FACE, truth)), 2 + k / 30).face.points
     eyes = np.linalg.norm(shape[36] - shape[45])
     assert np.linalg.norm(points - truth, axis=1).mean() < 0.05 * eyes
 
 
 def test_a_head_that_jumps_or_comes_back_is_not_dragged():
     smoother, shape = PointSmoother(), 100 * reference_shape(FACE)
-    smoother(Prediction(seen(FACE, shape)), 0.0)
-    moved = smoother(Prediction(seen(FACE, shape + 300)), 0.1).face.points
+    smoother(Prediction(landmarks(FACE, shape)), 0.0)
+    moved = smoother(Prediction(landmarks(FACE, shape + 300)), 0.1).face.points
     assert np.allclose(moved, shape + 300)
     smoother(Prediction(), 0.2)
-    back = smoother(Prediction(seen(FACE, shape + 310)), 0.3).face.points
+    back = smoother(Prediction(landmarks(FACE, shape + 310)), 0.3).face.points
     assert np.allclose(back, shape + 310)
 
 
 def test_ears_are_smoothed_each_by_itself():
     smoother, ear = PointSmoother(), 50 * reference_shape(EAR)
-    smoother(Prediction(None, {"left": seen(EAR, ear), "right": seen(EAR, ear + 200)}), 0.0)
-    now = smoother(Prediction(None, {"left": seen(EAR, ear + 4), "right": seen(EAR, ear + 200)}), 1 / 30)
+    smoother(Prediction(None, {"left": landmarks(EAR, ear), "right": landmarks(EAR, ear + 200)}), 0.0)
+    now = smoother(Prediction(None, {"left": landmarks(EAR, ear + 4), "right": landmarks(EAR, ear + 200)}), 1 / 30)
     assert now.face is None
     assert np.all(now.ears["left"].points > ear) and np.all(now.ears["left"].points < ear + 4)
     assert np.allclose(now.ears["right"].points, ear + 200)

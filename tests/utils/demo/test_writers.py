@@ -15,7 +15,7 @@ from data.schemes import EAR, FACE
 from tests.conftest import input_error
 from utils.common.images import decode_image
 from utils.demo import writers
-from utils.demo.predictor import Landmarks, Prediction
+from utils.demo.prediction import Landmarks, Prediction
 from utils.demo.sources import Frame, Source
 from utils.demo.writers import JsonLines, add_sound, as_record, open_target, plan_saves
 
@@ -183,7 +183,7 @@ def test_a_video_whose_writes_fail_is_not_called_whole(tmp_path):
     code = """
 import sys, numpy
 from pathlib import Path
-from tests.utils.test_sinks import CLIP, open_target
+from tests.utils.demo.test_writers import CLIP, open_target
 rng = numpy.random.default_rng(0)
 with open_target(Path(sys.argv[1]), CLIP, 10) as file:
     for k in range(60):
@@ -265,7 +265,7 @@ def test_a_line_by_hand():
     }  # fmt: skip
 
 
-def test_nobody_in_view_is_said():
+def test_an_empty_prediction_is_a_line_without_a_face_and_ears():
     record = as_record(CLIP, Frame(gray(0), 0, 0.0), Prediction())
     assert record["face"] is None and record["ears"] == {}
 
@@ -284,7 +284,7 @@ def test_a_full_disk_leaves_whole_lines(tmp_path):
     pytest.importorskip("resource")
     code = """
 import sys
-from tests.utils.test_sinks import *
+from tests.utils.demo.test_writers import *
 with JsonLines(sys.argv[1]) as lines:
     for k in range(100):
         lines.write(CLIP, Frame(gray(0), k, k / 10), Prediction())

@@ -1,9 +1,6 @@
 import json
 import math
-import subprocess
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +8,10 @@ import pytest
 from data.schemes import EAR, FACE, reference_shape
 from data.synthetic.film import HEAD_OF_FACE
 from tests.charts import draw_chart, place, save_chart_network
-from utils.demo.predictor import LandmarkPredictor
+from tests.commands import run_in_process
+from utils.demo import LandmarkPredictor
 from utils.evaluation.robustness import ANGLES, FRAME, HEIGHTS, error, place_head, table
+from utils.robustness import main
 
 
 @dataclass
@@ -83,13 +82,11 @@ def test_table_counts_what_was_found_and_averages_that_alone():
     assert [line.split(" | ")[0] for line in table(rows, "angle").splitlines()[2:]] == ["| 0", "| 15", "| all"]
 
 
+@pytest.mark.slow
 def test_the_command_scores_both_passes_of_the_search(tmp_path):
     """With the network that reads colour charts: it finds no drawn head, and the tables say so."""
     weights = save_chart_network(tmp_path / "chart.keras")
-    done = subprocess.run(
-        [sys.executable, "-m", "utils.robustness", weights, "--heads", "1", "--out", tmp_path / "out"],
-        cwd=Path(__file__).parents[3], capture_output=True, text=True, timeout=500,
-    )  # fmt: skip
+    done = run_in_process(main, weights, "--heads", "1", "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     rows = json.loads((tmp_path / "out/rows.json").read_text())
     assert len({(row["height"], row["angle"]) for row in rows}) == 80

@@ -1,0 +1,149 @@
+"""The search of whole images, with a network that reads drawn charts of heads."""
+
+import numpy as np
+import pytest
+
+from tests.charts import draw_chart, place
+from tests.utils.demo.heads import FRONT, face
+from utils.demo.geometry import tilt
+from utils.demo.prediction import SIDES
+from utils.demo.search import next_square, paint_over, search, search_sizes, whole_image
+
+
+def apply(matrix, x, y):
+    return matrix[:, :2] @ (x, y) + matrix[:, 2]
+
+
+def face_error(prediction, truth):
+    """NME of the face, per cent."""
+    return 100 * np.linalg.norm(prediction.face.points - truth, axis=1).mean() / np.linalg.norm(truth[36] - truth[45])
+
+
+def ear_errors(prediction, points):
+    """Mean error of each ear that was found, in diagonals of its box."""
+    return [
+        np.linalg.norm(ear.points - points[side], axis=1).mean() / np.linalg.norm(np.ptp(points[side], axis=0))
+        for side, ear in prediction.ears.items()
+    ]
+
+
+class TestWholeImage:
+    @pytest.mark.parametrize("quarter", [0, 1, 2, 3])
+    @pytest.mark.parametrize("shape", [(120, 200), (333, 90), (64, 64)])
+    def test_a_bright_spot_lands_where_the_matrix_says(self, shape, quarter):
+        image = np.zeros((*shape, 3), np.uint8)
+        image[40:44, 60:64] = 255
+        matrix, canvas = whole_image(image, 128, quarter)
+        assert canvas.shape[0] % 32 == canvas.shape[1] % 32 == 0
+        bright = canvas[..., 0].astype(float)
+        across, down = np.meshgrid(np.arange(canvas.shape[1]), np.arange(canvas.shape[0]))
+        spot = np.array([(across * bright).sum(), (down * bright).sum()]) / bright.sum()
+        assert spot == pytest.approx(apply(matrix, 61.5, 41.5), abs=0.3)
+
+    def test_one_pixel_is_an_image(self):
+        _, canvas = whole_image(np.zeros((1, 1, 3), np.uint8), 128)
+        assert canvas.shape == (128, 128, 3)
+
+    def test_a_small_image_is_enlarged_twofold_at_most(self):
+        assert search_sizes(np.zeros((40, 30, 3))) == (128,)
+        assert search_sizes(np.zeros((192, 384, 3))) == (128, 256, 512)
+        assert search_sizes(np.zeros((4000, 3000, 3))) == (128, 256, 512, 1024)
+
+
+def test_a_box_is_painted_over_with_the_median_colour_of_the_image():
+    image = np.full((20, 30, 3), 7, np.uint8)
+    image[5:9, 4:8] = 200
+    painted = paint_over(image, np.array([4.0, 5.0]), np.array([7.0, 8.0]))
+    assert (painted == 7).all() and image.max() == 200
+    assert (paint_over(image, np.array([-9.0, -9.0]), np.array([2.0, 2.0])) == image).all()
+
+
+def test_the_next_square_holds_the_face_upright_at_1_6_times_its_size():
+    square = next_square(face())
+    assert square.angle == pytest.approx(tilt(FRONT), abs=1e-4)
+    inside = np.array([apply(square.matrix(160), x, y) for x, y in FRONT])
+    assert np.ptp(inside, axis=0).max() == pytest.approx(100, abs=0.1)
+
+
+class TestSearch:
+    @pytest.mark.parametrize("length", [30, 60, 150, 300])
+    def test_heads_of_all_sizes_are_found(self, predictor, length):
+        image, points = draw_chart(360, 640, place((400.0, 180.0), length))
+        found = search(predictor, image)
+        assert face_error(found, points["face"]) < 4
+        if length < 300:  # its ears are in the image
+            assert set(found.ears) == set(SIDES)
+            assert max(ear_errors(found, points)) < 0.05
+
+    @pytest.mark.parametrize("degrees", [-60, -30, 30, 60, 90, -90, 180])
+    def test_turned_heads_are_found_and_read_upright(self, predictor, degrees):
+        image, points = draw_chart(300, 300, place((150.0, 150.0), 110, degrees))
+        found = search(predictor, image)
+        assert face_error(found, points["face"]) < 4
+        apart = found.face.crop.angle - tilt(points["face"])
+        assert (apart + 180) % 360 - 180 == pytest.approx(0, abs=4)
+
+    @pytest.mark.parametrize("degrees", [90, 180, -90])
+    def test_an_ear_alone_is_found_turned(self, predictor, degrees):
+        image, points = draw_chart(200, 200, place((-90.0, 130.0), 260))  # nothing but an ear
+        quarters = degrees // 90 % 4
+        found = search(predictor, np.ascontiguousarray(np.rot90(image, -quarters)))
+        assert found.face is None and len(found.ears) == 1
+        turned = points["left"] - 99.5
+        for _ in range(quarters):  # clockwise
+            turned = np.column_stack([-turned[:, 1], turned[:, 0]])
+        (ear,) = found.ears.values()
+        miss = np.linalg.norm(ear.points - (turned + 99.5), axis=1).mean()
+        assert miss < 0.08 * np.linalg.norm(np.ptp(points["left"], axis=0))
+
+    def test_a_face_at_the_border_is_found(self, predictor):
+        image, points = draw_chart(240, 320, place((30.0, 120.0), 110))
+        assert face_error(search(predictor, image), points["face"]) < 12  # its points beyond the border are guesses
+
+    def test_an_empty_image_shows_nothing(self, predictor):
+        for shape in ((1, 1), (7, 300), (240, 320)):
+            assert not search(predictor, np.zeros((*shape, 3), np.uint8))
+
+
+class TestEarsAlone:
+    """Weights without a face head."""
+
+    @pytest.mark.parametrize("degrees", [0, 90])
+    def test_both_ears_of_a_head_are_found(self, ears_only, degrees):
+        image, points = draw_chart(400, 400, place((200.0, 200.0), 160, degrees))
+        found = search(ears_only, image)
+        assert found.face is None and set(found.ears) == set(SIDES)
+        assert max(ear_errors(found, points)) < 0.08
+
+    def test_of_one_ear_no_second_is_made(self, ears_only):
+        image, points = draw_chart(240, 320, place((150.0, 120.0), 110))
+        image[:, :200] = 0
+        found = search(ears_only, image)
+        assert set(found.ears) == {"left"} and max(ear_errors(found, points)) < 0.08
+
+
+class TestSeveralHeads:
+    """Charts of two heads in one image; the one that is found first depends on the size of the reading."""
+
+    @pytest.mark.parametrize("lengths", [(50, 110), (110, 50), (40, 120), (120, 40)])
+    def test_the_larger_is_found_in_both_orders(self, predictor, lengths):
+        image, points = draw_heads(lengths)
+        larger = int(lengths[1] > lengths[0])
+        found = search(predictor, image)
+        assert face_error(found, points[larger]["face"]) < 4
+        assert set(found.ears) == set(SIDES) and max(ear_errors(found, points[larger])) < 0.05
+
+    def test_a_head_that_leaves_no_room_for_a_larger_one_is_searched_for_once(self, predictor, monkeypatch):
+        read, read_image = [], predictor.read_image
+        monkeypatch.setattr(predictor, "read_image", lambda *given: read.append(given[1:]) or read_image(*given))
+        search(predictor, draw_chart(240, 320, place((150.0, 120.0), 150))[0])
+        assert len(read) == len(set(read))
+
+
+def draw_heads(lengths, height=240, width=560):
+    """Two heads of such lengths side by side: the image, and the points of both."""
+    left, first = draw_chart(height, width // 2, place((width / 4, height / 2), lengths[0]))
+    right, second = draw_chart(height, width // 2, place((width / 4, height / 2), lengths[1]))
+    shift = np.array([width // 2, 0])
+    second = {name: points + shift for name, points in second.items()}
+    return np.hstack([left, right]), (first, second)

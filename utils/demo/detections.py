@@ -1,0 +1,179 @@
+"""Which detections are kept: the rules by which a face and ears are believed, one function each.
+
+`filter_detections` judges one look at a face and ears. `select_detections` chooses between what several looks found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from data.schemes import EAR, FACE
+from utils.demo.geometry import OUTWARD, ear_offset, extent, inner_face, shape_misfit, side_of
+from utils.demo.prediction import SIDES, Landmarks, Prediction
+
+# Largest misfit of the mean shape (fraction of the points' spread) of a face. Noise has 0.8 and more.
+MOST_FACE_MISFIT = 0.45
+# And of an ear. Of 88 answers of a student (`weights/logs/student2.json`) on synthetic heads, the right ones had 0.27
+# at most, and most of the wrong ones more than 0.4.
+MOST_EAR_MISFIT = 0.35
+EAR_LENGTHS_OF_CROP = (0.15, 0.95)  # an ear's box in sides of its crop: a right one fills 1 / 1.6 of it
+EAR_LENGTHS_OF_FACE = (0.12, 0.75)  # longer sides of the boxes: a profile's face is short, an ear from the side is long
+# From the middle of an upright face to that of its own ear, in longer sides of the face's box: outward, up or down.
+MOST_EAR_OFFSET = (1.75, 0.9)
+SAME_PLACE = 0.5  # of an ear's length: two ears whose middles are nearer to each other are one
+FOLD_LENGTH = 0.5  # of an ear's length: a smaller ear inside it is one of its folds
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Scores (mean confidence of the landmarks) from which on a detection counts.
+
+    - `face`, `ear`: of a crop that holds one. Of 88 ears that a student (`weights/logs/student2.json`) found in 60
+      synthetic heads, those within a tenth of the true box's diagonal scored 0.72 and more; 0.65 was chosen on images
+      of validation persons for `student4`, and looked at again for the student that ships (`weights/README.md`).
+    - `sure_face`: a face of this score ends the search. The student that ships reads 331 of 334 images of validation
+      persons with at least that, while it takes a part of a face for one with up to 0.78.
+    - `doubtful_face`: a face of less gives way to a sure ear that does not lie beside it. The faces of those images
+      score 0.72 and more, what is taken for one in profiles about 0.5.
+    - `sure_ear`: what an ear needs that nothing else speaks for: a second one without a face, one apart from its face.
+    - `landmark`: a single landmark below it is not drawn.
+    """
+
+    face: float = 0.25
+    ear: float = 0.65
+    sure_face: float = 0.8
+    doubtful_face: float = 0.6
+    sure_ear: float = 0.75
+    landmark: float = 0.1
+
+
+# --- single rules -----------------------------------------------------------------------------------------------------
+
+
+def is_face(face: np.ndarray) -> bool:
+    """Whether points (68, 2) have roughly the shape of a face, however it is turned."""
+    return shape_misfit(face, FACE) < MOST_FACE_MISFIT
+
+
+def is_ear_shaped(ear: np.ndarray) -> bool:
+    """Whether points (55, 2) have roughly the shape of an ear, however it is turned."""
+    return shape_misfit(ear, EAR) < MOST_EAR_MISFIT
+
+
+def fills_crop(ear: Landmarks) -> bool:
+    """Whether an ear is as large in its crop as ears are: neither a few cells of it nor all of it."""
+    least, most = EAR_LENGTHS_OF_CROP
+    return least * ear.crop.side < extent(ear.points) < most * ear.crop.side
+
+
+def fits_face_in_length(ear: Landmarks, face: Landmarks) -> bool:
+    """Whether an ear is as long, relative to a face, as ears are."""
+    least, most = EAR_LENGTHS_OF_FACE
+    length = extent(face.points)
+    return least * length < extent(ear.points) < most * length
+
+
+def is_ear(ear: Landmarks, face: Landmarks | None) -> bool:
+    """Whether a detection can be an ear by its shape and its size in the crop, and in the face if there is one."""
+    if not (is_ear_shaped(ear.whole) and fills_crop(ear)):
+        return False
+    return face is None or fits_face_in_length(ear, face)
+
+
+def lies_amid(ear: Landmarks, face: Landmarks) -> bool:
+    """Whether an ear's middle lies where the eyes, nose and mouth are."""
+    inner = inner_face(face.whole)
+    low, high = np.nanmin(inner, axis=0), np.nanmax(inner, axis=0)
+    middle = ear.points.mean(axis=0)
+    return bool((middle > low).all() and (middle < high).all())
+
+
+def lies_beside(ear: Landmarks, face: Landmarks) -> bool:
+    """Whether an ear lies on its own side of a face, near enough and about as high."""
+    across, down = ear_offset(ear.whole, face.whole)
+    outward = across * OUTWARD[side_of(ear.whole)]
+    return 0 < outward < MOST_EAR_OFFSET[0] and abs(down) < MOST_EAR_OFFSET[1]
+
+
+def are_one_ear(one: Landmarks, other: Landmarks) -> bool:
+    """Whether two ears lie in the same place: in a profile the crops of both sides may show the one ear."""
+    apart = np.linalg.norm(one.points.mean(axis=0) - other.points.mean(axis=0))
+    return bool(apart < SAME_PLACE * extent(one.points))
+
+
+def is_fold(small: Landmarks, large: Landmarks) -> bool:
+    """Whether an ear is a fold of a larger one: inside its box, and less than half as long."""
+    low, high = large.points.min(axis=0), large.points.max(axis=0)
+    inside = bool(((small.points >= low) & (small.points <= high)).all())
+    return inside and extent(small.points) < FOLD_LENGTH * extent(large.points)
+
+
+# --- choices ----------------------------------------------------------------------------------------------------------
+
+
+def detection_score(prediction: Prediction) -> float:
+    """The score of the face, or without a face that of the best ear; 0 if nothing is in view."""
+    detections: Collection[Landmarks] = prediction.ears.values()
+    if prediction.face is not None:
+        detections = [prediction.face]
+    return max((landmarks.score for landmarks in detections), default=0.0)
+
+
+def best_ear(prediction: Prediction) -> Landmarks:
+    """The ear of the highest score."""
+    return max(prediction.ears.values(), key=lambda ear: ear.score)
+
+
+def filter_detections(detections: dict[str, Landmarks], thresholds: Thresholds) -> Prediction:
+    """Keep what is credible of the detections by name ("face", "left", "right"): a face, and ears that suit it.
+
+    Of two ears in one place the better is kept. Without a face each ear's own shape says on which side it is.
+    """
+    face = detections.get("face")
+    if face is not None and (face.score < thresholds.face or not is_face(face.whole)):
+        face = None
+    ears = {side: detections[side] for side in SIDES if side in detections}
+    ears = {side: ear for side, ear in ears.items() if ear.score >= thresholds.ear and is_ear(ear, face)}
+    if len(ears) == 2 and are_one_ear(ears["left"], ears["right"]):
+        del ears[min(ears, key=lambda side: ears[side].score)]
+    if face is None:
+        ears = {side_of(ear.whole): ear for ear in sorted(ears.values(), key=lambda ear: ear.score)}
+    return Prediction(face, ears)
+
+
+def better_ears(one: Prediction, other: Prediction) -> Prediction:
+    """Of two predictions without a face that of the higher score, but never a fold of the other's ear."""
+    if not one or not other:
+        return one or other
+    smaller, larger = sorted((one, other), key=lambda prediction: extent(best_ear(prediction).points))
+    if is_fold(best_ear(smaller), best_ear(larger)):
+        return larger
+    return max(one, other, key=detection_score)
+
+
+def select_detections(with_face: Prediction, ear_alone: Prediction, thresholds: Thresholds) -> Prediction:
+    """Choose between the best prediction with a face and the best ears without one; either may be empty.
+
+    - An ear that cannot be that head's own (amid the face, or too long or short for it) competes with the face: the
+      higher score wins.
+    - A sure ear beside a face without ears joins it. Of a profile the far half of the face is guessed, so the ear lies
+      elsewhere than such a face says.
+    - A sure ear elsewhere takes the place of a doubtful face.
+    - In all other cases the face stays as it is.
+    """
+    face = with_face.face
+    if face is None or not ear_alone:
+        return with_face or ear_alone
+    if not np.isfinite(inner_face(face.whole)).any():  # a network that knows the jaw alone says too little
+        return with_face
+    ear = best_ear(ear_alone)
+    if lies_amid(ear, face) or not is_ear(ear, face):
+        return max(with_face, ear_alone, key=detection_score)
+    if with_face.ears or ear.score < thresholds.sure_ear:
+        return with_face
+    if lies_beside(ear, face):
+        return replace(with_face, ears={side_of(ear.whole): ear})
+    return ear_alone if face.score < thresholds.doubtful_face else with_face

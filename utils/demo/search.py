@@ -1,0 +1,231 @@
+"""Finding a head anywhere in an image, coarse to fine.
+
+The whole image is read at growing sizes, upright first, then turned by quarters. Each face or ear that its heatmaps
+show is a candidate. It is read again in square crops, round the face and round each ear, until the crops stand still.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from data.schemes import EAR, FACE
+from utils.demo.detections import better_ears, detection_score, filter_detections, select_detections
+from utils.demo.geometry import agreeing_points, ear_square, extent, side_of, square_around, tilt
+from utils.demo.prediction import SIDES, Landmarks, Prediction
+
+if TYPE_CHECKING:
+    from data.augment import Warp
+    from utils.demo.predictor import LandmarkPredictor
+
+# Longer side of the whole image, network pixels: a head is found from about 30 of them upwards.
+SEARCH_SIZES = (128, 256, 512, 1024)
+MOST_ENLARGEMENT = 2.0  # a small image is not enlarged further than this
+TURNED_SIZES = 2  # of the sizes, so many are read of a turned image: images mostly are upright
+QUARTERS = (0, 1, 3, 2)  # turns of the image, counterclockwise, in the order in which they are tried
+CANVAS_MULTIPLE = 32  # pixels: few different shapes have to be compiled
+
+REFINEMENTS = 3  # readings of a candidate in crops; more change little
+FEWEST_AGREEING = 3  # points of a candidate that must lie together; of many points a third
+
+# A second, larger head in view.
+CLEARLY_LARGER = 1.3  # of the first face's length: less may be the error of a reading
+HEAD_MARGIN = 0.6  # of the face's box on each side: the head round it, painted over
+FINEST_LARGER = 512  # network pixels: a finer reading costs more than all others, and shows larger heads no better
+
+COLOUR_SAMPLES = 256  # a side, at least: of large images a median of all pixels takes longer than a reading
+
+# The second ear of a person whose face the network does not know.
+WHOLE_IMAGE_EAR = 40  # network pixels: the length at which an ear is read best in the whole image
+PAINTED_MARGIN = 0.2  # of the first ear's box, painted over with it
+SECOND_EAR_LENGTHS = (0.5, 2.0)  # of the first ear's length
+
+
+def search(
+    predictor: LandmarkPredictor,
+    image: np.ndarray,
+    sizes: tuple[int, ...] | None = None,
+    quarters: tuple[int, ...] = QUARTERS,
+) -> Prediction:
+    """Find a face, or where there is none an ear, anywhere in the image (height, width, 3) uint8 RGB.
+
+    The whole image is read at `sizes` (default: `search_sizes`) and turned by `quarters`. A sure face ends the search,
+    after a look for a larger one. Otherwise the best of a quarter is the answer; the next is tried only if it has none.
+    """
+    sizes = sizes or search_sizes(image)
+    with_face = ear_alone = Prediction()
+    for quarter in quarters:
+        for size in sizes_turned(sizes, quarter):
+            for candidate in find_candidates(predictor, image, size, quarter):
+                refined = refine(predictor, image, candidate)
+                if refined.face is None:
+                    ear_alone = better_ears(ear_alone, refined)
+                    continue
+                if refined.face.score >= predictor.thresholds.sure_face:
+                    return with_larger_head(predictor, image, refined, size, quarter)
+                with_face = max(with_face, refined, key=detection_score)
+        best = select_detections(with_face, ear_alone, predictor.thresholds)
+        if best:
+            return best if FACE.task in predictor.tasks else with_second_ear(predictor, image, best)
+    return Prediction()
+
+
+def search_sizes(image: np.ndarray) -> tuple[int, ...]:
+    """The sizes of the search that an image (height, width, 3) has pixels for, at least the first."""
+    longest = max(image.shape[:2])
+    return tuple(size for size in SEARCH_SIZES if size <= longest * MOST_ENLARGEMENT) or SEARCH_SIZES[:1]
+
+
+def sizes_turned(sizes: tuple[int, ...], quarter: int) -> tuple[int, ...]:
+    """Those of the search's sizes at which the image is read when it is turned by `quarter` quarters."""
+    return sizes if quarter == 0 else sizes[:TURNED_SIZES]
+
+
+def find_candidates(predictor: LandmarkPredictor, image: np.ndarray, size: int, quarter: int) -> Iterator[Prediction]:
+    """Where the heads see a face and an ear in the whole image: those of their points that lie together."""
+    for task, landmarks in predictor.read_image(image, size, quarter).items():
+        kept = agreeing_points(landmarks.points, landmarks.confidence)
+        if kept.sum() < max(FEWEST_AGREEING, len(kept) // 3):
+            continue
+        landmarks = replace(landmarks, points=np.where(kept[:, None], landmarks.points, np.nan))
+        if task == FACE.task:
+            yield Prediction(landmarks)
+        else:
+            yield Prediction(None, {side_of(landmarks.whole): landmarks})
+
+
+def refine(predictor: LandmarkPredictor, image: np.ndarray, start: Prediction, times: int = REFINEMENTS) -> Prediction:
+    """Read again and again, each time in crops round the last answer; empty as soon as nothing credible is left."""
+    prediction = start
+    for _ in range(times):
+        prediction = read_around(predictor, image, prediction)
+        if not prediction:
+            break
+    return prediction
+
+
+def read_around(
+    predictor: LandmarkPredictor, image: np.ndarray, before: Prediction, sides: tuple[str, ...] = SIDES
+) -> Prediction:
+    """Read once in crops round a prediction's face and ears, and keep what is credible.
+
+    `sides`: on which an ear that the prediction lacks is looked for beside its face.
+    """
+    squares = {}
+    if before.face is not None:
+        squares["face"] = next_square(before.face)
+    if EAR.task in predictor.tasks:
+        for side in SIDES:
+            if side in before.ears:
+                squares[side] = next_square(before.ears[side])
+            elif before.face is not None and side in sides:
+                squares[side] = ear_square(before.face.whole, side)
+    return filter_detections(predictor.read_crops(image, squares), predictor.thresholds)
+
+
+def next_square(landmarks: Landmarks) -> Warp:
+    """The square of the `crop` protocol round landmarks: upright for a face, turned as the face for an ear."""
+    angle = tilt(landmarks.whole) if landmarks.scheme is FACE else landmarks.crop.angle
+    return square_around(landmarks.points, landmarks.scheme.crop_side, angle)
+
+
+def with_larger_head(
+    predictor: LandmarkPredictor, image: np.ndarray, prediction: Prediction, size: int, quarter: int
+) -> Prediction:
+    """The prediction, or that of a clearly larger head elsewhere in the image whose face is sure too.
+
+    Heatmaps show one head at a time, and not always the largest. So the head is painted over, and the image is read
+    again at `size`, which found it, and the next one up to 512. Where a larger head has no room, nothing is read.
+    """
+    while (larger := _find_larger_head(predictor, image, prediction, size, quarter)) is not None:
+        prediction = larger
+    return prediction
+
+
+def _find_larger_head(
+    predictor: LandmarkPredictor, image: np.ndarray, prediction: Prediction, size: int, quarter: int
+) -> Prediction | None:
+    if prediction.face is None:
+        return None
+    low, high = prediction.face.points.min(axis=0), prediction.face.points.max(axis=0)
+    margin, length = HEAD_MARGIN * (high - low), extent(prediction.face.points)
+    low, high = low - margin, high + margin
+    if max(*low, *(image.shape[1::-1] - high)) < CLEARLY_LARGER * length:  # left, above, right, below
+        return None
+    rest = paint_over(image, low, high)
+    for again in [each for each in search_sizes(image) if size <= each <= max(size, FINEST_LARGER)][:2]:
+        for candidate in find_candidates(predictor, rest, again, quarter):
+            # What is taken for a face where there is none scores 0.2 at most; reading its crops would cost the most.
+            if candidate.face is None or candidate.face.score < predictor.thresholds.face:
+                continue
+            if extent(candidate.face.points) < length:
+                continue
+            refined = refine(predictor, rest, candidate, REFINEMENTS - 1)
+            refined = read_around(predictor, image, refined)  # nothing of it is painted over
+            face = refined.face
+            if face is None or face.score < predictor.thresholds.sure_face:
+                continue
+            if extent(face.points) >= CLEARLY_LARGER * length:
+                return refined
+    return None
+
+
+def with_second_ear(predictor: LandmarkPredictor, image: np.ndarray, prediction: Prediction) -> Prediction:
+    """An ear without a face, and the person's other one if it is in the image too, nearly as large.
+
+    For weights that know no face beside which it could be looked for. The first ear is painted over. What remains of it
+    and of the head is easily taken for an ear, so the other one has to be sure.
+    """
+    if len(prediction.ears) > 1:
+        return prediction
+    ((side, ear),) = prediction.ears.items()
+    low, high = ear.points.min(axis=0), ear.points.max(axis=0)
+    margin, length = PAINTED_MARGIN * (high - low), extent(ear.points)
+    rest = paint_over(image, low - margin, high + margin)
+    least, most = SECOND_EAR_LENGTHS
+    factor = length / max(image.shape[:2])
+    size = min(search_sizes(image), key=lambda size: abs(math.log(factor * size / WHOLE_IMAGE_EAR)))
+    for candidate in find_candidates(predictor, rest, size, round(-ear.crop.angle / 90) % 4):
+        for name, other in refine(predictor, rest, candidate).ears.items():
+            sure = name != side and other.score >= predictor.thresholds.sure_ear
+            if sure and least < extent(other.points) / length < most:
+                return replace(prediction, ears=prediction.ears | {name: other})
+    return prediction
+
+
+def paint_over(image: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """A copy of an image in which the box from `low` to `high` (x, y) has the image's median colour."""
+    (left, top), (right, bottom) = (np.maximum(edge, 0).astype(int) for edge in (low, high + 1))
+    step = max(1, max(image.shape[:2]) // COLOUR_SAMPLES)
+    painted = image.copy()
+    painted[top:bottom, left:right] = np.median(image[::step, ::step], axis=(0, 1))
+    return painted
+
+
+def whole_image(image: np.ndarray, size: int, quarter: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """The image scaled to `size` pixels its longer side, and turned counterclockwise by quarters.
+
+    It lies on a black canvas with sides that are multiples of 32. Returns the matrix (2, 3) from image to canvas, and
+    the canvas.
+    """
+    height, width = image.shape[:2]
+    factor = size / max(height, width)
+    wide, high = max(1, round(width * factor)), max(1, round(height * factor))
+    small = cv2.resize(image, (wide, high), interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
+    fx, fy = wide / width, high / height
+    matrix = np.array([[fx, 0, (fx - 1) / 2], [0, fy, (fy - 1) / 2], [0, 0, 1]])
+    for _ in range(quarter % 4):  # counterclockwise: (x, y) -> (y, wide - 1 - x)
+        matrix = np.array([[0, 1, 0], [-1, 0, small.shape[1] - 1], [0, 0, 1]]) @ matrix
+        small = np.rot90(small)
+    down, across = -small.shape[0] % CANVAS_MULTIPLE, -small.shape[1] % CANVAS_MULTIPLE
+    canvas = cv2.copyMakeBorder(
+        np.ascontiguousarray(small), down // 2, down - down // 2, across // 2, across - across // 2,
+        cv2.BORDER_CONSTANT, value=(0, 0, 0),
+    )  # fmt: skip
+    matrix[:2, 2] += (across // 2, down // 2)
+    return matrix[:2], canvas
