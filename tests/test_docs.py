@@ -22,6 +22,8 @@ PAGES = sorted(
 )
 EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 
+SCRIPTS = ("train_face", "train_ear", "train_face2ear", "demo_multi")
+DATA_COMMANDS = ("data.check", "data.synthetic.__main__", "data.synthetic.film")
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 HEADING = re.compile(r"(#+) (.+)")
 SHELL_WORDS = {";", "&&", "||", "|"}
@@ -70,14 +72,14 @@ def anchors(page: Path) -> set[str]:
     return set(found)
 
 
-def tables(page: Path) -> list[tuple[int, int]]:
-    """Rows and columns of each table of a page."""
+def tables(page: Path) -> list[list[int]]:
+    """The columns of each row of each table of a page."""
     found, rows = [], []
     for line in [*prose_and_code(page)[0], ""]:
         if line.startswith("|"):
             rows.append(line.count("|") - line.count("\\|") - 1)
         elif rows:
-            found.append((len(rows), rows[0]))
+            found.append(rows)
             rows = []
     return found
 
@@ -184,10 +186,8 @@ def test_commands_are_found_in_the_pages():
 
 @EVERY_PAGE
 def test_flags_named_in_the_text_exist(page):
-    modules = [path.stem for path in ROOT.glob("*.py")] + [
-        f"utils.{path.stem}" for path in ROOT.glob("utils/[a-z]*.py")
-    ]
-    every = set().union(*map(flags, [*modules, "data.check", "data.synthetic.__main__", "data.synthetic.film"]))
+    utils_commands = [f"utils.{path.stem}" for path in ROOT.glob("utils/[a-z]*.py")]
+    every = set().union(*map(flags, [*SCRIPTS, *utils_commands, *DATA_COMMANDS]))
     spans = re.findall(r"`([^`]+)`", "\n".join(line for line in prose_and_code(page)[0] if not past(page, line)))
     named = {flag for span in spans for flag in re.findall(r"(?<!\S)--[a-z][a-z-]*", span)}
     assert named - every - {"--help"} == set()
@@ -196,6 +196,11 @@ def test_flags_named_in_the_text_exist(page):
 def past(page: Path, line: str) -> bool:
     """Whether a line tells of flags that are gone: in the changelog only."""
     return page.name == "changelog.md" and (line.startswith("|") or "are gone" in line)
+
+
+@EVERY_PAGE
+def test_rows_of_a_table_have_equally_many_columns(page):
+    assert [rows for rows in tables(page) if len(set(rows)) > 1] == []
 
 
 @EVERY_PAGE
