@@ -17,7 +17,13 @@ from utils.common.cli import CommandLine
 ROOT = Path(__file__).parent.parent
 README, KOREAN = ROOT / "README.md", ROOT / "readme/README.ko.md"
 PAGES = sorted(
-    [README, ROOT / "data/README.md", *(ROOT / "readme").glob("*.md"), *(ROOT / "weights").glob("*.md")],
+    [
+        README,
+        ROOT / "data/README.md",
+        *(ROOT / "readme").glob("*.md"),
+        *(ROOT / "weights").glob("*.md"),
+        ROOT / "data/synthetic/asset/PROVENANCE.md",
+    ],
     key=lambda page: page.relative_to(ROOT).as_posix(),
 )
 EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
@@ -220,6 +226,17 @@ def test_files_named_in_the_text_exist(page):
     ]
     examples = {"data/Both/", "data/NoEar/"}
     assert [span for span in ours if span not in examples and not (ROOT / span).exists()] == []
+
+
+def test_pages_named_by_the_code_exist():
+    sources = [
+        *ROOT.glob("*.py"),
+        *(path for room in ("data", "models", "utils") for path in (ROOT / room).rglob("*.py")),
+    ]
+    sources += [ROOT / "Makefile", ROOT / "weights/train.sh"]
+    text = "\n".join(source.read_text(encoding="utf-8") for source in sources)
+    named = set(re.findall(r"\b(?:readme|weights|data)/[\w.]+\.md", text))
+    assert {page for page in named if not (ROOT / page).is_file()} == set()
 
 
 # --- the Korean front page --------------------------------------------------------------------------------------------
