@@ -7,10 +7,13 @@ import re
 import shlex
 import unicodedata
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
+from markdown_it import MarkdownIt
 
 from utils.common.cli import CommandLine
 
@@ -30,47 +33,57 @@ EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relati
 
 SCRIPTS = ("train_face", "train_ear", "train_face2ear", "demo_multi")
 DATA_COMMANDS = ("data.check", "data.synthetic.__main__", "data.synthetic.film")
-LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
-HEADING = re.compile(r"(#+) (.+)")
 SHELL_WORDS = {";", "&&", "||", "|"}
 
 
 # --- a page in parts --------------------------------------------------------------------------------------------------
 
 
-def prose_and_code(page: Path) -> tuple[list[str], list[list[str]]]:
-    """The lines of a page outside of code blocks, and its code blocks: fenced, or indented after an empty line."""
-    prose: list[str] = []
-    blocks: list[list[str]] = []
-    fenced = inside = False
-    before = ""
-    for line in page.read_text(encoding="utf-8").splitlines():
-        if line.startswith("```"):
-            fenced, inside = not fenced, False
-            if fenced:
-                blocks.append([])
-        elif fenced:
-            blocks[-1].append(line)
-        elif line.startswith("    ") and (inside or not before.strip() or before.startswith("#")):
-            if not inside:
-                blocks.append([])
-            inside = True
-            blocks[-1].append(line[4:])
-        else:
-            prose.append(line)
-            inside = False
-        before = line
-    return prose, blocks
+@dataclass(frozen=True)
+class Page:
+    """What is on a page: headings (tag, text), targets of links and images, code blocks, texts with code spans, tables.
+
+    A table is a list of its rows, each as it stands in the file, without the line of dashes.
+    """
+
+    headings: list[tuple[str, str]] = field(default_factory=list)
+    links: list[str] = field(default_factory=list)
+    code: list[str] = field(default_factory=list)
+    texts: list[tuple[str, list[str]]] = field(default_factory=list)
+    tables: list[list[str]] = field(default_factory=list)
+
+    @property
+    def spans(self) -> list[str]:
+        return [span for _, spans in self.texts for span in spans]
 
 
-def headings(page: Path) -> list[tuple[int, str]]:
-    return [(len(match[1]), match[2]) for line in prose_and_code(page)[0] if (match := HEADING.fullmatch(line))]
+@cache
+def read(page: Path) -> Page:
+    source = page.read_text(encoding="utf-8")
+    lines, parts, tag = source.splitlines(), Page(), ""
+    for token in MarkdownIt("commonmark").enable("table").parse(source):
+        if token.type in ("code_block", "fence"):
+            parts.code.append(token.content)
+        elif token.type == "table_open":
+            parts.tables.append([])
+        elif token.type == "tr_open":
+            parts.tables[-1].append(lines[token.map[0]])
+        elif token.type == "inline":
+            if tag.startswith("h"):
+                parts.headings.append((tag, token.content))
+            links = [child.attrGet("href") or child.attrGet("src") for child in token.children]
+            parts.links.extend(link for link in links if link)
+            parts.texts.append(
+                (token.content, [child.content for child in token.children if child.type == "code_inline"])
+            )
+        tag = token.tag if token.type == "heading_open" else ""
+    return parts
 
 
 def anchors(page: Path) -> set[str]:
     """The names by which GitHub lets a page's headings be linked."""
     found: list[str] = []
-    for _, text in headings(page):
+    for _, text in read(page).headings:
         text = re.sub(r"[`*]", "", text).strip().lower()
         kept = (c for c in text if c in " -_" or unicodedata.category(c)[0] in "LN")
         name = "".join(kept).replace(" ", "-")
@@ -78,36 +91,28 @@ def anchors(page: Path) -> set[str]:
     return set(found)
 
 
-def tables(page: Path) -> list[list[int]]:
-    """The columns of each row of each table of a page."""
-    found, rows = [], []
-    for line in [*prose_and_code(page)[0], ""]:
-        if line.startswith("|"):
-            rows.append(line.count("|") - line.count("\\|") - 1)
-        elif rows:
-            found.append(rows)
-            rows = []
-    return found
-
-
 # --- links ------------------------------------------------------------------------------------------------------------
+
+
+def files_linked(page: Path) -> list[tuple[str, Path, str]]:
+    """Each link of a page into the repository: as it is written, its file and its anchor."""
+    inside = [link for link in read(page).links if not link.startswith(("http://", "https://"))]
+    parts = [(link, *link.partition("#")[::2]) for link in inside]
+    return [(link, (page.parent / name).resolve() if name else page, anchor) for link, name, anchor in parts]
 
 
 @EVERY_PAGE
 def test_links_lead_to_files_and_headings_that_are_there(page):
-    broken = []
-    for target in LINK.findall("\n".join(prose_and_code(page)[0])):
-        if target.startswith(("http://", "https://")):
-            continue
-        name, _, anchor = target.partition("#")
-        file = (page.parent / name).resolve() if name else page
-        if not file.exists() or (anchor and anchor not in anchors(file)):
-            broken.append(target)
-    assert broken == []
+    wrong = [
+        link
+        for link, file, anchor in files_linked(page)
+        if not file.exists() or (anchor and unquote(anchor) not in anchors(file))
+    ]
+    assert wrong == []
 
 
 def test_the_front_page_leads_to_every_page():
-    linked = {(README.parent / target.partition("#")[0]).resolve() for target in LINK.findall(README.read_text())}
+    linked = {file for _, file, _ in files_linked(README)}
     assert set(PAGES) - linked - {README, ROOT / "data/README.md"} == set()
 
 
@@ -123,8 +128,8 @@ def test_pages_that_are_to_be_short_are(page, most):
 
 def commands(page: Path) -> Iterator[list[str]]:
     """The words of every line of a page's code blocks that runs a script or a module of this repository."""
-    for block in prose_and_code(page)[1]:
-        for line in "\n".join(block).replace("\\\n", " ").splitlines():
+    for block in read(page).code:
+        for line in block.replace("\\\n", " ").splitlines():
             if not re.match(r"\S+=\S+ python|python3? |\.venv/bin/python ", line):
                 continue
             words = shlex.split(line, comments=True)
@@ -194,19 +199,21 @@ def test_commands_are_found_in_the_pages():
 def test_flags_named_in_the_text_exist(page):
     utils_commands = [f"utils.{path.stem}" for path in ROOT.glob("utils/[a-z]*.py")]
     every = set().union(*map(flags, [*SCRIPTS, *utils_commands, *DATA_COMMANDS]))
-    spans = re.findall(r"`([^`]+)`", "\n".join(line for line in prose_and_code(page)[0] if not past(page, line)))
+    spans = [span for text, spans in read(page).texts if not tells_of_the_past(page, text) for span in spans]
     named = {flag for span in spans for flag in re.findall(r"(?<!\S)--[a-z][a-z-]*", span)}
     assert named - every - {"--help"} == set()
 
 
-def past(page: Path, line: str) -> bool:
-    """Whether a line tells of flags that are gone: in the changelog only."""
-    return page.name == "changelog.md" and (line.startswith("|") or "are gone" in line)
+def tells_of_the_past(page: Path, text: str) -> bool:
+    """Whether a text of the changelog names flags that are gone: in its table of old names, or in so many words."""
+    old = "\n".join(row for table in read(page).tables for row in table)
+    return page.name == "changelog.md" and (text in old or "are gone" in text)
 
 
 @EVERY_PAGE
 def test_rows_of_a_table_have_equally_many_columns(page):
-    assert [rows for rows in tables(page) if len(set(rows)) > 1] == []
+    columns = [{row.count("|") - row.count("\\|") for row in table} for table in read(page).tables]
+    assert [each for each in columns if len(each) > 1] == []
 
 
 @EVERY_PAGE
@@ -220,9 +227,10 @@ def test_make_targets_exist(page):
 @EVERY_PAGE
 def test_files_named_in_the_text_exist(page):
     """Python files and folders of ours in code spans, such as `models/losses.py` or `utils/demo/`."""
-    spans = re.findall(r"`([^`\s]+)`", "\n".join(prose_and_code(page)[0]))
     ours = [
-        span for span in spans if re.match(r"(models|data|utils|tests|weights)/\S*(\.py|/)$", span) and "*" not in span
+        span
+        for span in read(page).spans
+        if re.match(r"(models|data|utils|tests|weights)/\S*(\.py|/)$", span) and "*" not in span
     ]
     examples = {"data/Both/", "data/NoEar/"}
     assert [span for span in ours if span not in examples and not (ROOT / span).exists()] == []
@@ -243,18 +251,19 @@ def test_pages_named_by_the_code_exist():
 
 
 def test_the_korean_front_page_has_the_shape_of_the_english_one():
-    assert [level for level, _ in headings(KOREAN)] == [level for level, _ in headings(README)]
-    assert tables(KOREAN) == tables(README)
+    korean, english = read(KOREAN), read(README)
+    assert [tag for tag, _ in korean.headings] == [tag for tag, _ in english.headings]
+    assert [len(table) for table in korean.tables] == [len(table) for table in english.tables]
 
-    def code(page):  # comments are translated
-        return [[re.sub(r"\s*#.*", "", line) for line in block] for block in prose_and_code(page)[1]]
+    def code(page: Page) -> list[str]:  # comments are translated
+        return [re.sub(r"\s*#.*", "", block) for block in page.code]
 
-    assert code(KOREAN) == code(README)
+    assert code(korean) == code(english)
 
 
 def test_the_korean_front_page_has_the_numbers_of_the_english_one():
-    def numbers(page):
-        rows = "\n".join(line for line in prose_and_code(page)[0] if line.startswith("|"))
-        return re.findall(r"\d+(?:[.,]\d+)*", LINK.sub("", rows))
+    def numbers(page: Path) -> list[list[str]]:
+        rows = (re.sub(r"\]\([^)]*\)", "]", row) for table in read(page).tables for row in table)
+        return [re.findall(r"\d+(?:[.,]\d+)*", row) for row in rows]
 
     assert numbers(KOREAN) == numbers(README)
