@@ -17,8 +17,7 @@ import pytest
 
 import demo_multi
 from tests.charts import draw_chart, place, save_chart_network
-from tests.commands import run_in_process
-from tests.conftest import input_error, packed, with_exif
+from tests.conftest import input_error, packed, run_script, with_exif
 from tests.streams import Stream
 from utils.common.images import decode_image
 from utils.demo.writers import SPARE
@@ -36,7 +35,7 @@ def demo_process(*flags):
 
 
 def demo(*flags):
-    return run_in_process(demo_multi.main, *flags)
+    return run_script("demo_multi.py", *flags)
 
 
 def lines_of(path):

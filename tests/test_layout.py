@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import ast
 import importlib
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
+from data.schemes import FACE
 from utils.common.cli import CommandLine
-from utils.training.config import training_flags
-from utils.training.students import student_flags
+from utils.training.flags import student_parser, train_parser
 
 ROOT = Path(__file__).parent.parent
 MODULES = {
@@ -74,6 +75,62 @@ def test_a_command_is_a_page():
     assert {name: length for name, length in lengths.items() if length > COMMAND_LINES} == {}
 
 
+SLOW_PACKAGES = {"keras", "tensorflow", "jax", "torch", "matplotlib", "tqdm"}
+SCRIPTS = ("train_face", "train_ear", "train_face2ear", "demo_multi")
+
+
+def imports_at_the_top(path: Path) -> set[str]:
+    """What a file imports when it is imported itself: modules of any package, and names of theirs."""
+    found = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ImportFrom):
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return found
+
+
+@cache
+def starts_slowly(module: str) -> bool:
+    """Whether an import of a module imports one of the slow packages, by way of our own modules too."""
+    if module.partition(".")[0] in SLOW_PACKAGES:
+        return True
+    return module in MODULES and any(map(starts_slowly, imports_at_the_top(MODULES[module])))
+
+
+def test_imports_inside_functions_are_of_what_starts_slowly():
+    """`utils/common/keras_runtime.py` says why."""
+    wrong = []
+    for name, path in {**MODULES, **{script: ROOT / f"{script}.py" for script in SCRIPTS}}.items():
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for function in ast.walk(tree):
+            if isinstance(function, ast.FunctionDef):
+                for node in ast.walk(function):
+                    if isinstance(node, ast.ImportFrom):
+                        modules = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+                        wrong += [f"{name}: {node.module}"] if not any(map(starts_slowly, modules)) else []
+                    elif isinstance(node, ast.Import):
+                        wrong += [f"{name}: {a.name}" for a in node.names if not starts_slowly(a.name)]
+    assert sorted(set(wrong)) == []
+
+
+PUBLIC_ELSEWHERE = {"_actions", "_exit"}  # argparse has no other list of a parser's flags, os no other such exit
+
+
+def test_tests_use_no_private_names():
+    wrong = []
+    for path in (ROOT / "tests").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = []
+            if isinstance(node, ast.ImportFrom) and node.module and node.module != "__future__":
+                names = [*node.module.split("."), *(alias.name for alias in node.names)]
+            elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id != "self":
+                names = [node.attr]
+            names = [name for name in names if name.startswith("_") and not name.startswith("__")]
+            wrong += [f"{path.name}: {name}" for name in set(names) - PUBLIC_ELSEWHERE]
+    assert wrong == []
+
+
 def flags_without_help(parser) -> list[str]:
     return [action.dest for action in parser._actions if not action.help]
 
@@ -104,5 +161,5 @@ def test_every_flag_of_a_command_says_what_it_is_for(module, monkeypatch):
 
 
 def test_every_flag_of_the_training_scripts_says_what_it_is_for():
-    assert flags_without_help(training_flags("face", "")) == []
-    assert flags_without_help(student_flags("")) == []
+    assert flags_without_help(train_parser(FACE, "")) == []
+    assert flags_without_help(student_parser("")) == []

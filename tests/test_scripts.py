@@ -16,13 +16,14 @@ import numpy as np
 import pytest
 
 from data.formats import write_pts
+from models.strategies import STRATEGIES
 from models.weights import read_description
 from tests.conftest import ROOT, SMALL, command, run_process, run_script
 from tests.images import write_ears, write_faces
 from utils.common.files import write_json
 from utils.training.comparison import plan_runs
-from utils.training.config import flags_of
-from utils.training.students import STRATEGY_NAMES, parse_student_flags, read_row, student_flags
+from utils.training.flags import read_student_config
+from utils.training.strategies import read_row
 
 
 def losses(folder):
@@ -65,7 +66,7 @@ def test_negatives_and_processes_that_make_batches_are_part_of_a_run_that_resume
     begin = [*SMALL, "--data", images, "--epochs", 2, "--repeats", 2, "--workers", 2, "--negatives", negatives, *flags]
     done = run_script("train_face.py", *begin)
     assert done.returncode == 0, done.stderr
-    config = json.loads((tmp_path / "run/config.json").read_text())["train_config"]
+    config = json.loads((tmp_path / "run/config.json").read_text())
     assert config["negatives"] == [str(negatives)] and config["repeats"] == 2 and "workers" not in config
     again = run_script("train_face.py", "--run", tmp_path / "run", "--resume")
     assert again.returncode == 0 and "has all of its 2 epochs" in again.stdout
@@ -181,12 +182,12 @@ def test_ctrl_c_says_how_to_go_on_and_loses_only_the_epoch(images, tmp_path):
     assert json.loads((tmp_path / "run/state.json").read_text())["epoch"] >= 1
 
 
-def test_ears_train_coarse_to_fine_on_two_folders_and_leave_bad_images_out_when_told(images, tmp_path):
+def test_ears_train_on_two_folders_and_leave_bad_images_out_when_told(images, tmp_path):
     write_ears(tmp_path / "more", 12, size=80, seed=5)
     spoilt = tmp_path / "more/CollectionA/train/ear_00000.png"
     spoilt.write_bytes(spoilt.read_bytes()[:500])
-    flags = [*SMALL, "--data", images, "--data", tmp_path / "more", "--epochs", 2, "--coarse-epochs", 1]
-    flags += ["--coarse-size", 32, "--negatives", write_noise(tmp_path / "negatives")]
+    flags = [*SMALL, "--data", images, "--data", tmp_path / "more", "--epochs", 2]
+    flags += ["--negatives", write_noise(tmp_path / "negatives")]
     flags += ["--run", tmp_path / "run", "--out", tmp_path / "ear.keras"]
     refused = run_script("train_ear.py", *flags)
     assert refused.returncode == 2
@@ -198,7 +199,7 @@ def test_ears_train_coarse_to_fine_on_two_folders_and_leave_bad_images_out_when_
     assert "ear_00000.png" in (tmp_path / "run/left_out.txt").read_text()
     with open(tmp_path / "run/history.csv", newline="") as stream:
         rows = list(csv.DictReader(stream))
-    assert [row["input_size"] for row in rows] == ["32", "64"]
+    assert len(rows) == 2
     assert all(np.isfinite(float(row["nme"])) for row in rows)  # crops of negatives have no error
 
 
@@ -317,6 +318,7 @@ BAD_FLAGS = [
     (["--init", "nowhere.keras"], "--init"),
     (["--split", "nowhere.csv"], "--split"),
     (["--coarse-epochs", "60"], "--coarse-epochs"),
+    (["--config", "nowhere.json"], "--config"),
     (["--resume", "--run", "nowhere"], "nowhere"),
     (["--epoch", "3"], "--epoch"),
     (["--preset", "huge"], "--preset"),
@@ -392,7 +394,7 @@ def test_the_image_protocol_finds_faces_by_itself_and_says_how_many_it_missed(tr
     done = run_script("utils.evaluate", trained / "face.keras", images, "--protocol", "photo", "--out", tmp_path)
     assert done.returncode == 0, done.stderr
     (line,) = (line for line in done.stdout.splitlines() if "NME" in line)
-    assert re.search(r"images, image, [\d.]+ % missed\)", line)
+    assert re.search(r"images, photo, [\d.]+ % missed\)", line)
     summary = json.loads((tmp_path / "scores.json").read_text())["face"]
     assert summary["protocol"] == "photo"
     assert summary["failure"] >= summary["missed"]
@@ -490,14 +492,13 @@ def test_runs_are_compared_in_a_table_and_a_figure(taught, tmp_path):
     assert (tmp_path / "strategies.png").stat().st_size > 0
 
 
-def test_replayed_faces_are_learned_and_softened_maps_distilled_coarse_to_fine(taught_flags, images, tmp_path):
-    flags = [*taught_flags, "--strategy", "distill", "--replay", images, "--temperature", 2, "--coarse-epochs", 1]
+def test_replayed_faces_are_learned_and_softened_maps_distilled(taught_flags, images, tmp_path):
+    flags = [*taught_flags, "--strategy", "distill", "--replay", images, "--temperature", 2]
     flags += ["--negatives", write_noise(tmp_path / "negatives")]
     done = run_script("train_face2ear.py", *flags, "--run", tmp_path / "run", "--out", tmp_path / "student.keras")
     assert done.returncode == 0, done.stderr
     with open(tmp_path / "run" / "history.csv", newline="") as stream:
-        coarse, row = csv.DictReader(stream)
-    assert int(coarse["input_size"]) < int(row["input_size"])
+        *_, row = csv.DictReader(stream)
     assert all(float(row[name]) > 0 for name in ("ear", "face", "distillation", "nme"))
     trained = read_description(tmp_path / "student.keras")["record"]
     assert trained["train_config"]["negatives"] == [str(tmp_path / "negatives")]
@@ -525,19 +526,20 @@ def test_what_is_missing_of_the_comparison_is_trained_and_what_is_there_is_not(t
     base = tmp_path / "compare"
     for run_folder, own in plan_runs(base, 1, list(map(str, flags))):
         if run_folder.name != "frozen":  # as if it had been trained
-            args = parse_student_flags(student_flags(""), own)
+            config, _ = read_student_config("", own)
             row = read_row(folder / "distill-at")
-            write_json(run_folder / "config.json", {"train_config": flags_of(args)})
+            write_json(run_folder / "config.json", config.to_json())
             write_json(run_folder / "forgetting.json", row | {"strategy": run_folder.name})
-            extra = args.epochs - 2
-            assert (extra > 0) == (run_folder.name in ("separate", "joint"))  # the face network's steps on top
+            assert (config.extra_epochs > 0) == (
+                run_folder.name in ("separate", "joint")
+            )  # the face network's steps on top
     done = run_process("utils.compare", "--run-missing", "--base", base, "--", *flags)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("training: ") == 1
     rows = {row["strategy"]: row for row in json.loads((base / "table.json").read_text())}
-    assert list(rows) == list(STRATEGY_NAMES)
+    assert list(rows) == list(STRATEGIES)
     assert rows["frozen"]["forgetting"] == 0 and rows["frozen"]["ear"] > 0
-    assert all(f"| {strategy} |" in (base / "table.md").read_text() for strategy in STRATEGY_NAMES)
+    assert all(f"| {strategy} |" in (base / "table.md").read_text() for strategy in STRATEGIES)
     other = run_script("utils.compare", "--run-missing", "--base", base, "--", *flags, "--batch-size", 2)
     assert other.returncode == 2 and "--batch-size 4" in other.stderr and other.stderr.count("\n") == 1
 

@@ -21,6 +21,7 @@ from data.annotation import Annotation
 from data.datasets import Sample, find_samples
 from data.pipeline import TrainingPipeline
 from data.schemes import FACE, reference_shape
+from models.config import preset_config
 from utils.common.cli import CommandLine, network_size, non_negative_int, positive_int, run_main
 from utils.common.keras_runtime import PRECISIONS, convolution_speed, start_keras
 from utils.common.workers import cpu_count
@@ -67,7 +68,6 @@ def _noise(folder: Path, count: int = 64, size: int = 256) -> list[Sample]:
 
 def _measure(args: argparse.Namespace, samples: list[Sample]) -> None:
     precision = start_keras(args.precision, seed=0)
-    from models.config import preset_config
     from models.cpm import build_network, count_flop
     from models.trainer import StageTrainer
     from utils.training.start import make_optimizer

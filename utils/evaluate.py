@@ -17,6 +17,7 @@ from data.schemes import SCHEMES, Scheme
 from utils.common.cli import CommandLine, InputError, network_size, positive_int, run_main
 from utils.common.files import check_writable, write_json
 from utils.common.keras_runtime import PRECISIONS, start_keras
+from utils.demo import LandmarkPredictor
 from utils.evaluation.plots import plot_ced
 from utils.evaluation.reports import write_report
 from utils.evaluation.scoring import Scores, find_and_predict, refuse_trained_images, score_points, score_samples
@@ -81,7 +82,6 @@ def score_weights(
     """
     from models.trainer import LandmarkReader  # after the flags: TensorFlow takes seconds to import
     from models.weights import check_task, load_network
-    from utils.demo.predictor import LandmarkPredictor
 
     loaded = load_network(weights)
     config = loaded.config

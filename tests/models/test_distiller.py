@@ -15,7 +15,7 @@ from models.distiller import Distiller, choose_trainable, paired_stage
 from models.strategies import STRATEGIES, with_ears
 from models.weights import LoadedModel, continue_from, load_network, save_network
 from tests.conftest import input_error
-from utils.training.students import STRATEGY_NAMES, gradient_norms
+from utils.training.students import gradient_norms
 
 FACE_HEAD = {"face": tuple(range(68))}
 EAR_HEAD = tuple(range(55))
@@ -267,10 +267,6 @@ def test_checkpoints_hold_the_student_alone(tmp_path):
     teacher = face_network(tmp_path)
     trainer = trainer_of(teacher, "distill-at", {"ear": 1.0, "distillation": 1.0})
     assert trainer.count_params() < 1.2 * teacher.network.count_params()
-
-
-def test_the_flag_offers_every_strategy():
-    assert tuple(STRATEGIES) == STRATEGY_NAMES
 
 
 def test_gradient_norms_name_every_term(tmp_path):

@@ -197,6 +197,11 @@ class Feed:
         if self._problem is not None:
             raise self._problem
 
+    @property
+    def waiting(self) -> int:
+        """How many frames are decoded and wait to be taken."""
+        return len(self._frames)
+
     def close(self) -> None:
         """Stop reading."""
         self._stop.set()

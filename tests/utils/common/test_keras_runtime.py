@@ -6,7 +6,7 @@ from models.config import preset_config
 from models.cpm import build_network
 from models.trainer import LandmarkReader, StageTrainer
 from utils import benchmark
-from utils.training.config import compile_trainer, parse_flags, training_flags
+from utils.training.start import make_optimizer
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="other backends have no choice to make")
@@ -18,14 +18,11 @@ def test_xla_is_off_on_a_cpu_and_on_on_a_gpu(monkeypatch, tmp_path, kind):
     config = preset_config("tiny", {"face": (3, 30)}, stages=1)
     network = build_network(config)
     trainer = StageTrainer(network, config, FACE)
-    (tmp_path / "data").mkdir()
-    monkeypatch.chdir(tmp_path)
-    args = parse_flags(training_flags("face", ""), FACE, ["--learning-rate", "0.001"])
 
     device = tf.config.PhysicalDevice(name="/physical_device:0", device_type=kind)
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda wanted=kind: [device] if wanted == kind else [])
     assert LandmarkReader(network, config, ("face",)).jit_compile is (kind == "GPU")
-    compile_trainer(trainer, args, steps=1)
+    trainer.compile(optimizer=make_optimizer(learning_rate=0.001, steps=1))  # as the scripts do
     assert trainer.jit_compile is (kind == "GPU")
 
     class CompiledError(Exception):

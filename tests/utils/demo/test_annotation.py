@@ -8,14 +8,12 @@ import pytest
 from data.datasets import find_negatives, find_samples
 from data.schemes import EAR, FACE
 from tests.charts import draw_chart, place, save_chart_network
-from tests.commands import run_in_process
-from tests.conftest import input_error
-from utils.annotate import main
+from tests.conftest import input_error, run_script
 from utils.demo.annotation import read_verdicts
 
 
 def annotate(*arguments):
-    return run_in_process(main, *arguments, "--precision", "float32")  # auto is another one on another day
+    return run_script("utils.annotate", *arguments, "--precision", "float32")  # auto is another one on another day
 
 
 @pytest.fixture(scope="module")

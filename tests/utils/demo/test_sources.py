@@ -75,7 +75,7 @@ def test_a_slow_reader_loses_no_frame_and_a_file_is_not_read_far_ahead(tmp_path)
     path = write_video(tmp_path / "clip.avi", range(30))
     with open_source(find_sources([str(path)])[0]) as feed:
         time.sleep(0.3)
-        assert len(feed._frames) == sources.AHEAD
+        assert feed.waiting == sources.AHEAD
         assert len(list(feed.frames(wait=5.0))) == 30
 
 

@@ -8,10 +8,9 @@ import pytest
 from data.schemes import EAR, FACE, reference_shape
 from data.synthetic.film import HEAD_OF_FACE
 from tests.charts import draw_chart, place, save_chart_network
-from tests.commands import run_in_process
+from tests.conftest import run_script
 from utils.demo import LandmarkPredictor
 from utils.evaluation.robustness import ANGLES, FRAME, HEIGHTS, error, place_head, table
-from utils.robustness import main
 
 
 @dataclass
@@ -86,7 +85,7 @@ def test_table_counts_what_was_found_and_averages_that_alone():
 def test_the_command_scores_both_passes_of_the_search(tmp_path):
     """With the network that reads colour charts: it finds no drawn head, and the tables say so."""
     weights = save_chart_network(tmp_path / "chart.keras")
-    done = run_in_process(main, weights, "--heads", "1", "--out", tmp_path / "out")
+    done = run_script("utils.robustness", weights, "--heads", "1", "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     rows = json.loads((tmp_path / "out/rows.json").read_text())
     assert len({(row["height"], row["angle"]) for row in rows}) == 80
