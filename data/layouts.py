@@ -31,9 +31,9 @@ EAR_FILES = ("ear_left", "ear_right")  # of an image in `Both/`: NAME.ear_left.p
 LEAST_SHOWN = 0.4  # fraction of an ear's points that must be visible in `Both/`
 
 WHERE_TO_GET = {
-    "face": "300W-LP (see data/README.md) unpacks to AFW/NAME.jpg with landmarks/AFW/NAME_pts.mat; "
+    "face": "300W-LP (see readme/datasets.md) unpacks to AFW/NAME.jpg with landmarks/AFW/NAME_pts.mat; "
     "a folder of images with NAME.pts beside NAME.jpg also does",
-    "ear": "ibug-ears (see data/README.md) unpacks to CollectionA/train/NAME.png with NAME.pts beside it; "
+    "ear": "ibug-ears (see readme/datasets.md) unpacks to CollectionA/train/NAME.png with NAME.pts beside it; "
     "a folder of images with NAME.pts beside NAME.jpg also does",
 }
 

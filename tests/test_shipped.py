@@ -30,7 +30,8 @@ def test_there_are_weights_and_they_are_small():
     assert "face2ear-lite.keras" in {path.name for path in SHIPPED}
     assert max(path.stat().st_size for path in SHIPPED) <= 16e6
     weights = ROOT / "weights"
-    files = [*SHIPPED, *(weights / "logs").iterdir(), weights / "README.md", weights / "train.sh"]
+    beside = [path for folder in ("logs", "recipes") for path in (weights / folder).iterdir()]
+    files = [*SHIPPED, *beside, *(weights / name for name in ("README.md", "history.md", "train.sh"))]
     assert sum(path.stat().st_size for path in files) <= 48e6
 
 

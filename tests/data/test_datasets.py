@@ -184,7 +184,7 @@ class TestLayouts:
         assert names(find_samples([faces], FACE, limit=limit)) == [f"AFW/face_{k:05d}.jpg" for k in kept]
 
     @pytest.mark.parametrize(
-        ("scheme", "help_"), [(FACE, ("300W-LP", "AFW", "data/README.md")), (EAR, ("ibug-ears", "CollectionA"))]
+        ("scheme", "help_"), [(FACE, ("300W-LP", "AFW", "readme/datasets.md")), (EAR, ("ibug-ears", "CollectionA"))]
     )
     def test_missing_or_empty_folder_says_where_the_data_comes_from(self, tmp_path, scheme, help_):
         for folder in (tmp_path / "nowhere", tmp_path):

@@ -16,7 +16,7 @@ from utils.demo.prediction import SIDES, Landmarks, Prediction
 
 # Largest misfit of the mean shape (fraction of the points' spread) of a face. Noise has 0.8 and more.
 MOST_FACE_MISFIT = 0.45
-# And of an ear. Of 88 answers of a student (`weights/logs/student2.json`) on synthetic heads, the right ones had 0.27
+# And of an ear. Of 88 answers of a student (`weights/recipes/student2.json`) on synthetic heads, the right ones had 0.27
 # at most, and most of the wrong ones more than 0.4.
 MOST_EAR_MISFIT = 0.35
 EAR_LENGTHS_OF_CROP = (0.15, 0.95)  # an ear's box in sides of its crop: a right one fills 1 / 1.6 of it
@@ -31,9 +31,9 @@ FOLD_LENGTH = 0.5  # of an ear's length: a smaller ear inside it is one of its f
 class Thresholds:
     """Scores (mean confidence of the landmarks) from which on a detection counts.
 
-    - `face`, `ear`: of a crop that holds one. Of 88 ears that a student (`weights/logs/student2.json`) found in 60
+    - `face`, `ear`: of a crop that holds one. Of 88 ears that a student (`weights/recipes/student2.json`) found in 60
       synthetic heads, those within a tenth of the true box's diagonal scored 0.72 and more; 0.65 was chosen on images
-      of validation persons for `student4`, and looked at again for the student that ships (`weights/README.md`).
+      of validation persons for `student4`, and looked at again for the student that ships (`weights/history.md`).
     - `sure_face`: a face of this score ends the search. The student that ships reads 331 of 334 images of validation
       persons with at least that, while it takes a part of a face for one with up to 0.78.
     - `doubtful_face`: a face of less gives way to a sure ear that does not lie beside it. The faces of those images

@@ -260,7 +260,7 @@ def add_sound(video: Path, source: Path, seconds: float) -> None:
 
 
 class JsonLines:
-    """A file of JSON, one line a frame; the README says what is in a line. `path` None writes nothing."""
+    """A file of JSON, one line a frame; readme/demo.md says what is in a line. `path` None writes nothing."""
 
     def __init__(self, path: str | None, taken: Iterable[str | os.PathLike] = ()):
         """`taken`: files that must not be overwritten: the sources, the weights, what images are saved to."""
