@@ -21,7 +21,8 @@ class Done:
 
 def run_in_process(main: Callable[[list[str]], int | None], *flags: object) -> Done:
     """Run `main` with flags, through `run_main`."""
-    printed, problems = io.TextIOWrapper(io.BytesIO()), io.TextIOWrapper(io.BytesIO())
+    printed = io.TextIOWrapper(io.BytesIO(), "utf-8")
+    problems = io.TextIOWrapper(io.BytesIO(), "utf-8", errors="backslashreplace")  # as Python opens stderr
     with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(problems):
         try:
             run_main(lambda: main([str(flag) for flag in flags]))
