@@ -14,6 +14,7 @@ from pathlib import Path
 from utils.common.cli import CommandLine, non_negative_int, positive_int, run_main
 from utils.common.files import check_writable, replacing, write_json
 from utils.common.keras_runtime import PRECISIONS
+from utils.demo import LandmarkPredictor
 from utils.evaluation.robustness import FRAME, heads, measure, table
 
 
@@ -29,8 +30,6 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--out", default="runs/robustness", help="folder for the report (default: %(default)s)")
     args = parser.parse_args(argv)
     check_writable("--out", Path(args.out))
-
-    from utils.demo import LandmarkPredictor
 
     predictor = LandmarkPredictor(args.weights, precision=args.precision)
     rows = measure(predictor, heads(args.heads, args.seed, FRAME[0]), args.heads)
