@@ -14,10 +14,10 @@ from data.schemes import EAR, FACE
 from utils.demo.geometry import OUTWARD, ear_offset, extent, inner_face, shape_misfit, side_of
 from utils.demo.prediction import SIDES, Landmarks, Prediction
 
-# Largest misfit of the mean shape (fraction of the points' spread) of a face. Noise has 0.8 and more.
+# Largest misfit of the mean shape (fraction of the points' spread) of a face. Noise has 0.7 and more.
 MOST_FACE_MISFIT = 0.45
-# And of an ear. Of 88 answers of a student (`weights/recipes/student2.json`) on synthetic heads, the right ones had 0.27
-# at most, and most of the wrong ones more than 0.4.
+# And of an ear. Of 88 answers of a student (`weights/recipes/student2.json`) on synthetic heads, the right ones had
+# 0.27 at most, and most of the wrong ones more than 0.4.
 MOST_EAR_MISFIT = 0.35
 EAR_LENGTHS_OF_CROP = (0.15, 0.95)  # an ear's box in sides of its crop: a right one fills 1 / 1.6 of it
 EAR_LENGTHS_OF_FACE = (0.12, 0.75)  # longer sides of the boxes: a profile's face is short, an ear from the side is long

@@ -1,23 +1,16 @@
 import json
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
 from data.schemes import EAR, FACE, reference_shape
 from data.synthetic.film import HEAD_OF_FACE
+from data.synthetic.scene import SyntheticImage
 from tests.charts import draw_chart, place, save_chart_network
 from tests.conftest import run_script
 from utils.demo import LandmarkPredictor
 from utils.evaluation.robustness import ANGLES, FRAME, HEIGHTS, error, place_head, table
-
-
-@dataclass
-class Drawn:
-    image: np.ndarray
-    points: dict
-    seen: dict
 
 
 @pytest.fixture
@@ -29,8 +22,8 @@ def marked():
     for x, y in np.round([face[8], face[36], ear[0]]).astype(int):
         image[y - 4 : y + 5, x - 4 : x + 5] = 255
     face, ear = np.round(face).astype(np.float32), np.round(ear).astype(np.float32)
-    seen = {"face": np.ones(68, bool), "ear_left": np.ones(55, bool), "ear_right": np.zeros(55, bool)}
-    return Drawn(image, {"face": face, "ear_left": ear, "ear_right": ear}, seen)
+    visible = {"face": np.ones(68, bool), "ear_left": np.ones(55, bool), "ear_right": np.zeros(55, bool)}
+    return SyntheticImage(image, {"face": face, "ear_left": ear, "ear_right": ear}, visible, (0.0, 0.0, 0.0))
 
 
 @pytest.mark.parametrize("height", [145, 375, 700])
