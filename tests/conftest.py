@@ -51,7 +51,10 @@ def run_script(script: str, *flags: object) -> subprocess.CompletedProcess:
     name = script.removesuffix(".py")
     module = importlib.import_module("data.synthetic.__main__" if name == "data.synthetic" else name)
     # As a process has them: bytes below, so that the encoding's errors can be set.
-    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
+    out, err = (
+        io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors=errors, write_through=True)
+        for errors in ("strict", "backslashreplace")
+    )
     threads, policy = cv2.getNumThreads(), dtype_policy()
     arguments = [str(flag) for flag in flags]
     try:

@@ -18,7 +18,7 @@ from utils.common.cli import CommandLine, InputError, positive_int, run_main
 from utils.common.files import replacing, write_json
 from utils.training.comparison import check_same, merge_seeds, plan_runs, plot_strategies, train
 from utils.training.flags import CONFIG_FILE
-from utils.training.strategies import TABLE, markdown_table, read_row
+from utils.training.table import TABLE, markdown_table, read_row
 
 
 def main(argv: list[str] | None = None) -> None:

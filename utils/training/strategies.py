@@ -1,10 +1,9 @@
-"""The table of strategies: what a student can do, what its teacher could, and what it costs."""
+"""A student measured: what it can do, what its teacher could, and what it costs."""
 
 from __future__ import annotations
 
 import math
 import time
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -18,29 +17,14 @@ from models.cpm import count_flop
 from models.losses import attention_vector
 from models.trainer import LandmarkReader
 from models.weights import LoadedModel, load_network
-from utils.common.files import read_json, write_json
+from utils.common.files import write_json
 from utils.common.images import decode_image, save_image
 from utils.evaluation.scoring import Scores, score_samples
 from utils.training.config import StudentConfig
 from utils.training.run_folder import RunFolder
+from utils.training.table import TABLE, markdown_table
 
-TABLE = "forgetting.json"
 WORTH_A_NOTE = 0.5  # points of face NME that are forgotten
-
-COLUMNS = {
-    "strategy": "strategy",
-    "seeds": "seeds",
-    "face_before": "face NME before (%)",
-    "face_after": "face NME after (%)",
-    "forgetting": "forgetting (points)",
-    "ear": "ear NME (%)",
-    "parameters": "parameters",
-    "gflop": "GFLOP",
-    "speed": "images/s (face network)",
-    "ear_images": "ear images seen",
-    "extra_steps": "steps on top",
-    "minutes": "minutes",
-}
 
 
 def report(
@@ -103,34 +87,6 @@ def measure(
         "input_size": size,
         "weights": config.out,
     }
-
-
-def markdown_table(rows: list[dict]) -> str:
-    """Rows as a Markdown table; what is not known is a dash."""
-
-    def cell(name: str, row: dict) -> str:
-        value = row.get(name)
-        if name == "seeds":
-            return str(value or 1)
-        if value is None or (isinstance(value, float) and math.isnan(value)):
-            return "-"
-        if name in ("parameters", "ear_images", "extra_steps"):
-            return f"{value:,}"
-        spread = f" ± {row[f'{name}_spread']:.2f}" if f"{name}_spread" in row else ""
-        if name == "forgetting":
-            return f"{value:+.2f}{spread}"
-        if name == "speed":
-            return f"{value:.1f} ({row['face_network_speed']:.1f})"
-        return f"{value:.2f}{spread}" if isinstance(value, float) else str(value)
-
-    lines = ["| " + " | ".join(COLUMNS.values()) + " |", "| " + " | ".join("---" for _ in COLUMNS) + " |"]
-    lines += ["| " + " | ".join(cell(name, row) for name in COLUMNS) + " |" for row in rows]
-    return "\n".join(lines)
-
-
-def read_row(run: str | Path) -> dict:
-    """The table row of a finished run. Raises `InputError` if it has none."""
-    return read_json(Path(run) / TABLE, f"{run}: not a finished run of train_face2ear.py")
 
 
 def inference_speed(

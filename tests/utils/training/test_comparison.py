@@ -8,7 +8,7 @@ from tests.conftest import input_error
 from utils.common.files import write_json
 from utils.training.comparison import check_same, merge_seeds
 from utils.training.flags import read_student_config
-from utils.training.strategies import markdown_table, read_row
+from utils.training.table import markdown_table, read_row
 
 
 def row(strategy, seed=0, **figures):

@@ -9,11 +9,12 @@ from data.datasets import find_samples, split_samples
 from data.schemes import EAR, FACE
 from models.config import preset_config
 from models.cpm import build_network
+from models.losses import STAGE_LOSSES
 from models.weights import save_network
 from tests.conftest import ROOT, input_error
 from utils.common.files import write_json
 from utils.training.config import RunOptions
-from utils.training.flags import read_student_config, read_train_config, student_parser, train_parser
+from utils.training.flags import LOSSES, read_student_config, read_train_config, student_parser, train_parser
 from utils.training.run_folder import RunFolder
 from utils.training.start import training_record
 
@@ -136,6 +137,11 @@ def test_every_recipe_of_the_shipped_weights_is_a_config_of_its_script(recipe, f
         scheme = {"face": FACE, "ear": EAR}[task]
         config, _ = read(*flags, "--data", faces if scheme is FACE else ears, scheme=scheme)
     assert config.task == task and config.epochs > 1
+
+
+def test_the_flag_offers_every_stage_loss():
+    """`models.losses` starts Keras, for which `--help` does not wait."""
+    assert tuple(STAGE_LOSSES) == LOSSES
 
 
 def test_there_are_recipes():
