@@ -44,7 +44,7 @@ demo: $(VENV)/.runtime
 PYTEST := TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 test: check
-	$(PYTEST) --dist loadfile -m "not slow"
+	$(PYTEST) --dist worksteal -m "not slow"
 
 test-slow: $(VENV)/.tests
 	$(PYTEST) --dist load --maxschedchunk 1 -m slow

@@ -182,6 +182,7 @@ def test_ctrl_c_says_how_to_go_on_and_loses_only_the_epoch(images, tmp_path):
     assert json.loads((tmp_path / "run/state.json").read_text())["epoch"] >= 1
 
 
+@pytest.mark.slow
 def test_ears_train_on_two_folders_and_leave_bad_images_out_when_told(images, tmp_path):
     write_ears(tmp_path / "more", 12, size=80, seed=5)
     spoilt = tmp_path / "more/CollectionA/train/ear_00000.png"
@@ -203,6 +204,7 @@ def test_ears_train_on_two_folders_and_leave_bad_images_out_when_told(images, tm
     assert all(np.isfinite(float(row["nme"])) for row in rows)  # crops of negatives have no error
 
 
+@pytest.mark.slow
 def test_weights_of_the_other_task_give_the_trunk_and_are_refused_for_scoring(trained, images, tmp_path):
     folder = trained
     flags = [*SMALL, "--data", images, "--epochs", 1, "--run", tmp_path / "run", "--out", tmp_path / "ear.keras"]
@@ -409,6 +411,7 @@ def test_evaluation_of_missing_things_is_one_line(images, tmp_path):
         assert "nowhere" in done.stderr
 
 
+@pytest.mark.slow
 def test_the_benchmark_prints_what_it_measured(tmp_path):
     done = run_script("utils.benchmark", "--preset", "tiny", "--steps", 3, "--batch-size", 4, "--precision", "float32")
     assert done.returncode == 0, done.stderr
@@ -472,7 +475,10 @@ def test_a_student_killed_in_its_second_epoch_resumes_to_the_same_losses(taught,
     assert losses(tmp_path / "run") == pytest.approx(losses(folder / "distill-at"), rel=1e-5)
 
 
-@pytest.mark.parametrize("strategy", ["joint", "separate", "frozen"])
+@pytest.mark.parametrize(
+    "strategy",
+    [pytest.param("joint", marks=pytest.mark.slow), pytest.param("separate", marks=pytest.mark.slow), "frozen"],
+)
 def test_other_strategies_run_and_frozen_forgets_nothing(taught_flags, tmp_path, strategy):
     where = ["--run", tmp_path / "run", "--out", tmp_path / "student.keras"]
     done = run_script("train_face2ear.py", *taught_flags, "--strategy", strategy, *where, "--epochs", 1)
@@ -492,6 +498,7 @@ def test_runs_are_compared_in_a_table_and_a_figure(taught, tmp_path):
     assert (tmp_path / "strategies.png").stat().st_size > 0
 
 
+@pytest.mark.slow
 def test_replayed_faces_are_learned_and_softened_maps_distilled(taught_flags, images, tmp_path):
     flags = [*taught_flags, "--strategy", "distill", "--replay", images, "--temperature", 2]
     flags += ["--negatives", write_noise(tmp_path / "negatives")]
@@ -507,6 +514,7 @@ def test_replayed_faces_are_learned_and_softened_maps_distilled(taught_flags, im
     assert int(replayed[1]) > 0
 
 
+@pytest.mark.slow
 def test_faces_can_be_rehearsed_without_their_points(taught, taught_flags, images, tmp_path):
     flags = [*taught_flags, "--replay", images, "--face-weight", 0]
     done = run_script("train_face2ear.py", *flags, "--run", tmp_path / "run", "--out", tmp_path / "student.keras")

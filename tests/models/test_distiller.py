@@ -222,6 +222,7 @@ def test_points_are_scaled_with_the_images_that_the_student_sees(tmp_path):
     assert one == pytest.approx(two, rel=0.01)
 
 
+@pytest.mark.slow
 def test_fifty_steps_with_a_huge_ear_weight_forget_and_distillation_keeps(tmp_path):
     teacher = face_network(tmp_path)
     images, _ = batch(seed=9)

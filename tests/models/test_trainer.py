@@ -17,7 +17,8 @@ from tests.images import drawn_image
 from utils.common.images import save_image
 from utils.evaluation import metrics
 from utils.evaluation.scoring import score_samples
-from utils.training.config import make_optimizer, recipe
+from utils.training.config import preset_defaults
+from utils.training.start import make_optimizer
 
 
 def drawn_samples(folder, scheme, count, size=112):
@@ -253,13 +254,13 @@ def test_a_reader_answers_for_its_tasks_and_its_halves_give_the_whole():
         np.testing.assert_allclose(halves[name], whole[name], atol=1e-4)
 
 
-def test_full_starts_to_learn_under_its_recipe(tmp_path):
+def test_full_starts_to_learn_under_its_preset_defaults(tmp_path):
     """With the recipe of lite, standardised kernels and ten times the rate, its loss leaps to a thousand times."""
     keras.utils.set_random_seed(0)
-    how = recipe("full")
+    how = preset_defaults("full")
     config = preset_config("full", {"face": tuple(range(68))}, norm=how.norm, input_size=64)
     trainer = StageTrainer(build_network(config), config, FACE)
-    trainer.compile(optimizer=make_optimizer(how.learning_rate, epochs=1, steps=60))
+    trainer.compile(optimizer=make_optimizer(how.learning_rate, steps=60))
     pipeline = TrainingPipeline(drawn_samples(tmp_path, FACE, 16), FACE, size=config.input_size, batch_size=4)
     batches = iter(pipeline.batches())
     losses = []
