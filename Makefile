@@ -1,5 +1,5 @@
 # make quickstart   see it work, on any machine: draws heads, trains briefly, writes only under runs/quickstart/
-# make demo         the shipped weights on a drawn image, or on yours: make demo IMAGE=photo.jpg
+# make demo         the shipped weights on a drawn image, or on yours: make demo IMAGE=me.jpg
 # make test         style (ruff), types (mypy) and the tests that are not slow, in their own virtual environment
 # make test-slow    the slow tests alone: whole runs that are killed, resumed and compared
 # make test-all     both, as CI does

@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> None:
     from models.weights import check_task, continue_from, load_network
     from utils.training.callbacks import Validation, clear_errors, run_callbacks
     from utils.training.start import initialise, make_optimizer, training_record
-    from utils.training.strategies import report
+    from utils.training.student_report import report
     from utils.training.students import (
         GradientNorms,
         ValidationTerms,

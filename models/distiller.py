@@ -28,12 +28,12 @@ TERMS = ("ear", "face", "distillation", "attention", "boundary")
 
 
 def choose_trainable(
-    network: keras.Model, config: ModelConfig, strategy: str, terms: Iterable[str], starts_as_face: bool = True
+    network: keras.Model, config: ModelConfig, strategy: str, terms: Iterable[str], starts_as_teacher: bool = True
 ) -> None:
     """Freeze what a strategy leaves as it is, and the face heads if none of the loss `terms` reaches them.
 
     Batch normalisation keeps the face network's statistics and scale in every student that starts as the face network
-    (`starts_as_face`): ear images alone would replace them and change the face's answers without any loss saying so.
+    (`starts_as_teacher`): ear images alone would replace them and change the face's answers without any loss saying so.
     """
     plan = STRATEGIES[strategy]
     ear_heads, face_heads = (
@@ -44,7 +44,7 @@ def choose_trainable(
             layer.trainable = layer.name in ear_heads
         elif plan.trains == "body":
             layer.trainable = layer.name in ear_heads or layer.name.startswith(f"{EAR.task}_")
-        elif starts_as_face and plan.from_face:
+        elif starts_as_teacher and plan.from_teacher:
             layer.trainable = not isinstance(layer, keras.layers.BatchNormalization)
         if layer.name in face_heads and not {"face", "distillation"} & set(terms):
             layer.trainable = False

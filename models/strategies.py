@@ -12,19 +12,19 @@ from models.config import ModelConfig
 class Strategy:
     """One way to add ears to a face network.
 
-    - `from_face`: the student starts from the face network's weights.
+    - `from_teacher`: the student starts from the face network's weights.
     - `trains`: "all" layers, the "heads" of the ear alone, or the ear's "body" (trunk, stages and heads of its own).
     - `terms`: names of the loss terms that it uses.
     """
 
-    from_face: bool
+    from_teacher: bool
     trains: str
     terms: tuple[str, ...]
 
     @property
     def from_scratch(self) -> bool:
         """Whether what learns ears knows nothing at the start."""
-        return not self.from_face or self.trains == "body"
+        return not self.from_teacher or self.trains == "body"
 
 
 STRATEGIES = {

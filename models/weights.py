@@ -145,7 +145,9 @@ def read_description(path: str | os.PathLike) -> dict:
         raise InputError(f"{path}: a .keras file, but not one of ours (no {ENTRY} in it)") from problem
     except (OSError, zipfile.BadZipFile, EOFError, ValueError) as problem:
         raise InputError(f"{path}: corrupt weights file ({_first_line(problem)})") from problem
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+    if not isinstance(content, dict) or not isinstance(content.get("record", {}), dict):
+        raise InputError(f"{path}: corrupt weights file (its {ENTRY} is not what a script writes)")
+    if content.get("format") != FORMAT:
         raise InputError(f"{path}: its weights format is not {FORMAT}, the one that this version reads; update it")
     return content
 

@@ -22,12 +22,17 @@ MODULES = {
 }
 
 
-def imports_of(path: Path) -> set[str]:
-    """The repository's modules that a module imports, inside functions too; imports for type hints do not count."""
+def imports_of(path: Path, hints: bool = False) -> set[str]:
+    """The repository's modules that a module imports, inside functions too; those for type `hints` only if asked."""
     found, waiting = set(), [ast.parse(path.read_text(encoding="utf-8"))]
     while waiting:
         node = waiting.pop()
-        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+        if (
+            isinstance(node, ast.If)
+            and isinstance(node.test, ast.Name)
+            and node.test.id == "TYPE_CHECKING"
+            and not hints
+        ):
             continue
         if isinstance(node, ast.ImportFrom):
             found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
@@ -53,7 +58,7 @@ def test_rooms_use_only_those_below_them():
     wrong = []
     for name, path in MODULES.items():
         room = room_of(name)
-        for other in imports_of(path):
+        for other in imports_of(path, hints=True):
             used = room_of(other)
             upward = used == "commands" or (room != "commands" and ROOMS.index(used) > ROOMS.index(room))
             if other != "utils" and room != used and (upward or {room, used} == BESIDE):

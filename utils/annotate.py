@@ -26,7 +26,7 @@ from utils.common.cli import CommandLine, InputError, positive_int, run_main
 from utils.common.files import check_writable
 from utils.common.keras_runtime import PRECISIONS
 from utils.demo import LandmarkPredictor
-from utils.demo.annotation import (
+from utils.demo.proposals import (
     TABLE,
     Verdicts,
     find_images,

@@ -21,7 +21,7 @@ from data.annotation import Annotation
 from data.datasets import Sample, find_samples
 from data.pipeline import TrainingPipeline
 from data.schemes import FACE, reference_shape
-from models.config import preset_config
+from models.config import NORMS, preset_config
 from utils.common.cli import CommandLine, network_size, non_negative_int, positive_int, run_main
 from utils.common.keras_runtime import PRECISIONS, convolution_speed, start_keras
 from utils.common.workers import cpu_count
@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--steps", type=positive_int, default=20, help="steps of each measurement (default: 20)")
     parser.add_argument(
         "--norm",
-        choices=("weight", "none", "batch", "group"),
+        choices=NORMS,
         help="normalisation (default: the preset's in training)",
     )
     parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="auto (default): the fastest here")

@@ -8,9 +8,10 @@ Score both with `python -m utils.evaluate` to see that nothing is lost.
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
-from utils.common.cli import CommandLine, run_main
+from utils.common.cli import CommandLine, InputError, run_main
 from utils.common.keras_runtime import start_keras
 
 
@@ -20,6 +21,11 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("weights", metavar="WEIGHTS", help="a .keras file of this repository")
     parser.add_argument("out", metavar="OUT", help="the .keras file to write")
     args = parser.parse_args(argv)
+    source, out = Path(args.weights), Path(args.out)
+    if not zipfile.is_zipfile(source):
+        raise InputError(f"{source}: export takes a .keras file of this repository, and this is none")
+    if out.exists() and out.samefile(source):
+        raise InputError(f"{out}: is the file to be exported; name another")
     start_keras()
     from models.weights import write_half
 

@@ -193,7 +193,7 @@ def _prepare_folder(out: Path, plan: Plan) -> None:
                 continue  # what file managers leave
             elif path.relative_to(out).as_posix() in ours and not manifest.is_file():
                 raise InputError(
-                    f"{path}: {manifest.name} is missing, so nobody knows what is in there; delete the folder "
+                    f"{path}: {manifest.name} is missing, so what is in there is unknown; delete the folder "
                     f"{path.parent}, or choose another --out"
                 )
             elif path.relative_to(out).as_posix() not in ours:

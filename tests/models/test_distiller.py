@@ -39,7 +39,7 @@ def student(teacher, strategy, norm="weight", **changes):
 
     config = with_ears(strategy, replace(teacher.config, norm=norm, **changes), EAR_HEAD)
     network = build_network(config, with_features=True)
-    if STRATEGIES[strategy].from_face and not changes:
+    if STRATEGIES[strategy].from_teacher and not changes:
         continue_from(network, teacher)
     choose_trainable(network, config, strategy, STRATEGIES[strategy].terms)
     return network, config

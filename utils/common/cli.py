@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn, TypeVar
 
+LARGEST = 10**9  # of a count: more is a slip, and more than TensorFlow counts
+
 
 class InputError(Exception):
     """Something the user gave is wrong; the message names it and says how to mend it, in one line."""
@@ -61,8 +63,8 @@ def run_main(main: Callable[[], int | None]) -> None:
 
 
 def positive_int(text: str) -> int:
-    """An argparse type: a whole number of at least 1."""
-    return _number(text, int, "a whole number of at least 1", lambda value: value >= 1)
+    """An argparse type: a whole number from 1 to `LARGEST`."""
+    return _number(text, int, f"a whole number from 1 to {LARGEST}", lambda value: 1 <= value <= LARGEST)
 
 
 def non_negative_int(text: str) -> int:

@@ -67,8 +67,14 @@ def write_csv(path: str | os.PathLike, rows: Iterable[Sequence]) -> None:
 
 
 def read_json(path: str | os.PathLike, meaning: str) -> dict:
-    """The JSON in a file. Raises an `InputError` that begins with `meaning` if it is missing or corrupt."""
+    """The JSON in a file. Raises an `InputError` that begins with `meaning` if it is missing, corrupt or ambiguous."""
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return json.loads(Path(path).read_text(encoding="utf-8-sig"), object_pairs_hook=_without_repeats)
     except (OSError, ValueError, RecursionError) as problem:
         raise InputError(f"{meaning} ({path} is missing or corrupt)") from problem
+
+
+def _without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    if len(dict(pairs)) < len(pairs):
+        raise ValueError("a key stands twice in one object")
+    return dict(pairs)

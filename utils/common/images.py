@@ -88,6 +88,15 @@ def _jpeg_is_whole(path: Path) -> bool:
         return b"\xff\xd9" in stream.read()
 
 
+def check_rgb(image: np.ndarray) -> None:
+    """Raise ValueError for anything but an image (height, width, 3) uint8 RGB with at least one pixel."""
+    if not isinstance(image, np.ndarray) or image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        told = f"{image.shape} {image.dtype}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise ValueError(f"an image is (height, width, 3) uint8 RGB, not {told}")
+    if not image.size:
+        raise ValueError(f"an image of {image.shape[1]} x {image.shape[0]} pixels is empty")
+
+
 def save_image(path: str | os.PathLike, image: np.ndarray) -> None:
     """Write a (height, width, 3) uint8 RGB image; the suffix chooses the format. Raises `InputError` if it can't."""
     with replacing(path) as part:

@@ -22,7 +22,9 @@ import numpy as np
 
 from data.augment import Warp, apply_matrix, invert_matrix, warp_image
 from data.schemes import EAR, FACE, SCHEMES
-from utils.common.keras_runtime import POLICIES, resolve_precision
+from utils.common.cli import InputError
+from utils.common.images import check_rgb
+from utils.common.keras_runtime import POLICIES, PRECISIONS, resolve_precision
 from utils.demo.detections import Thresholds
 from utils.demo.geometry import side_of
 from utils.demo.prediction import SIDES, Landmarks, Prediction
@@ -44,7 +46,7 @@ class LandmarkPredictor:
     - `timer` measures how long the steps "crop", "network" and "decode" take.
 
     Weights without a face head find ears, those without an ear head faces. Every call uses the same arrays: one
-    predictor for each thread. Raises `InputError` for weights that cannot be used.
+    predictor for each thread. Raises `InputError` for weights, a size or a precision that cannot be used.
     """
 
     def __init__(
@@ -55,6 +57,10 @@ class LandmarkPredictor:
         thresholds: Thresholds | None = None,
         timer: StepTimer | None = None,
     ):
+        if precision not in PRECISIONS:
+            raise InputError(f"precision {precision!r}: there are {', '.join(PRECISIONS)}")
+        if size is not None and (size < 32 or size % 8):
+            raise InputError(f"size {size}: crops have a multiple of 8 pixels a side, at least 32")
         self.precision = resolve_precision(precision)
         from models.weights import dtype_policy, load_network
 
@@ -72,10 +78,12 @@ class LandmarkPredictor:
 
     def __call__(self, image: np.ndarray) -> Prediction:
         """Landmarks of an image (height, width, 3) uint8 RGB. Raises ValueError for an array of another kind."""
+        check_rgb(image)
         return search(self, image)
 
     def coarse(self, image: np.ndarray) -> Prediction:
         """The best face and the best ear of the search's first step alone: the whole image, upright, at any size."""
+        check_rgb(image)
         readings = [self.read_image(image, size) for size in search_sizes(image)]
         best = {task: max((reading[task] for reading in readings), key=lambda each: each.score) for task in self.tasks}
         ear = best.get(EAR.task)
@@ -83,7 +91,6 @@ class LandmarkPredictor:
 
     def read_image(self, image: np.ndarray, size: int, quarter: int = 0) -> dict[str, Landmarks]:
         """What each head reads in the whole image, scaled to `size` and turned by quarters: by task."""
-        _check_image(image)
         with self._timer("crop"):
             matrix, canvas = whole_image(image, size, quarter)
         answers, back = self._read(canvas[None]), invert_matrix(matrix)
@@ -101,7 +108,6 @@ class LandmarkPredictor:
 
     def read_crops(self, image: np.ndarray, squares: dict[str, Warp]) -> dict[str, Landmarks]:
         """What the network reads in squares named "face" (first), "left" and "right", credible or not; one batch."""
-        _check_image(image)
         if not squares:
             return {}
         matrices = {name: square.matrix(self.size) for name, square in squares.items()}
@@ -156,11 +162,6 @@ class LandmarkPredictor:
 
         with dtype_policy(POLICIES[self.precision]):
             return LandmarkReader(self._network, self.config, with_maps=with_maps)
-
-
-def _check_image(image: np.ndarray) -> None:
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-        raise ValueError(f"an image is (height, width, 3) uint8 RGB, not {image.shape} {image.dtype}")
 
 
 def _frozen(function: Callable[[np.ndarray], dict[str, Tensor]]) -> Callable[[np.ndarray], dict[str, Tensor]]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from data.schemes import FACE
+from utils.common.images import check_rgb
 from utils.demo.prediction import SIDES, Prediction
 from utils.demo.search import QUARTERS, read_around, search, search_sizes, sizes_turned, with_second_ear
 
@@ -34,12 +35,21 @@ class Tracker:
 
     def __init__(self, predictor: LandmarkPredictor):
         self.predictor = predictor
+        self.start()
+
+    def start(self) -> None:
+        """Forget the frames so far: the next one is the first."""
         self.prediction = Prediction()
         self.searched_frames = 0
         self.hidden_frames: dict[str, int] = {}
+        self._shape: tuple[int, ...] | None = None
 
     def __call__(self, image: np.ndarray) -> Prediction:
         """Landmarks of the next frame (height, width, 3) uint8 RGB. Raises ValueError for an array of another kind."""
+        check_rgb(image)
+        if image.shape != self._shape:  # places of another size mean nothing here
+            self.start()
+            self._shape = image.shape
         sides = sides_due(self.hidden_frames)
         tracked = Prediction()
         if self.prediction:

@@ -187,6 +187,6 @@ class Window:
 
     def _stop_recording(self) -> None:
         if self._recording is not None and self._recording.frames:
-            self._recording.finish()
+            self._recording.close()
             print(f"recorded {self._recording.path}", flush=True)
         self._recording = None

@@ -96,7 +96,7 @@ def open_target(
         yield target
     finally:
         with _undisturbed():
-            target.finish()
+            target.close()
 
 
 @contextlib.contextmanager
@@ -125,7 +125,7 @@ class ImageFile:
         """Write an image (height, width, 3) uint8 RGB."""
         save_image(self.path, image)
 
-    def finish(self) -> None:
+    def close(self) -> None:
         """Nothing is left to do."""
 
 
@@ -155,7 +155,7 @@ class AnimationFile:
         self._frames.append(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
         self._times.append(time)
 
-    def finish(self) -> None:
+    def close(self) -> None:
         """Write it. Raises `InputError` if that fails."""
         if not self._frames:
             return
@@ -199,7 +199,7 @@ class VideoFile:
             self._writer.write(packed)
             self.frames += 1
 
-    def finish(self) -> None:
+    def close(self) -> None:
         """Close the video, add the sound and rename. Raises `InputError` if it is not whole."""
         if not self.frames:
             return

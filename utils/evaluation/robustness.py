@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from tqdm import tqdm
@@ -15,10 +15,10 @@ from data.schemes import EAR, FACE, Scheme
 from data.synthetic.film import HEAD_OF_FACE
 from data.synthetic.scene import draw_image
 from utils.evaluation.metrics import nme, normaliser_length
+from utils.evaluation.scoring import Answers, Predictor
 
 if TYPE_CHECKING:
     from data.synthetic.scene import SyntheticImage
-    from utils.demo.predictor import LandmarkPredictor
 
 FRAME = (720, 1280)  # height, width
 HEIGHTS = (40, 55, 75, 105, 145, 200, 275, 375, 520, 700)  # of the head, pixels of the frame
@@ -75,7 +75,14 @@ def error(scheme: Scheme, truth: np.ndarray, answers: list[np.ndarray]) -> float
     return float(np.asarray(nme(truth[None], answer[None], normaliser_length(truth[None], scheme)))[0])
 
 
-def measure(predictor: LandmarkPredictor, images: Iterable[SyntheticImage], total: int) -> list[dict]:
+class TwoStepPredictor(Predictor, Protocol):
+    """What finds faces and ears, and tells what its first step alone sees: `utils.demo.LandmarkPredictor` is one."""
+
+    def coarse(self, image: np.ndarray) -> Answers:
+        """What the whole image alone shows."""
+
+
+def measure(predictor: TwoStepPredictor, images: Iterable[SyntheticImage], total: int) -> list[dict]:
     """A row for each head, height, angle and task: NME of both passes as fractions, NaN where nothing was found."""
     rows = []
     with tqdm(total=total * len(HEIGHTS) * len(ANGLES), unit="frame", disable=None, dynamic_ncols=True) as bar:

@@ -92,6 +92,10 @@ class Answer(Protocol):
         """Places of the landmarks."""
 
     @property
+    def whole(self) -> np.ndarray:
+        """Places of the whole scheme (count, 2), NaN of the landmarks that the network does not know."""
+
+    @property
     def confidence(self) -> np.ndarray:
         """Heights of their peaks."""
 

@@ -32,7 +32,7 @@ def merge_seeds(rows: list[dict]) -> list[dict]:
     for strategy in dict.fromkeys(row["strategy"] for row in rows):
         own = [row for row in rows if row["strategy"] == strategy]
         row = dict(own[0])
-        for name in ("face_after", "forgetting", "ear", "speed", "face_network_speed", "minutes"):
+        for name in ("face_after", "forgetting", "ear", "speed", "teacher_speed", "minutes"):
             values = [each[name] for each in own]
             row[name] = None if None in values else float(np.mean(values))
             if len(own) >= SPREAD_FROM and row[name] is not None:

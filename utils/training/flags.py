@@ -32,6 +32,7 @@ from utils.training.config import DEFAULTS, RunOptions, StudentConfig, TrainConf
 
 Config = TypeVar("Config", bound=TrainConfig)
 LOSSES = ("combined", "weighted", "squared", "awing")  # of models.losses, whose import would wait for Keras
+TASKS = ("face", "ear", "face2ear")  # each has a script
 CONFIG_FILE = "config.json"
 RUN_OPTIONS = ("config", "run", "resume", "workers")  # flags that are no part of a config
 
@@ -339,6 +340,8 @@ def read_config_file(
     flag = f"--resume: {path}" if resume else f"--config {path}"
     if not isinstance(values, dict):
         raise InputError(f"{flag}: must hold one JSON object, of settings by name")
+    if values.get("task", task) not in TASKS:
+        raise InputError(f"{flag}: task is {values['task']!r}; it must be one of {', '.join(TASKS)}")
     if values.get("task", task) != task:
         raise InputError(f"{flag}: is of train_{values['task']}.py, not of train_{task}.py")
     actions = {action.dest: action for action in parser._actions if action.dest not in ("help", *RUN_OPTIONS)}
@@ -346,9 +349,10 @@ def read_config_file(
     if unknown:
         raise InputError(f"{flag}: there is no setting {unknown[0]!r}; --help lists them")
     for name, value in values.items():
-        if name in actions and value is not None:
+        empty = value is None or value == []  # as a run writes what was not given
+        if name in actions and not empty:
             _check_value(flag, name, value, actions[name])
-    return {name: value for name, value in values.items() if value is not None}
+    return {name: value for name, value in values.items() if value is not None and value != []}
 
 
 def _check_value(flag: str, name: str, value: Any, action: argparse.Action) -> None:
@@ -357,12 +361,12 @@ def _check_value(flag: str, name: str, value: Any, action: argparse.Action) -> N
     if isinstance(action, argparse._StoreTrueAction):
         wanted = "" if isinstance(value, bool) else "true or false"
     elif isinstance(action, argparse._AppendAction) or name == "attention_layers":
-        texts = isinstance(value, list) and all(isinstance(each, str) and each for each in value)
+        texts = isinstance(value, list) and all(map(_is_text, value))
         wanted = "" if texts else "a list of texts"
     elif action.choices is not None:
         wanted = "" if value in action.choices else f"one of {', '.join(map(str, action.choices))}"
     elif action.type is None:
-        wanted = "" if isinstance(value, str) and value else "a text"
+        wanted = "" if _is_text(value) else "a text"
     elif isinstance(value, bool) or not isinstance(value, (int, float)):
         wanted = "a number"
     else:
@@ -373,6 +377,10 @@ def _check_value(flag: str, name: str, value: Any, action: argparse.Action) -> N
             wanted = str(problem).partition(" is not ")[2] or "a whole number"
     if wanted:
         raise InputError(f"{flag}: {name} is {value!r}; it must be {wanted}")
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and value != "" and "\0" not in value
 
 
 def _check_agreement(config: TrainConfig, given: dict[str, Any]) -> None:

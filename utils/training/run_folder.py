@@ -58,6 +58,16 @@ class RunFolder:
         wanted = {each.name for each in fields(RunState)}
         if not isinstance(content, dict) or not wanted <= set(content):
             raise InputError(f"--resume: {path} is not that of a run; start anew in another run folder")
+        whole = (
+            isinstance(content["epoch"], int)
+            and content["epoch"] >= 0
+            and isinstance(content["minutes"], (int, float))
+            and isinstance(content["checkpoint"], str)
+            and isinstance(content["history"], list)
+            and all(isinstance(row, dict) for row in content["history"])
+        )
+        if not whole:
+            raise InputError(f"--resume: {path} is not that of a run; start anew in another run folder")
         if not self.best.is_file():
             raise InputError(f"--resume: {self.best} is missing; start anew in another run folder")
         state = RunState(**{name: content[name] for name in wanted})

@@ -72,7 +72,7 @@ def find_faces(
 def starts_as_teacher(config: StudentConfig, teacher: LoadedModel) -> bool:
     """Whether the student starts with the teacher's weights and new heads."""
     same = config.preset in (None, teacher.config.preset)
-    return STRATEGIES[config.strategy].from_face and same and not config.init
+    return STRATEGIES[config.strategy].from_teacher and same and not config.init
 
 
 def resolve(config: StudentConfig, teacher: LoadedModel) -> StudentConfig:
@@ -82,7 +82,7 @@ def resolve(config: StudentConfig, teacher: LoadedModel) -> StudentConfig:
     """
     plan, base = STRATEGIES[config.strategy], teacher.config
     preset = config.preset or base.preset
-    if plan.from_face and plan.trains != "all" and preset != base.preset:
+    if plan.from_teacher and plan.trains != "all" and preset != base.preset:
         raise InputError(
             f"--preset {config.preset}: --strategy {config.strategy} keeps the teacher's network ({base.preset})"
         )

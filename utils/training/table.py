@@ -18,8 +18,8 @@ COLUMNS = {
     "ear": "ear NME (%)",
     "parameters": "parameters",
     "gflop": "GFLOP",
-    "speed": "images/s (face network)",
-    "ear_images": "ear images seen",
+    "speed": "images/s (teacher)",
+    "ear_images": "ear images trained on",
     "extra_steps": "steps on top",
     "minutes": "minutes",
 }
@@ -40,7 +40,7 @@ def markdown_table(rows: list[dict]) -> str:
         if name == "forgetting":
             return f"{value:+.2f}{spread}"
         if name == "speed":
-            return f"{value:.1f} ({row['face_network_speed']:.1f})"
+            return f"{value:.1f} ({row['teacher_speed']:.1f})"
         return f"{value:.2f}{spread}" if isinstance(value, float) else str(value)
 
     lines = ["| " + " | ".join(COLUMNS.values()) + " |", "| " + " | ".join("---" for _ in COLUMNS) + " |"]

@@ -54,6 +54,13 @@ class TestTracker:
         assert readings == [{"face", *SIDES}]
         assert tracker.prediction is now and tracker.hidden_frames == {} and tracker.searched_frames == 0
 
+    def test_frames_of_another_size_begin_a_new_search(self, predictor):
+        tracker = Tracker(predictor)
+        tracker(draw_chart(240, 320, place((250.0, 200.0), 60))[0])
+        image, points = draw_chart(120, 160, place((80.0, 60.0), 45))
+        assert face_error(tracker(image), points["face"]) < 4
+        assert tracker.searched_frames == 0
+
     def test_a_head_that_jumps_is_lost_and_found_in_the_same_frame(self, predictor):
         tracker = Tracker(predictor)
         tracker(draw_chart(240, 320, place((70.0, 120.0), 60))[0])

@@ -1,5 +1,6 @@
 """The callbacks of a run, in the order in which a script has them, on a model whose losses are known."""
 
+import json
 import math
 
 import keras
@@ -142,9 +143,11 @@ def test_a_run_that_cannot_be_resumed_is_named(tmp_path):
     run.best.unlink()
     with input_error("best.keras", "missing"):
         train(tmp_path, [[1.0]] * 2, resume=True)
-    (run.path / "state.json").write_text("{}")
-    with input_error("state.json"):
-        train(tmp_path, [[1.0]] * 2, resume=True)
+    state = json.loads((run.path / "state.json").read_text())
+    for spoilt in ({}, [], state | {"history": [1]}, state | {"epoch": "x"}, state | {"checkpoint": 5}):
+        (run.path / "state.json").write_text(json.dumps(spoilt))
+        with input_error("state.json"):
+            train(tmp_path, [[1.0]] * 2, resume=True)
 
 
 class LostReader(LandmarkReader):

@@ -103,6 +103,9 @@ class TestConfigFile:
             ({"data": [3]}, "a list"),
             ({"init": 3}, "a text"),
             ({"task": "ear"}, "train_ear.py"),
+            ({"task": ["face"]}, "face, ear, face2ear"),
+            ({"epochs": 10**27}, "1000000000"),
+            ({"out": "a\0b.keras"}, "a text"),
         ],
     )
     def test_a_wrong_key_or_value_is_one_line_that_names_the_file(self, places, tmp_path, values, named):
@@ -116,6 +119,15 @@ class TestConfigFile:
         (tmp_path / "given.json").write_text(text)
         with input_error("--config", tmp_path / "given.json"):
             read(*places, "--config", tmp_path / "given.json")
+
+    def test_a_key_that_stands_twice_is_refused(self, places, tmp_path):
+        (tmp_path / "given.json").write_text('{"epochs": 1, "epochs": 2}')
+        with input_error("--config", tmp_path / "given.json"):
+            read(*places, "--config", tmp_path / "given.json")
+
+    def test_a_file_that_notepad_saved_is_read(self, places, tmp_path):
+        (tmp_path / "given.json").write_text('{"epochs": 7}', encoding="utf-8-sig")
+        assert read(*places, "--config", tmp_path / "given.json")[0].epochs == 7
 
     def test_a_missing_file_is_refused(self, places, tmp_path):
         with input_error("--config", tmp_path / "none.json"):

@@ -9,7 +9,7 @@ from data.datasets import find_negatives, find_samples
 from data.schemes import EAR, FACE
 from tests.charts import draw_chart, place, save_chart_network
 from tests.conftest import input_error, run_script
-from utils.demo.annotation import read_verdicts
+from utils.demo.proposals import read_verdicts
 
 
 def annotate(*arguments):

@@ -40,7 +40,6 @@ def report(
     `ear_images`: how many a pass has. The teacher is scored at the student's input size, so that the difference is
     forgetting and not resolution; `face_before_own_size` in the JSON is its score at its own.
     """
-
     best = load_network(run.best, with_features=True)
     row = measure(config, teacher, best, faces, scores) | {
         "ear_images": ear_images * config.repeats * (config.epochs),
@@ -55,15 +54,13 @@ def report(
     scheme = FACE if FACE.task in scores else EAR
     if scheme.task in scores:
         save_image(run.path / "attention.png", draw_attention(teacher, best, scores[scheme.task].samples[:4], scheme))
-        print(f"looks:    {run.path / 'attention.png'}, what teacher and student attend to")
+        print(f"attention: {run.path / 'attention.png'}")
 
 
 def measure(
     config: StudentConfig, teacher: LoadedModel, best: LoadedModel, faces: list[Sample], scores: dict[str, Scores]
 ) -> dict:
     """One row of the table: what the student can do, what the teacher could, and what it costs."""
-    from models.trainer import LandmarkReader
-
     before = own = None
     size = best.config.input_size
     if faces:
@@ -83,7 +80,7 @@ def measure(
         "parameters": sum(int(np.prod(weight.shape)) for weight in best.network.weights),
         "gflop": count_flop(best.config) / 1e9,
         "speed": speed["student"],
-        "face_network_speed": speed["face"],
+        "teacher_speed": speed["face"],
         "input_size": size,
         "weights": config.out,
     }
@@ -109,7 +106,6 @@ def inference_speed(
 
 def draw_attention(teacher: LoadedModel, student: LoadedModel, samples: list[Sample], scheme: Scheme) -> np.ndarray:
     """Images in rows: the crop, the teacher's attention map of `feature_map` on it, the student's."""
-
     images = []
     for sample in samples:
         for title, loaded in (("image", None), ("teacher", teacher), ("student", student)):
