@@ -576,6 +576,7 @@ def test_bad_flags_of_a_student_are_one_line(images, taught_flags, tmp_path, fla
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_ear_weights_are_no_teacher(images, tmp_path):
     done = run_script(
         "train_ear.py", *SMALL, "--data", images, "--epochs", 1, "--run", tmp_path / "e", "--out", tmp_path / "e.keras"

@@ -35,6 +35,7 @@ def target_of(scheme, points, others=None):
     return stack_annotations([Annotation.of(scheme, each, others) for each in points])
 
 
+@pytest.mark.slow
 def test_a_network_overfits_eight_images_to_an_nme_below_one_per_cent(tmp_path, monkeypatch):
     """The proof that coordinates, stride, decoding and mirror agree, from the files to pixels of the originals."""
     monkeypatch.setattr("data.augment.ANY_SCALE_FRACTION", 0.0)
@@ -254,6 +255,7 @@ def test_a_reader_answers_for_its_tasks_and_its_halves_give_the_whole():
         np.testing.assert_allclose(halves[name], whole[name], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_full_starts_to_learn_under_its_preset_defaults(tmp_path):
     """With the recipe of lite, standardised kernels and ten times the rate, its loss leaps to a thousand times."""
     keras.utils.set_random_seed(0)
