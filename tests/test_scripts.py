@@ -60,6 +60,7 @@ def write_noise(folder):
     return folder
 
 
+@pytest.mark.slow
 def test_negatives_and_processes_that_make_batches_are_part_of_a_run_that_resumes(images, tmp_path):
     negatives = write_noise(tmp_path / "negatives")
     flags = ["--run", tmp_path / "run", "--out", tmp_path / "face.keras"]

@@ -270,6 +270,7 @@ def test_checkpoints_hold_the_student_alone(tmp_path):
     assert trainer.count_params() < 1.2 * teacher.network.count_params()
 
 
+@pytest.mark.slow
 def test_gradient_norms_name_every_term(tmp_path):
     trainer = trainer_of(face_network(tmp_path), "distill-at", {"ear": 1.0, "distillation": 1.0, "attention": 1.0})
     trainer.train_on_batch(*batch())
