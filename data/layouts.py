@@ -47,7 +47,7 @@ class Pair:
     """An image and the file with its points; either is None where it is missing.
 
     `name` is the image's path below its dataset; `part` is "train" or "test" where the dataset comes split. `twin` is
-    another image of the same stem, so that nobody knows whose the points are.
+    another image of the same stem, so that it is unknown whose the points are.
     """
 
     name: str

@@ -72,7 +72,7 @@ def write_half(source: str | os.PathLike, path: str | os.PathLike) -> None:
     """Write the `.keras` file `source` again as `path`, with its float32 arrays as float16: half the size.
 
     Keras casts them to each variable's own dtype when it loads them. Of the folders that the flags in its record name,
-    the last part stays: where they lay on one machine is nobody else's business. Raises `InputError` for files that are
+    the last part stays: where they lay on one machine is private. Raises `InputError` for files that are
     not ours.
     """
     description = read_description(source)

@@ -93,7 +93,7 @@ def train_parser(scheme: Scheme, description: str) -> argparse.ArgumentParser:
     """The command line of `train_face.py` and `train_ear.py`."""
     parser = CommandLine(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = _Flags(parser, TrainConfig)
-    _add_data(add, scheme, "every image --repeats times")
+    _add_data(add, scheme)
     if scheme is FACE:
         add(
             "--points",
@@ -115,7 +115,6 @@ def train_parser(scheme: Scheme, description: str) -> argparse.ArgumentParser:
     add("--sigma", type=positive_float, help="width of the targets in heatmap cells (default: {default})")
     _add_training(
         add,
-        epochs="each sees every image --repeats times (default: {default})",
         learning_rate="Adam's peak rate, after a warm-up and before a cosine decay to 0 "
         f"(default: {_by_preset('learning_rate')})",
     )
@@ -127,7 +126,7 @@ def student_parser(description: str) -> argparse.ArgumentParser:
     """The command line of `train_face2ear.py`."""
     parser = CommandLine(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = _Flags(parser, StudentConfig)
-    _add_data(add, EAR, "every ear image --repeats times")
+    _add_data(add, EAR)
     add(
         "--faces",
         action="append",
@@ -145,7 +144,6 @@ def student_parser(description: str) -> argparse.ArgumentParser:
     _add_teaching(add)
     _add_training(
         add,
-        epochs="each sees every ear image --repeats times (default: {default})",
         learning_rate="Adam's peak rate (default: half of what the other scripts give the preset)",
     )
     add(
@@ -158,7 +156,7 @@ def student_parser(description: str) -> argparse.ArgumentParser:
     return parser
 
 
-def _add_data(add: _Flags, scheme: Scheme, whole: str) -> None:
+def _add_data(add: _Flags, scheme: Scheme) -> None:
     add.begin("data")
     face = scheme is FACE
     add(
@@ -243,9 +241,9 @@ def _add_teaching(add: _Flags) -> None:
     )
 
 
-def _add_training(add: _Flags, epochs: str, learning_rate: str) -> None:
+def _add_training(add: _Flags, learning_rate: str) -> None:
     add.begin("training")
-    add("--epochs", type=positive_int, help=epochs)
+    add("--epochs", type=positive_int, help="each sees every image --repeats times (default: {default})")
     add(
         "--repeats",
         type=positive_int,
