@@ -10,6 +10,7 @@ import numpy as np
 
 from data.augment import Warp, apply_matrix, invert_matrix, warp_image
 from data.schemes import Scheme
+from utils.common.fonts import drawable, text_coverage
 
 Colour: TypeAlias = tuple[int, int, int]  # RGB, 0 to 255
 # Points (landmarks, 2), which landmarks of the scheme they are (None: all), and one colour (None: the groups' own).
@@ -64,13 +65,13 @@ def write_label(image: np.ndarray, text: str) -> np.ndarray:
     height, width = image.shape[:2]
     scale = height / 420
     while True:
-        (wide, tall), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
+        wide, tall = _text_size(text, scale)
         if wide + tall <= width or scale < 0.25:
             break
         scale *= 0.95
     image[height - 2 * tall :] //= 3
     at = (tall // 2, height - tall // 2)
-    cv2.putText(image, text, at, cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), 1, cv2.LINE_AA)
+    _write(image, text, at, scale)
     return image
 
 
@@ -82,7 +83,7 @@ def write_lines(image: np.ndarray, lines: Sequence[str], lower: bool = False) ->
     height, width = image.shape[:2]
     scale = max(min(height, width) / 1100, 0.25)
     while True:
-        sizes = [cv2.getTextSize(line, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)[0] for line in lines]
+        sizes = [_text_size(line, scale) for line in lines]
         wide, step = max(size[0] for size in sizes), 2 * max(size[1] for size in sizes)
         if (wide + step <= width and step * (len(lines) + 1) <= height) or scale <= 0.25:
             break
@@ -92,8 +93,35 @@ def write_lines(image: np.ndarray, lines: Sequence[str], lower: bool = False) ->
     image[top : top + high, : wide + step] //= 4
     for k, line in enumerate(lines):
         at = (step // 2, top + step * (k + 1))
-        cv2.putText(image, line, at, cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), 1, cv2.LINE_AA)
+        _write(image, line, at, scale)
     return image
+
+
+LETTER = 30  # pixels: the height of a font's line that matches OpenCV's own letters of scale 1
+
+
+def _text_size(text: str, scale: float) -> tuple[int, int]:
+    """Width and height in pixels of a line of text."""
+    text, font = drawable(text)
+    (wide, tall), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
+    return (wide, tall) if font is None else (text_coverage(text, font, _letter(scale))[0].shape[1], tall)
+
+
+def _write(image: np.ndarray, text: str, at: tuple[int, int], scale: float) -> None:
+    """Draw a line of text in white, its baseline's left end at `at`; what lies outside the image is cut off."""
+    text, font = drawable(text)
+    if font is None:
+        cv2.putText(image, text, at, cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), 1, cv2.LINE_AA)
+        return
+    covered, below = text_coverage(text, font, _letter(scale))
+    left, top = max(at[0], 0), max(at[1] + below - len(covered), 0)
+    part = image[top : top + len(covered), left : left + covered.shape[1]]
+    share = covered[: part.shape[0], : part.shape[1], None] / np.float32(255)
+    part[:] = (part + (255 - part) * share).astype(np.uint8)
+
+
+def _letter(scale: float) -> int:
+    return max(6, round(LETTER * scale))
 
 
 def crop_with_landmarks(
@@ -155,11 +183,11 @@ def paint_square(image: np.ndarray, corners: np.ndarray, text: str) -> np.ndarra
     for colour, wider in (((0, 0, 0), 2), ((255, 255, 255), 0)):  # to be seen on white too
         cv2.polylines(image, [outline], True, colour, thickness + wider, cv2.LINE_AA)
     scale = max(min(height, width) / 1200, 0.3)
-    (wide, tall), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
+    wide, tall = _text_size(text, scale)
     left, bottom = max(min(int(outline[0, 0]), width - wide - tall), 0), max(int(outline[0, 1]), 2 * tall)
     image[bottom - 2 * tall : bottom, left : left + wide + tall] //= 4
     at = (left + tall // 2, bottom - tall // 2)
-    cv2.putText(image, text, at, cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), 1, cv2.LINE_AA)
+    _write(image, text, at, scale)
     return image
 
 

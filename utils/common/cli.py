@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn, TypeVar
@@ -11,8 +12,21 @@ from typing import NoReturn, TypeVar
 LARGEST = 10**9  # of a count: more is a slip, and more than TensorFlow counts
 
 
+# What a terminal obeys instead of showing it: control characters, other line ends, turns of the direction of writing.
+_COMMANDS = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+def printable(text: object) -> str:
+    """A text in one line that no terminal obeys: names of files, and what files hold, may have been made to deceive."""
+    return _COMMANDS.sub(lambda found: found[0].encode("unicode_escape").decode(), str(text))
+
+
 class InputError(Exception):
     """Something the user gave is wrong; the message names it and says how to mend it, in one line."""
+
+    def __str__(self) -> str:
+        """The message, `printable`."""
+        return printable(super().__str__())
 
 
 class CommandLine(argparse.ArgumentParser):
@@ -54,7 +68,10 @@ def run_main(main: Callable[[], int | None]) -> None:
         if isinstance(problem, BrokenPipeError):  # the reader of our output (head, less) has gone
             sys.stderr.close()
             sys.exit(1)
-        print(f"error: {problem.filename or 'a file'}: {problem.strerror or problem}", file=sys.stderr)
+        print(
+            f"error: {printable(problem.filename or 'a file')}: {printable(problem.strerror or problem)}",
+            file=sys.stderr,
+        )
         status = 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -2,41 +2,61 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import functools
 import json
 import math
 import os
+import secrets
+import stat
+import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 from utils.common.cli import InputError
 
-LONG_NAME = 230  # bytes
+LONG_NAME = 220  # bytes
+LEFT_OVER = 24 * 3600  # seconds: a temporary file that nobody has written to for so long is a killed run's
 
 
-@contextmanager
+@contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[Path]:
     """Give a temporary path beside `path` to write to, and rename it to `path` if nothing went wrong.
 
-    The temporary name ends like `path`, since many writers choose the format by it. Whatever the reason for a failure
-    (an error, a full disk, Ctrl-C), `path` is then as it was. Raises `InputError` where the folder cannot be written.
+    The temporary file is there already, empty, under a name that nobody can foresee, with the permissions of `path`.
+    Its name ends like `path`, since many writers choose the format by it. Whatever the reason for a failure (an error,
+    a full disk, Ctrl-C), `path` is then as it was. What killed runs left in the folder a day ago goes. Raises
+    `InputError` where the folder cannot be written.
     """
     path = Path(path)
     # A name may have as many bytes as the file system takes, and the temporary one has more.
     name = path.name if len(os.fsencode(path.name)) <= LONG_NAME else path.name[-LONG_NAME // 5 :]
-    part = path.with_name(f".part{os.getpid()}-{name}")
+    part = path.with_name(f".part-{secrets.token_hex(8)}-{name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _clear_left_over(path.parent)
+        with open(part, "xb"):  # "x" follows no link that somebody has put there
+            pass
+        if path.is_file():
+            part.chmod(stat.S_IMODE(path.stat().st_mode))
         yield part
-        with open(part, "rb") as written:
+        with open(part, "r+b") as written:  # Windows syncs no file that is open for reading alone
             os.fsync(written.fileno())  # a power cut must not leave the new name on an empty file
         os.replace(part, path)
     except OSError as problem:
         raise InputError(f"{path}: cannot be written: {problem.strerror or problem}") from problem
     finally:
-        if part.exists():
-            part.unlink()
+        part.unlink(missing_ok=True)
+
+
+@functools.cache  # once a folder: a listing for every file would take quadratic time
+def _clear_left_over(folder: Path) -> None:
+    """Remove the temporary files of killed runs."""
+    for part in folder.glob(".part-*"):
+        with contextlib.suppress(OSError):
+            if time.time() - part.stat().st_mtime > LEFT_OVER:
+                part.unlink()
 
 
 def check_writable(flag: str, folder: Path) -> None:
@@ -63,7 +83,12 @@ def _plain(content: object) -> object:
 def write_csv(path: str | os.PathLike, rows: Iterable[Sequence]) -> None:
     """Write rows as CSV beside and rename. Names of files in it need not be text."""
     with replacing(path) as part, open(part, "w", newline="", encoding="utf-8", errors="surrogateescape") as stream:
-        csv.writer(stream, lineterminator="\n").writerows(rows)
+        csv.writer(stream, lineterminator="\n").writerows([_without_formula(cell) for cell in row] for row in rows)
+
+
+def _without_formula(cell: object) -> object:
+    """A file's name that a spreadsheet would take for a formula, as the path `./NAME`, which is the same file."""
+    return f"./{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@")) else cell
 
 
 def read_json(path: str | os.PathLike, meaning: str) -> dict:

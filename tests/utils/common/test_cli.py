@@ -14,6 +14,7 @@ from utils.common.cli import (
     non_negative_int,
     positive_float,
     positive_int,
+    printable,
     run_main,
     unit_interval,
 )
@@ -97,3 +98,18 @@ def test_numbers_are_taken_in_their_range(value):
 def test_what_is_no_whole_number_is_refused(text):
     with pytest.raises(argparse.ArgumentTypeError, match="is not a whole number"):
         positive_int(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("a\nerror: b", r"a\nerror: b"),
+        ("\x1b]0;title\x07", r"\x1b]0;title\x07"),
+        ("a\u202egpj.b", r"a\u202egpj.b"),
+        ("a\u2028b\r\x85", r"a\u2028b\r\x85"),
+        ("홍길동 ü $x", "홍길동 ü $x"),
+    ],
+)
+def test_no_name_commands_the_terminal_or_adds_a_line(name, shown):
+    assert printable(name) == shown
+    assert str(InputError(f"{name}: is bad")) == f"{shown}: is bad"
