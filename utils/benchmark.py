@@ -8,7 +8,7 @@ names real ones. Memory is the growth of the process over the last steps.
 from __future__ import annotations
 
 import argparse
-import resource
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +26,9 @@ from utils.common.cli import CommandLine, network_size, non_negative_int, positi
 from utils.common.keras_runtime import PRECISIONS, convolution_speed, start_keras
 from utils.common.workers import cpu_count
 from utils.training.config import DEFAULTS, preset_defaults
+
+if sys.platform != "win32":
+    import resource
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -118,8 +121,11 @@ def _report(what: str, speed: float, note: str = "") -> None:
 
 
 def _memory() -> float:
-    """Peak memory of this process so far, in MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """Peak memory of this process so far, in MB; 0 on Windows, which has no such count."""
+    if sys.platform == "win32":
+        return 0.0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10  # macOS counts bytes, Linux kilobytes
 
 
 if __name__ == "__main__":
