@@ -1,5 +1,6 @@
 """What Windows and macOS do differently, as far as it can be acted out on Linux."""
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -34,13 +35,10 @@ def windows(monkeypatch):
 
     def check_closed(what, *paths):
         wanted = {os.path.realpath(path) for path in paths}
-        for number in os.listdir("/proc/self/fd"):
-            try:
-                opened = os.readlink(f"/proc/self/fd/{number}")
-            except OSError:
-                continue
-            if opened in wanted and Path(opened).is_file():
-                refuse(what, opened)
+        for number in Path("/proc/self/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):  # the listing itself was open
+                if str(number.readlink()) in wanted and number.is_file():
+                    refuse(what, number.readlink())
 
     def fsync(descriptor):
         if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
