@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import struct
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO, NamedTuple
 
 import cv2
 import numpy as np
@@ -12,26 +15,204 @@ from utils.common.cli import InputError
 from utils.common.files import replacing
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+LARGEST_IMAGE = 150_000_000  # pixels: 0.45 GB once decoded; a file of 1 KB can claim gigabytes
+UNDECODABLE = "cannot be decoded; it is corrupt or no image: replace it or take it away"
 
 
 def decode_image(path: str | os.PathLike) -> np.ndarray:
     """The image as displayed: (height, width, 3) uint8 RGB.
 
     EXIF rotation is applied, gray becomes RGB, alpha is dropped and 16 bits become 8. Raises `InputError` if the file
-    cannot be decoded.
+    cannot be decoded, or has more than `LARGEST_IMAGE` pixels.
     """
     try:
-        # Not cv2.imread: it cannot open every path on Windows and prints a warning of its own where a file is missing.
-        data = np.fromfile(path, dtype=np.uint8)
+        with open(path, "rb") as stream:
+            header = _read_header(stream, path)
+            if header.width * header.height > LARGEST_IMAGE:
+                raise InputError(
+                    f"{path}: {header.width} x {header.height} pixels, more than {LARGEST_IMAGE // 10**6} million; "
+                    "make it smaller"
+                )
+            stream.seek(0)
+            # Not cv2.imread: it cannot open every path on Windows, and warns in its own words where a file is missing.
+            data = np.frombuffer(stream.read(), dtype=np.uint8)
     except OSError as problem:
         raise InputError(f"{path}: cannot be read: {problem.strerror}") from problem
     try:
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    except cv2.error as problem:  # an image above OpenCV's size limit, for one
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error as problem:
         raise InputError(f"{path}: cannot be decoded ({problem.err})") from problem
     if image is None:
-        raise InputError(f"{path}: cannot be decoded; it is corrupt or no image: replace it or take it away")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+        raise InputError(f"{path}: {UNDECODABLE}")
+    return _turned(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), header.turn)
+
+
+def image_size(path: str | os.PathLike) -> tuple[int, int]:
+    """Width and height in pixels as displayed (EXIF orientation applied), from the header alone.
+
+    Raises `InputError` if the file cannot be read or is no image of a known format.
+    """
+    try:
+        with open(path, "rb") as stream:
+            header = _read_header(stream, path)
+    except OSError as problem:
+        raise InputError(f"{path}: cannot be read: {problem.strerror}") from problem
+    return header.width, header.height
+
+
+# --- headers ----------------------------------------------------------------------------------------------------------
+
+
+class _Header(NamedTuple):
+    """Pixels as displayed, and the EXIF orientation (1 to 8) that the decoder leaves to be applied."""
+
+    width: int
+    height: int
+    turn: int
+
+
+def _read_header(stream: BinaryIO, path: str | os.PathLike) -> _Header:
+    head = stream.read(16)
+    if not head:
+        raise InputError(f"{path}: empty file")
+    read = next((reader for begins, reader in _READERS.items() if head.startswith(begins)), None)
+    if read is None or (read is _webp_header and head[8:12] != b"WEBP"):
+        raise InputError(f"{path}: not a JPEG, PNG, BMP, WebP or TIFF image")
+    try:
+        width, height, orientation = read(stream)
+    except (struct.error, KeyError, IndexError) as problem:
+        raise InputError(f"{path}: {UNDECODABLE}") from problem
+    if not width or not height:
+        raise InputError(f"{path}: {UNDECODABLE}")
+    if orientation >= 5:
+        width, height = height, width
+    return _Header(width, height, 1 if read is _tiff_header else orientation)  # OpenCV turns a TIFF whatever it is told
+
+
+def _jpeg_header(stream: BinaryIO) -> tuple[int, int, int]:
+    """Width and height as stored, and the orientation, as of each format."""
+    width, height, orientation = 0, 0, 1
+    for mark, start in _jpeg_segments(stream):
+        if 0xC0 <= mark <= 0xCF and mark not in (0xC4, 0xC8, 0xCC):  # tables share these numbers with the sizes
+            height, width = struct.unpack(">xHH", stream.read(5))
+        elif mark == 0xE1 and stream.read(6) == b"Exif\0\0":
+            orientation = _orientation(stream, start + 6)
+    return width, height, orientation
+
+
+def _jpeg_segments(stream: BinaryIO) -> Iterator[tuple[int, int]]:
+    """The mark of each segment up to the image's data, and where its content starts; the stream stands there."""
+    stream.seek(2)
+    while True:
+        begins, mark = stream.read(1), stream.read(1)
+        while mark == b"\xff":  # fill bytes: any number of them may precede a mark
+            mark = stream.read(1)
+        length = stream.read(2)
+        if begins != b"\xff" or len(length) < 2:
+            return
+        start = stream.tell()
+        yield mark[0], start
+        if mark == b"\xda":  # the image's data begin
+            return
+        stream.seek(start + int.from_bytes(length, "big") - 2)
+
+
+def _png_header(stream: BinaryIO) -> tuple[int, int, int]:
+    stream.seek(16)
+    width, height = struct.unpack(">II", stream.read(8))
+    stream.seek(8)
+    for kind, start in _chunks(stream, png=True):
+        if kind == b"eXIf":
+            return width, height, _orientation(stream, start)
+    return width, height, 1
+
+
+def _webp_header(stream: BinaryIO) -> tuple[int, int, int]:
+    stream.seek(12)
+    width, height = 0, 0
+    for kind, start in _chunks(stream, png=False):
+        if kind == b"EXIF":
+            return width, height, _orientation(stream, start + 6 * (stream.read(6) == b"Exif\0\0"))
+        if width:  # of the canvas, which comes first
+            continue
+        if kind == b"VP8X":
+            flags, *sides = struct.unpack("<B3xHBHB", stream.read(10))
+            width, height = (low + (high << 16) + 1 for low, high in (sides[:2], sides[2:]))
+            if not flags & 0x08:  # it has no EXIF
+                break
+        elif kind == b"VP8L":
+            bits = int.from_bytes(stream.read(5)[1:], "little")
+            return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1, 1
+        elif kind == b"VP8 ":
+            width, height = (side & 0x3FFF for side in struct.unpack("<6xHH", stream.read(10)))
+            break
+    return width, height, 1
+
+
+def _chunks(stream: BinaryIO, png: bool) -> Iterator[tuple[bytes, int]]:
+    """The kind of each chunk of a PNG or WebP, and where its content starts; the stream stands there."""
+    while len(head := stream.read(8)) == 8:
+        length, kind = struct.unpack(">I4s", head) if png else struct.unpack("<4sI", head)[::-1]
+        start = stream.tell()
+        yield kind, start
+        stream.seek(start + length + (4 if png else length % 2))  # a checksum; a byte that makes the length even
+
+
+def _bmp_header(stream: BinaryIO) -> tuple[int, int, int]:
+    stream.seek(14)
+    old = int.from_bytes(stream.read(4), "little") == 12
+    width, height = struct.unpack("<HH", stream.read(4)) if old else struct.unpack("<ii", stream.read(8))
+    return abs(width), abs(height), 1  # rows from the top down are a negative height
+
+
+def _tiff_header(stream: BinaryIO) -> tuple[int, int, int]:
+    tags = _tiff_tags(stream, 0)
+    return tags[256], tags[257], _orientation(stream, 0)
+
+
+def _orientation(stream: BinaryIO, start: int) -> int:
+    """The orientation that EXIF at `start` holds; 1, upright, where it holds none."""
+    orientation = _tiff_tags(stream, start).get(274, 1)
+    return orientation if 1 <= orientation <= 8 else 1
+
+
+def _tiff_tags(stream: BinaryIO, start: int) -> dict[int, int]:
+    """The whole numbers in the first directory of a TIFF; EXIF is written as one."""
+    stream.seek(start)
+    head = stream.read(8)
+    if not head.startswith((b"II*\0", b"MM\0*")):
+        return {}
+    order = "<" if head.startswith(b"II") else ">"
+    stream.seek(start + struct.unpack(f"{order}4xI", head)[0])
+    (count,) = struct.unpack(f"{order}H", stream.read(2))
+    entries = stream.read(12 * count)
+    found: dict[int, int] = {}
+    for tag, kind, value in struct.iter_unpack(f"{order}HH4x4s", entries[: len(entries) // 12 * 12]):
+        if kind in (3, 4):  # of 16 or 32 bits
+            found.setdefault(tag, *struct.unpack_from(f"{order}{'H' if kind == 3 else 'I'}", value))
+    return found
+
+
+_READERS = {
+    b"\xff\xd8": _jpeg_header,
+    b"\x89PNG\r\n\x1a\n": _png_header,
+    b"BM": _bmp_header,
+    b"RIFF": _webp_header,
+    b"II*\0": _tiff_header,
+    b"MM\0*": _tiff_header,
+}
+
+
+def _turned(image: np.ndarray, orientation: int) -> np.ndarray:
+    """An image as it is displayed by its EXIF orientation."""
+    if orientation >= 5:
+        image = cv2.transpose(image)
+    if orientation in (2, 3, 6, 7):  # left is right
+        image = cv2.flip(image, 1)
+    return cv2.flip(image, 0) if orientation in (3, 4, 7, 8) else image
+
+
+# --- whole files ------------------------------------------------------------------------------------------------------
 
 
 def check_image_is_whole(path: Path) -> None:
@@ -69,17 +250,8 @@ def check_image_is_whole(path: Path) -> None:
 def _jpeg_is_whole(path: Path) -> bool:
     """Whether the image's own end mark follows its data: a thumbnail in a header has an end mark of its own."""
     with open(path, "rb") as stream:
-        stream.seek(2)
-        while True:
-            begins, mark = stream.read(1), stream.read(1)
-            while mark == b"\xff":  # fill bytes: any number of them may precede a mark
-                mark = stream.read(1)
-            length = stream.read(2)
-            if begins != b"\xff" or len(length) < 2:
-                return False
-            if mark == b"\xda":  # the image's data begin
-                break
-            stream.seek(int.from_bytes(length, "big") - 2, 1)
+        if 0xDA not in (mark for mark, _ in _jpeg_segments(stream)):
+            return False
         start, size = stream.tell(), path.stat().st_size
         stream.seek(max(start, size - 4096))
         if b"\xff\xd9" in stream.read():

@@ -1,0 +1,127 @@
+"""Image files: what their headers say, what is decoded, and what is refused."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.conftest import input_error, packed, with_exif
+from utils.common.cli import InputError
+from utils.common.images import IMAGE_SUFFIXES, LARGEST_IMAGE, decode_image, image_size
+
+NOISE = np.random.default_rng(0).integers(0, 256, (40, 64, 3), np.uint8)
+TIFF = b"MM\0*\0\0\0\x08"
+
+
+def exif(orientation: int) -> bytes:
+    """A directory that holds an orientation alone, as PNG and WebP have it."""
+    return TIFF + struct.pack(">HHHIHHI", 1, 0x0112, 3, 1, orientation, 0, 0)
+
+
+def png_with_exif(png: bytes, orientation: int, late: bool = False) -> bytes:
+    content = exif(orientation)
+    chunk = struct.pack(">I4s", len(content), b"eXIf") + content + struct.pack(">I", zlib.crc32(b"eXIf" + content))
+    at = png.index(b"IEND") - 4 if late else 33
+    return png[:at] + chunk + png[at:]
+
+
+def webp_with_exif(webp: bytes, orientation: int, begins: bytes = b"") -> bytes:
+    size = struct.pack("<HBHB", NOISE.shape[1] - 1, 0, NOISE.shape[0] - 1, 0)
+    content = begins + exif(orientation)
+    body = b"WEBPVP8X" + struct.pack("<IB3x", 10, 0x08) + size + webp[12:]
+    body += b"EXIF" + struct.pack("<I", len(content)) + content + bytes(len(content) % 2)
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def tiff_with_orientation(orientation: int) -> bytes:
+    """A little-endian TIFF of `NOISE`, its directory behind the pixels."""
+    height, width = NOISE.shape[:2]
+    entries = [(256, 3, width), (257, 3, height), (258, 3, 8), (262, 3, 2), (273, 4, 8), (274, 3, orientation)]
+    entries += [(277, 3, 3), (278, 3, height), (279, 4, NOISE.size)]
+    directory = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in entries)
+    begins = b"II*\0" + struct.pack("<I", 8 + NOISE.size)
+    return begins + NOISE.tobytes() + struct.pack("<H", len(entries)) + directory + bytes(4)
+
+
+TURNED = {
+    "jpg": lambda orientation: with_exif(packed(NOISE), orientation),
+    "png": lambda orientation: png_with_exif(packed(NOISE, ".png"), orientation),
+    "png, EXIF behind the data": lambda orientation: png_with_exif(packed(NOISE, ".png"), orientation, late=True),
+    "webp": lambda orientation: webp_with_exif(packed(NOISE, ".webp"), orientation),
+    "webp, EXIF as in a JPEG": lambda orientation: webp_with_exif(packed(NOISE, ".webp"), orientation, b"Exif\0\0"),
+    "tif": tiff_with_orientation,
+}
+
+
+@pytest.mark.parametrize("kind", TURNED)
+def test_every_format_comes_as_displayed(tmp_path, kind):
+    for orientation, displayed in [
+        (1, lambda stored: stored),
+        (2, lambda stored: stored[:, ::-1]),
+        (3, lambda stored: stored[::-1, ::-1]),
+        (4, lambda stored: stored[::-1]),
+        (5, lambda stored: stored.transpose(1, 0, 2)),
+        (6, lambda stored: np.rot90(stored, -1)),
+        (7, lambda stored: stored[::-1, ::-1].transpose(1, 0, 2)),
+        (8, lambda stored: np.rot90(stored)),
+        (0, lambda stored: stored),
+        (9, lambda stored: stored),
+    ]:
+        (tmp_path / "plain").write_bytes(TURNED[kind](1))
+        (tmp_path / "turned").write_bytes(TURNED[kind](orientation))
+        turned = decode_image(tmp_path / "turned")
+        np.testing.assert_array_equal(turned, displayed(decode_image(tmp_path / "plain")))
+        assert image_size(tmp_path / "turned") == turned.shape[1::-1]
+
+
+@pytest.mark.parametrize("suffix", IMAGE_SUFFIXES)
+def test_size_is_read_from_the_header_of_every_format(tmp_path, suffix):
+    whole = packed(NOISE, suffix)
+    (tmp_path / "image").write_bytes(whole)
+    assert image_size(tmp_path / "image") == (64, 40)
+    assert decode_image(tmp_path / "image").shape == (40, 64, 3)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"hello", b"\xff\xd8", b"\x89PNG\r\n\x1a\n", b"BM", b"II*\0", b"RIFF"])
+def test_no_image_has_no_size(tmp_path, content):
+    if content is not None:
+        (tmp_path / "image").write_bytes(content)
+    with input_error(tmp_path / "image"):
+        image_size(tmp_path / "image")
+
+
+@given(st.sampled_from(sorted(TURNED)), st.data())
+def test_damaged_header_has_a_size_or_is_named(tmp_path_factory, kind, data):
+    whole, path = bytearray(TURNED[kind](6)), tmp_path_factory.getbasetemp() / "damaged"
+    for _ in range(data.draw(st.integers(1, 4))):
+        whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
+    path.write_bytes(whole[: data.draw(st.integers(0, len(whole)))])
+    try:
+        assert min(image_size(path)) >= 1
+    except InputError as problem:
+        assert str(path) in str(problem) and "\n" not in str(problem)
+
+
+def claiming(suffix: str, width: int, height: int) -> bytes:
+    """A small image whose header claims other sides."""
+    content = packed(NOISE, suffix)
+    places = {".jpg": (">HH", content.find(b"\xff\xc0") + 5), ".png": (">II", 16), ".bmp": ("<ii", 18)}
+    layout, at = places[suffix]
+    sides = struct.pack(layout, *((height, width) if suffix == ".jpg" else (width, height)))
+    return content[:at] + sides + content[at + len(sides) :]
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp"])
+def test_an_image_bomb_is_refused_by_its_header(tmp_path, suffix, monkeypatch):
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("decoded"))
+    (tmp_path / "bomb").write_bytes(claiming(suffix, 65500, 16000))
+    with input_error(tmp_path / "bomb", "65500 x 16000 pixels", "150 million"):
+        decode_image(tmp_path / "bomb")
+    assert image_size(tmp_path / "bomb") == (65500, 16000)
+    assert LARGEST_IMAGE == 150_000_000
