@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from utils.common.cli import InputError
+from utils.common.complaints import listen
 from utils.common.files import replacing
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
@@ -23,7 +24,7 @@ def decode_image(path: str | os.PathLike) -> np.ndarray:
     """The image as displayed: (height, width, 3) uint8 RGB.
 
     EXIF rotation is applied, gray becomes RGB, alpha is dropped and 16 bits become 8. Raises `InputError` if the file
-    cannot be decoded, or has more than `LARGEST_IMAGE` pixels.
+    cannot be decoded, if its decoder complains of damage, or if it has more than `LARGEST_IMAGE` pixels.
     """
     try:
         with open(path, "rb") as stream:
@@ -39,11 +40,13 @@ def decode_image(path: str | os.PathLike) -> np.ndarray:
     except OSError as problem:
         raise InputError(f"{path}: cannot be read: {problem.strerror}") from problem
     try:
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        image, complaint = listen(lambda: cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION))
     except cv2.error as problem:
         raise InputError(f"{path}: cannot be decoded ({problem.err})") from problem
     if image is None:
         raise InputError(f"{path}: {UNDECODABLE}")
+    if complaint:  # and what it could not decode is gray
+        raise InputError(f"{path}: damaged inside ({complaint}); copy it again or take it away")
     return _turned(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), header.turn)
 
 

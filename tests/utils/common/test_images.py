@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.conftest import input_error, packed, with_exif
 from utils.common.cli import InputError
-from utils.common.images import IMAGE_SUFFIXES, LARGEST_IMAGE, decode_image, image_size
+from utils.common.images import IMAGE_SUFFIXES, LARGEST_IMAGE, check_image_is_whole, decode_image, image_size
 
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 64, 3), np.uint8)
 TIFF = b"MM\0*\0\0\0\x08"
@@ -125,3 +126,36 @@ def test_an_image_bomb_is_refused_by_its_header(tmp_path, suffix, monkeypatch):
         decode_image(tmp_path / "bomb")
     assert image_size(tmp_path / "bomb") == (65500, 16000)
     assert LARGEST_IMAGE == 150_000_000
+
+
+def damaged(suffix: str) -> bytes:
+    """An image that is whole at both ends and of which the middle is lost."""
+    smooth = cv2.GaussianBlur(np.random.default_rng(1).integers(0, 256, (200, 200, 3), np.uint8), (0, 0), 5)
+    content = bytearray(packed(smooth, suffix))
+    middle = len(content) // 2
+    content[middle : middle + 200] = bytes(200)
+    return bytes(content)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".tif", ".png"])
+def test_an_image_whose_decoder_complains_is_named_and_nothing_else_is_said(tmp_path, capfd, suffix):
+    (tmp_path / "photo").write_bytes(damaged(suffix))
+    check_image_is_whole(tmp_path / "photo")
+    with input_error(tmp_path / "photo", "cannot be decoded" if suffix == ".png" else "damaged inside"):
+        decode_image(tmp_path / "photo")
+    assert capfd.readouterr().err == ""
+
+
+def test_threads_name_each_damaged_image_and_no_other(tmp_path):
+    for number in range(40):
+        (tmp_path / f"{number}.jpg").write_bytes(damaged(".jpg") if number % 7 == 3 else packed(NOISE))
+
+    def is_good(number: int) -> bool:
+        try:
+            decode_image(tmp_path / f"{number}.jpg")
+        except InputError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(is_good, range(40))) == [number % 7 != 3 for number in range(40)]
