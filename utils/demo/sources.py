@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import glob
+import math
 import os
 import re
 import threading
@@ -17,7 +18,8 @@ import cv2
 import numpy as np
 
 from utils.common.cli import InputError
-from utils.common.images import IMAGE_SUFFIXES, decode_image
+from utils.common.images import IMAGE_SUFFIXES, LARGEST_IMAGE, decode_image
+from utils.common.video import mp4_seconds, open_video, video_ends_early
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".ts",
                   ".mts", ".m2ts", ".ogv", ".vob", ".asf", ".gif", ".mjpg", ".mjpeg")  # fmt: skip
@@ -26,7 +28,8 @@ USUAL_RATE = 30.0  # frames a second, where a camera does not say
 # A camera or stream that stops is opened again after these seconds; then it is given up.
 BACK_OFF = (0.25, 0.5, 1.0, 2.0, 4.0, 4.0, 4.0)
 SILENCE = 2.0  # seconds of empty frames after which a camera counts as lost
-WHOLE = 0.9  # of the frames that a video promises must come, or it counts as broken off; counts are often estimates
+WHOLE = 0.9  # of the seconds that a video promises must come, or it counts as broken off; they are often estimates
+LONGEST_GAP = 60.0  # seconds between two frames of a file: more is a spliced recording's other clock
 OPENING = 5000  # milliseconds in which a stream must answer
 
 
@@ -132,11 +135,17 @@ def open_source(source: Source) -> Iterator[Still | Feed]:
     if source.kind == "image":
         yield Still(source)
         return
-    feed = Feed(source)
+    # OpenCV and FFmpeg would write their own lines; ours name the mend.
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    before = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
-        yield feed
+        feed = Feed(source)
+        try:
+            yield feed
+        finally:
+            feed.close()
     finally:
-        feed.close()
+        cv2.utils.logging.setLogLevel(before)  # of images OpenCV's complaints are heard
 
 
 class Still:
@@ -173,6 +182,13 @@ class Feed:
         self._capture = self._open()
         if self._capture is None:
             raise self._unopened()
+        width, height = (int(self._capture.get(side)) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+        if width * height > LARGEST_IMAGE:
+            self._capture.release()
+            raise UnreadableError(
+                f"{source.label}: {width} x {height} pixels, more than {LARGEST_IMAGE // 10**6} million; "
+                "make it smaller"
+            )
         rate = self._capture.get(cv2.CAP_PROP_FPS)
         self.rate = float(rate) if 0.01 <= rate <= 1000 else USUAL_RATE
         count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
@@ -227,21 +243,45 @@ class Feed:
                 self._ready.notify_all()
 
     def _read_file(self) -> None:
-        number = 0
+        number, moment, step, before = 0, 0.0, 1 / self.rate, 0.0
         while not self._stop.is_set() and (image := self._read()) is not None:
-            clock = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000 if self._capture is not None else 0.0
-            moment = clock if clock > 0 or number == 0 else number / self.rate
+            clock = self._clock()
+            if number:
+                # A clock that stands still, goes back or jumps is none: recordings are spliced, some AVIs lack one.
+                gap = clock - before if 0 < clock - before <= LONGEST_GAP else 1 / self.rate
+                moment, step = moment + gap, max(step, gap)
+            before = clock
             with self._ready:
                 self._ready.wait_for(lambda: len(self._frames) < AHEAD or self._stop.is_set())
                 self._frames.append(Frame(image, number, moment))
                 self._ready.notify_all()
             number += 1
-        if self._stop.is_set():
-            return
+        if not self._stop.is_set():
+            self._problem = self._broken(number, moment + step)
+
+    def _clock(self) -> float:
+        """Seconds at which the frame that was read last is shown."""
+        return self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000 if self._capture is not None else 0.0
+
+    def _broken(self, number: int, seen: float) -> UnreadableError | None:
+        """What is wrong with a file that gave `number` frames, the last until `seen` seconds; None if it is whole.
+
+        How many frames a file should have is an estimate, or counts those that an edit left out.
+        """
+        name = self.source.name
         if number == 0:
-            self._problem = UnreadableError(f"{self.source.name}: no frame of this video can be decoded")
-        elif self.count and number < WHOLE * self.count:
-            self._problem = UnreadableError(f"{self.source.name}: breaks off after {number} of {self.count} frames")
+            return UnreadableError(f"{name}: no frame of this video can be decoded")
+        if video_ends_early(name):
+            return UnreadableError(f"{name}: breaks off after {number} frames; its end is missing: copy it again")
+        promised = min(self.count / self.rate if self.count else math.inf, mp4_seconds(name) or math.inf)
+        if self._capture is not None:
+            # Some formats promise the time of the end, others how long it lasts: they differ where the start is late.
+            seen = max(seen, (self._capture.get(cv2.CAP_PROP_PTS) + 1) / self.rate)
+        if seen < WHOLE * promised < math.inf:
+            return UnreadableError(
+                f"{name}: breaks off after {seen:.1f} of {promised:.1f} seconds; its end is damaged: copy it again"
+            )
+        return None
 
     def _read_live(self) -> None:
         number, start, last, lost = 0, None, time.monotonic(), 0
@@ -289,9 +329,6 @@ class Feed:
         return cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
 
     def _open(self) -> cv2.VideoCapture | None:
-        # OpenCV and FFmpeg would write their own lines; ours name the mend.
-        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
         name = self.source.name
         try:
             if name.isdecimal():
@@ -299,8 +336,10 @@ class Feed:
             elif self.live and "://" in name:
                 limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, OPENING, cv2.CAP_PROP_READ_TIMEOUT_MSEC, OPENING]
                 capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG, limits)
-            else:
+            elif self.live:
                 capture = cv2.VideoCapture(name)
+            else:
+                capture = open_video(name)
         except cv2.error:
             return None
         if capture.isOpened():
@@ -313,7 +352,11 @@ class Feed:
 
     def _unopened(self) -> InputError:
         if not self.live:
-            return UnreadableError(f"{self.source.name}: cannot be opened; it is corrupt or no video")
+            name, early = self.source.name, False
+            with contextlib.suppress(OSError):
+                early = video_ends_early(name)
+            why = "its end is missing: copy it again" if early else "it is corrupt or no video"
+            return UnreadableError(f"{name}: cannot be opened; {why}")
         if self.source.is_camera:
             return InputError(
                 f"{self._words()}: cannot be opened; it is not there, or another program uses it "

@@ -171,8 +171,8 @@ class AnimationFile:
 class VideoFile:
     """An MP4 at the source's rate, in the size of the first frame (odd sizes grow by a pixel: MP4 wants even ones).
 
-    A file's frames follow each other at its rate; those of a camera or stream are repeated or left out, so that the
-    video lasts as long as what it shows. The sound of a file is copied if there is ffmpeg.
+    Frames are repeated or left out where they do not come at that rate (cameras, many phones' videos), so that each is
+    in sight at its time. The sound of a file is copied if there is ffmpeg.
     """
 
     def __init__(self, path: Path, source: Source, rate: float):
@@ -185,19 +185,25 @@ class VideoFile:
         """Append an image (height, width, 3) uint8 RGB of the time `time` (seconds)."""
         if not self.frames:
             self._begin(image, time)
+        place = round((time - self._start) * self.rate)
+        while self.frames < place:  # the picture before is in sight until this one's time
+            self._append()
+        if self.frames > place:
+            return
         if image.shape[:2] != self._shape:  # a camera that came back in another size
             image = cv2.resize(image, self._shape[::-1], interpolation=cv2.INTER_AREA)
         height, width = self._shape
-        packed = cv2.cvtColor(image, cv2.COLOR_RGB2BGR, dst=self._packed)
+        self._packed = cv2.cvtColor(image, cv2.COLOR_RGB2BGR, dst=self._buffer)
         if height % 2 or width % 2:
-            packed = cv2.copyMakeBorder(packed, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
-        wanted = round((time - self._start) * self.rate) + 1 if self.source.kind == "live" else self.frames + 1
-        while self.frames < wanted:
-            if shutil.disk_usage(self._part.parent).free < SPARE:
-                held = f"it holds the first {self.frames} frames" if self.frames else "nothing was written"
-                raise InputError(f"{self.path}: the disk is full; {held}")
-            self._writer.write(packed)
-            self.frames += 1
+            self._packed = cv2.copyMakeBorder(self._packed, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
+        self._append()
+
+    def _append(self) -> None:
+        if shutil.disk_usage(self._part.parent).free < SPARE:
+            held = f"it holds the first {self.frames} frames" if self.frames else "nothing was written"
+            raise InputError(f"{self.path}: the disk is full; {held}")
+        self._writer.write(self._packed)
+        self.frames += 1
 
     def close(self) -> None:
         """Close the video, add the sound and rename. Raises `InputError` if it is not whole."""
@@ -211,7 +217,7 @@ class VideoFile:
 
     def _begin(self, image: np.ndarray, time: float) -> None:
         self._shape, self._start = image.shape[:2], time
-        self._packed = np.empty_like(image)
+        self._buffer = np.empty_like(image)
         self._part = self._files.enter_context(replacing(self.path))
         size = tuple(side + side % 2 for side in self._shape[::-1])
         self._writer = begin_video(self._part, self.rate, size, self.path)
@@ -228,10 +234,8 @@ def add_sound(video: Path, source: Path, seconds: float) -> None:
         "-v",
         "error",
         "-y",
-        "-i",
-        str(video),
-        "-i",
-        str(source),
+        *("-protocol_whitelist", "file", "-i", f"file:{video.absolute()}"),  # whatever their names begin with
+        *("-protocol_whitelist", "file", "-i", f"file:{source.absolute()}"),
         "-map",
         "0:v",
         "-map",
@@ -242,7 +246,7 @@ def add_sound(video: Path, source: Path, seconds: float) -> None:
     try:
         for codec in ("copy", "aac"):  # not every sound fits an MP4 as it is
             done = subprocess.run(
-                [*command, "-c:a", codec, "-t", f"{seconds:.3f}", str(both)],
+                [*command, "-c:a", codec, "-t", f"{seconds:.3f}", f"file:{both.absolute()}"],
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
             )

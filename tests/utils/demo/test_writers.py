@@ -122,12 +122,37 @@ def test_odd_sizes_grow_by_a_pixel(tmp_path, height, width):
     assert abs(int(frame.min()) - 200) < 6
 
 
-def test_a_camera_s_frames_fill_the_time_that_they_lasted(tmp_path):
-    with open_target(tmp_path / "out.mp4", CAMERA, 10) as file:
-        for time, level in ((5.0, 50), (5.05, 90), (5.1, 120), (5.5, 200)):
+@pytest.mark.parametrize("source", [CAMERA, CLIP])
+def test_each_frame_is_in_sight_at_its_time(tmp_path, source):
+    with open_target(tmp_path / "out.mp4", source, 10) as file:
+        for time, level in ((5.0, 50), (5.04, 90), (5.1, 120), (5.5, 200)):
             file.write(gray(level), time)
     _, levels = held(tmp_path / "out.mp4")
-    assert levels == pytest.approx([50, 120, 200, 200, 200, 200], abs=4)
+    assert levels == pytest.approx([50, 120, 120, 120, 120, 200], abs=4)
+
+
+def test_a_video_of_varying_rate_is_saved_in_step_with_its_sound(tmp_path):
+    """25 frames a second, then one a second, as a phone records in the dark; each level is 20 times its time."""
+    times = [*(k / 25 for k in range(25)), *range(1, 11)]
+    with open_target(tmp_path / "out.mp4", CLIP, len(times) / 11) as file:  # the mean, as containers say
+        for time in times:
+            file.write(gray(round(20 * time)), time)
+    rate, levels = held(tmp_path / "out.mp4")
+    assert len(levels) / rate == pytest.approx(10, abs=0.5)
+    for second in range(2, 10):
+        assert levels[int((second + 0.5) * rate)] == pytest.approx(20 * second, abs=4)
+
+
+@pytest.mark.skipif(not shutil.which("ffmpeg") and not os.environ.get("CI"), reason="no ffmpeg here")
+@pytest.mark.parametrize("name", ["concat:tone.wav", "-x.wav", "%03d.wav", "a?b.wav"])
+def test_a_name_is_a_name_to_ffmpeg(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    write_tone(tmp_path / name, 1)
+    with open_target(Path("-out") / "out.mp4", Source(name, "video"), 10) as file:
+        for k in range(10):
+            file.write(gray(10 * k), k / 10)
+    streams = subprocess.run(["ffmpeg", "-i", "./-out/out.mp4"], capture_output=True, text=True).stderr
+    assert "Audio:" in streams and "Video:" in streams
 
 
 def test_a_camera_that_comes_back_in_another_size_fits_the_video(tmp_path):
