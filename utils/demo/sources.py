@@ -25,8 +25,8 @@ VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpe
                   ".mts", ".m2ts", ".ogv", ".vob", ".asf", ".gif", ".mjpg", ".mjpeg")  # fmt: skip
 AHEAD = 4  # frames of a file that are decoded before they are asked for
 USUAL_RATE = 30.0  # frames a second, where a camera does not say
-# A camera or stream that stops is opened again after these seconds; then it is given up.
-BACK_OFF = (0.25, 0.5, 1.0, 2.0, 4.0, 4.0, 4.0)
+# A camera or stream that stops is opened again after these seconds, the last again and again.
+BACK_OFF = (0.25, 0.5, 1.0, 2.0, 4.0)
 SILENCE = 2.0  # seconds of empty frames after which a camera counts as lost
 WHOLE = 0.9  # of the seconds that a video promises must come, or it counts as broken off; they are often estimates
 LONGEST_GAP = 60.0  # seconds between two frames of a file: more is a spliced recording's other clock
@@ -128,9 +128,11 @@ def _is_shown(file: Path) -> bool:
 
 
 @contextlib.contextmanager
-def open_source(source: Source) -> Iterator[Still | Feed]:
-    """A source opened: it has `rate` (frames a second, None for an image), `count` (frames, None if unknown) and
-    `frames()`. Raises `UnreadableError` for a video that cannot be opened, `InputError` for a camera or stream.
+def open_source(source: Source, retry: float = math.inf) -> Iterator[Still | Feed]:
+    """A source opened: it has `rate` (frames a second, None for an image), `count` (frames, None if unknown), `lost`
+    (what to show while a camera or stream is lost, else "") and `frames()`. A camera or stream that is lost is given
+    up after `retry` seconds. Raises `UnreadableError` for a video that cannot be opened, `InputError` for a camera or
+    stream.
     """
     if source.kind == "image":
         yield Still(source)
@@ -139,7 +141,7 @@ def open_source(source: Source) -> Iterator[Still | Feed]:
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     before = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
-        feed = Feed(source)
+        feed = Feed(source, retry)
         try:
             yield feed
         finally:
@@ -151,7 +153,7 @@ def open_source(source: Source) -> Iterator[Still | Feed]:
 class Still:
     """An image file, as one frame: turned as its EXIF says, gray as RGB, without alpha, 8 bits."""
 
-    rate, count = None, 1
+    rate, count, lost = None, 1, ""
 
     def __init__(self, source: Source):
         self.source = source
@@ -169,16 +171,16 @@ class Feed:
     """A video file, camera or stream, read in a thread of its own.
 
     Of a file every frame is given, of a camera or stream the newest. A camera or stream that stops is opened again,
-    after growing pauses, and given up after the last.
+    after growing pauses, and given up after `retry` seconds.
     """
 
-    def __init__(self, source: Source):
+    def __init__(self, source: Source, retry: float):
         self.source, self.live = source, source.kind == "live"
         self._ready = threading.Condition()
         self._frames: deque[Frame] = deque(maxlen=1 if self.live else None)
         self._stop, self._ended = threading.Event(), False
         self._problem: Exception | None = None
-        self._interruption_printed = False
+        self.lost, self._retry = "", retry
         self._capture = self._open()
         if self._capture is None:
             raise self._unopened()
@@ -284,16 +286,15 @@ class Feed:
         return None
 
     def _read_live(self) -> None:
-        number, start, last, lost = 0, None, time.monotonic(), 0
+        number, start, last, tries, lost_at = 0, None, time.monotonic(), 0, 0.0
         while not self._stop.is_set():
             image = self._read()
             now = time.monotonic()
             if image is not None:
-                start, last = (now if start is None else start), now
-                if self._interruption_printed:
+                start, last, tries = (now if start is None else start), now, 0
+                if self.lost:
                     print(f"{self._words()}: is back", flush=True)
-                    self._interruption_printed = False
-                lost = 0
+                    self.lost = ""
                 with self._ready:
                     self._frames.append(Frame(image, number, now - start))
                     self._ready.notify_all()
@@ -301,23 +302,24 @@ class Feed:
             elif self.source.is_camera and now - last < SILENCE:
                 self._stop.wait(0.02)  # a camera that wakes up gives a few empty frames
             else:
-                lost = self._reopen(lost)
-                last = time.monotonic()
+                lost_at = lost_at if tries else now
+                self._reopen(tries, now - lost_at)
+                tries, last = tries + 1, time.monotonic()
 
-    def _reopen(self, lost: int) -> int:
-        """Open again after a pause that grows with `lost`, the tries since the last frame; returns their number."""
-        if lost == len(BACK_OFF):
+    def _reopen(self, tries: int, seconds: float) -> None:
+        """Open again after a pause that grows with `tries`; it is lost for so many `seconds`."""
+        if seconds >= self._retry:
             raise InputError(
-                f"{self._words()}: gives no more frames, tried {lost} times in {sum(BACK_OFF):.0f} seconds; "
-                "see that it is plugged in or sending, then start again"
+                f"{self._words()}: gives no more frames, tried {tries} times in {seconds:.0f} seconds; see that it is "
+                "plugged in or sending, then start again (--retry SECONDS tries longer)"
             )
-        if not self._interruption_printed:
-            print(f"{self._words()}: gives no more frames; trying again", flush=True)
-            self._interruption_printed = True
+        if not self.lost:
+            self.lost = f"{self._words()}: gives no more frames; trying again"
+            print(self.lost, flush=True)
         if self._capture is not None:
             self._capture.release()
-        self._capture = None if self._stop.wait(BACK_OFF[lost]) else self._open()
-        return lost + 1
+        pause = min(BACK_OFF[min(tries, len(BACK_OFF) - 1)], self._retry - seconds)
+        self._capture = None if self._stop.wait(pause) else self._open()
 
     def _read(self) -> np.ndarray | None:
         """The next image, RGB, or None."""

@@ -12,6 +12,7 @@ import subprocess
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from types import TracebackType
 
 import cv2
 import numpy as np
@@ -25,6 +26,8 @@ from utils.demo.sources import USUAL_RATE, Frame, Source
 
 # A video stops while there is still room to close it: its index is written last, some 20 bytes a frame.
 SPARE = 4 << 20
+# What else ends a program: `kill`, a closed terminal, on Windows Ctrl-Break and a closed console.
+ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
 
 
 # --- which file for which source --------------------------------------------------------------------------------------
@@ -99,17 +102,25 @@ def open_target(
             target.close()
 
 
+def end_as_on_ctrl_c() -> None:
+    """Let a program that is told to end (by `kill`, a closed terminal, a service manager) finish its files first."""
+    for number in ENDING:
+        if signal.getsignal(number) is signal.SIG_DFL:  # of `nohup` it is ignored, and stays so
+            signal.signal(number, signal.default_int_handler)
+
+
 @contextlib.contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Hold off Ctrl-C: an impatient second one must not spoil what the first one left."""
+    """Hold off Ctrl-C and its like: an impatient second one must not spoil what the first one left."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, *ENDING)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 # --- files ------------------------------------------------------------------------------------------------------------
@@ -268,7 +279,7 @@ class JsonLines:
 
     def __init__(self, path: str | None, taken: Iterable[str | os.PathLike] = ()):
         """`taken`: files that must not be overwritten: the sources, the weights, what images are saved to."""
-        self.path = path
+        self.path, self._lines = path, 0
         self._files = contextlib.ExitStack()
         if path is not None:
             if Path(path).is_dir():
@@ -302,12 +313,19 @@ class JsonLines:
             with contextlib.suppress(OSError):
                 if before is not None:
                     self._stream.truncate(before)
-            raise InputError(f"{self.path}: cannot be written on: {reason}; it holds the frames up to then")
+            held = "it holds the frames up to then" if self._lines else "it is as it was"
+            raise InputError(f"{self.path}: cannot be written on: {reason}; {held}")
+        self._lines += 1
 
-    def __exit__(self, *problem: object) -> None:
-        """Rename, whatever ended the run: each line is whole."""
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Rename, whatever ended the run: each line is whole. Where a run ended before its first, nothing changes."""
         with _undisturbed():
-            self._files.close()
+            if self._lines:
+                self._files.close()
+            else:
+                self._files.__exit__(kind, problem, trace)
 
 
 def as_record(source: Source, frame: Frame, prediction: Prediction) -> dict:

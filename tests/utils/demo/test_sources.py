@@ -234,13 +234,19 @@ def test_a_stream_that_dies_and_returns_goes_on(capsys):
     assert said.count(stream.address) == 2
 
 
-def test_a_stream_that_does_not_return_is_given_up(monkeypatch):
+@pytest.mark.parametrize("retry", [0, 0.4])
+def test_a_stream_that_does_not_return_is_given_up_after_so_many_seconds(monkeypatch, retry):
     monkeypatch.setattr(sources, "BACK_OFF", (0.05, 0.1))
-    with Stream([np.zeros((16, 16, 3), np.uint8)]) as stream, open_source(Source(stream.address, "live")) as feed:
+    with (
+        Stream([np.zeros((16, 16, 3), np.uint8)]) as stream,
+        open_source(Source(stream.address, "live"), retry) as feed,
+    ):
         frames = feed.frames(wait=0.1)
         assert next(frame for frame in frames if frame is not None).number >= 0
+        assert feed.lost == ""
         stream.die()
-        with input_error(stream.address, "tried 2 times"):
+        with input_error(stream.address, "--retry" if retry else "tried 0 times"):
             deadline = time.monotonic() + 20
             while time.monotonic() < deadline:
                 next(frames)
+    assert bool(retry) == ("trying again" in feed.lost)

@@ -321,6 +321,52 @@ with JsonLines(sys.argv[1]) as lines:
     assert [json.loads(line)["frame"] for line in text.splitlines()] == list(range(text.count("\n")))
 
 
+def test_a_disk_that_is_full_from_the_start_leaves_the_old_lines(tmp_path):
+    pytest.importorskip("resource")
+    (tmp_path / "out.jsonl").write_text("old\n")
+    code = """
+import sys
+from tests.utils.demo.test_writers import *
+with JsonLines(sys.argv[1]) as lines:
+    lines.write(CLIP, Frame(gray(0), 0, 0.0), Prediction())
+"""
+    done = in_a_process_whose_files_may_grow_to(20, code, tmp_path / "out.jsonl")
+    assert "it is as it was" in done.stderr.splitlines()[-1]
+    assert [path.name for path in tmp_path.iterdir()] == ["out.jsonl"]
+    assert (tmp_path / "out.jsonl").read_text() == "old\n"
+
+
+def test_a_run_that_is_ended_before_its_first_frame_leaves_the_old_lines(tmp_path):
+    (tmp_path / "out.jsonl").write_text("old\n")
+    with pytest.raises(KeyboardInterrupt), JsonLines(str(tmp_path / "out.jsonl")):
+        raise KeyboardInterrupt
+    assert (tmp_path / "out.jsonl").read_text() == "old\n"
+    with JsonLines(str(tmp_path / "out.jsonl")):
+        pass  # the sources have no frame, and that is the answer
+    assert (tmp_path / "out.jsonl").read_text() == ""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no signals")
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_program_that_is_told_to_end_finishes_its_video(tmp_path, name):
+    code = """
+import os, signal, sys
+from tests.utils.demo.test_writers import *
+from utils.demo.writers import end_as_on_ctrl_c
+end_as_on_ctrl_c()
+with open_target(Path(sys.argv[1]), CLIP, 10) as file:
+    for k in range(5):
+        file.write(gray(10 * k), k / 10)
+    os.kill(os.getpid(), getattr(signal, sys.argv[2]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "out.mp4", name], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode and "KeyboardInterrupt" in done.stderr
+    assert len(held(tmp_path / "out.mp4")[1]) == 5
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
+
+
 @pytest.mark.parametrize("path", [".", "README.md/x.jsonl"])
 def test_a_place_where_no_lines_can_be_written_is_named(monkeypatch, path):
     monkeypatch.chdir(ROOT)
