@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
+import io
 import os
 import struct
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -14,8 +18,25 @@ import numpy as np
 from utils.common.cli import InputError
 from utils.common.complaints import listen
 from utils.common.files import replacing
+from utils.common.video import mp4_boxes
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+READS_AVIF = cv2.haveImageWriter("x.avif")  # a build that reads it writes it; the other question wants a file
+READS_HEIC = importlib.util.find_spec("pillow_heif") is not None  # optional
+HEIC_SUFFIXES = (".heic", ".heif")
+IMAGE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff"),
+    *([".avif"] if READS_AVIF else []),
+    *(HEIC_SUFFIXES if READS_HEIC else []),
+)
+# What would read other images.
+_MENDS = {
+    **dict.fromkeys(HEIC_SUFFIXES, "pip install pillow-heif"),
+    ".avif": "pip install --upgrade opencv-python",
+    **dict.fromkeys(
+        (".jp2", ".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".rw2", ".orf", ".psd", ".ppm", ".pgm"),
+        "save as .jpg or .png",
+    ),
+}
 LARGEST_IMAGE = 150_000_000  # pixels: 0.45 GB once decoded; a file of 1 KB can claim gigabytes
 UNDECODABLE = "cannot be decoded; it is corrupt or no image: replace it or take it away"
 
@@ -39,6 +60,9 @@ def decode_image(path: str | os.PathLike) -> np.ndarray:
             data = np.frombuffer(stream.read(), dtype=np.uint8)
     except OSError as problem:
         raise InputError(f"{path}: cannot be read: {problem.strerror}") from problem
+    if header.heic:
+        _require_heic(path)
+        return _decode_heic(data, path)
     try:
         image, complaint = listen(lambda: cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION))
     except cv2.error as problem:
@@ -48,6 +72,34 @@ def decode_image(path: str | os.PathLike) -> np.ndarray:
     if complaint:  # and what it could not decode is gray
         raise InputError(f"{path}: damaged inside ({complaint}); copy it again or take it away")
     return _turned(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), header.turn)
+
+
+def _require_heic(path: str | os.PathLike) -> None:
+    if not READS_HEIC:
+        raise InputError(f"{path}: a HEIC image; {_MENDS['.heic']} to read it, or save it as .jpg")
+
+
+def _decode_heic(data: np.ndarray, path: str | os.PathLike) -> np.ndarray:
+    """As `decode_image`; the library turns the image itself."""
+    heif = importlib.import_module("pillow_heif")
+    try:
+        image = np.asarray(heif.open_heif(io.BytesIO(data.tobytes()), convert_hdr_to_8bit=True))
+    except Exception as problem:  # whatever a library that need not be there raises
+        raise InputError(f"{path}: {UNDECODABLE}") from problem
+    return cv2.cvtColor(image, cv2.COLOR_GRAY2RGB) if image.ndim == 2 else np.ascontiguousarray(image[..., :3])
+
+
+def skipped_images(paths: Iterable[str | os.PathLike]) -> str:
+    """One line about images that cannot be read here, by their suffix: how many, and what would read them; "" for none.
+
+    For example "3 files skipped: 2 .heic (pip install pillow-heif), 1 .psd (save as .jpg or .png)".
+    """
+    suffixes = (Path(path).suffix.lower() for path in paths)
+    counts = Counter(suffix for suffix in suffixes if suffix in _MENDS and suffix not in IMAGE_SUFFIXES)
+    if not counts:
+        return ""
+    parts = ", ".join(f"{count} {suffix} ({_MENDS[suffix]})" for suffix, count in counts.most_common())
+    return f"{counts.total()} file{'s' * (counts.total() > 1)} skipped: {parts}"
 
 
 def image_size(path: str | os.PathLike) -> tuple[int, int]:
@@ -72,15 +124,17 @@ class _Header(NamedTuple):
     width: int
     height: int
     turn: int
+    heic: bool = False
 
 
 def _read_header(stream: BinaryIO, path: str | os.PathLike) -> _Header:
     head = stream.read(16)
     if not head:
         raise InputError(f"{path}: empty file")
-    read = next((reader for begins, reader in _READERS.items() if head.startswith(begins)), None)
+    read = _heif_header if _is_heif(head) else None
+    read = read or next((reader for begins, reader in _READERS.items() if head.startswith(begins)), None)
     if read is None or (read is _webp_header and head[8:12] != b"WEBP"):
-        raise InputError(f"{path}: not a JPEG, PNG, BMP, WebP or TIFF image")
+        raise InputError(f"{path}: not a JPEG, PNG, BMP, WebP, TIFF, AVIF or HEIC image")
     try:
         width, height, orientation = read(stream)
     except (struct.error, KeyError, IndexError) as problem:
@@ -89,7 +143,9 @@ def _read_header(stream: BinaryIO, path: str | os.PathLike) -> _Header:
         raise InputError(f"{path}: {UNDECODABLE}")
     if orientation >= 5:
         width, height = height, width
-    return _Header(width, height, 1 if read is _tiff_header else orientation)  # OpenCV turns a TIFF whatever it is told
+    if read is _tiff_header:  # OpenCV turns it whatever it is told
+        orientation = 1
+    return _Header(width, height, orientation, read is _heif_header and not _is_avif(stream))
 
 
 def _jpeg_header(stream: BinaryIO) -> tuple[int, int, int]:
@@ -173,6 +229,52 @@ def _tiff_header(stream: BinaryIO) -> tuple[int, int, int]:
     return tags[256], tags[257], _orientation(stream, 0)
 
 
+def _is_heif(head: bytes) -> bool:
+    return head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS
+
+
+def _is_avif(stream: BinaryIO) -> bool:
+    """Whether one of the kinds that the file is by its own words is AVIF."""
+    stream.seek(0)
+    length = min(int.from_bytes(stream.read(4), "big"), 1024)
+    return b"avif" in stream.read(length - 4 if length > 4 else 0)
+
+
+def _heif_header(stream: BinaryIO) -> tuple[int, int, int]:
+    """Of the primary image of a HEIC or AVIF file. EXIF in it does not count, by the format's standard."""
+    top = dict(mp4_boxes(stream, 0, stream.seek(0, os.SEEK_END)))
+    start, end = top[b"meta"]
+    meta = dict(mp4_boxes(stream, start + 4, end))
+    stream.seek(meta[b"pitm"][0])
+    version, primary = struct.unpack(">B3xH", stream.read(6))
+    if version:
+        primary = primary << 16 | int.from_bytes(stream.read(2), "big")
+    kinds = dict(mp4_boxes(stream, *meta[b"iprp"]))
+    properties = list(mp4_boxes(stream, *kinds[b"ipco"]))
+    stream.seek(kinds[b"ipma"][0])
+    version, flags, count = struct.unpack(">BxxBI", stream.read(8))
+    chosen: list[int] = []
+    for _ in range(count):
+        item, held = struct.unpack(">IB" if version else ">HB", stream.read(5 if version else 3))
+        packed = stream.read(held * (1 + (flags & 1)))
+        if item == primary:
+            chosen = [number & 0x7FFF for number, in struct.iter_unpack(">H", packed)] if flags & 1 else [
+                number & 0x7F for number in packed
+            ]  # fmt: skip
+            break
+    width, height, angle, mirror = 0, 0, 0, -1
+    for number in chosen:
+        kind, (start, _) = properties[number - 1]
+        stream.seek(start)
+        if kind == b"ispe":
+            width, height = struct.unpack(">4xII", stream.read(12))
+        elif kind == b"irot":
+            angle = stream.read(1)[0] & 3
+        elif kind == b"imir":
+            mirror = stream.read(1)[0] & 1
+    return width, height, _HEIF_TURNS[mirror][angle]
+
+
 def _orientation(stream: BinaryIO, start: int) -> int:
     """The orientation that EXIF at `start` holds; 1, upright, where it holds none."""
     orientation = _tiff_tags(stream, start).get(274, 1)
@@ -196,6 +298,9 @@ def _tiff_tags(stream: BinaryIO, start: int) -> dict[int, int]:
     return found
 
 
+_HEIF_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
+# EXIF orientations of 0 to 3 quarters anticlockwise, and then not mirrored, top to bottom (0) or left to right (1).
+_HEIF_TURNS = {-1: (1, 8, 3, 6), 0: (4, 5, 2, 7), 1: (2, 7, 4, 5)}
 _READERS = {
     b"\xff\xd8": _jpeg_header,
     b"\x89PNG\r\n\x1a\n": _png_header,
@@ -244,8 +349,13 @@ def check_image_is_whole(path: Path) -> None:
         whole = int.from_bytes(head[4:8], "little") + 8 <= size
     elif head.startswith((b"II*\0", b"MM\0*")):
         whole = int.from_bytes(head[4:8], "little" if head.startswith(b"II") else "big") + 2 <= size
+    elif _is_heif(head):
+        with open(path, "rb") as stream:
+            whole = max((end for _, (_, end) in mp4_boxes(stream, 0, size)), default=size + 1) <= size
+            if not _is_avif(stream):
+                _require_heic(path)
     else:
-        raise InputError(f"{path}: not a JPEG, PNG, BMP, WebP or TIFF image")
+        raise InputError(f"{path}: not a JPEG, PNG, BMP, WebP, TIFF, AVIF or HEIC image")
     if not whole:
         raise InputError(f"{path}: truncated image (its end is missing); copy it again")
 

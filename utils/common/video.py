@@ -45,7 +45,7 @@ def video_ends_early(path: str | os.PathLike) -> bool:
         stream.seek(max(0, size - 65536))
         tail = stream.read()
         if head[4:8] in (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide"):
-            boxes = dict(_boxes(stream, 0, size))
+            boxes = dict(mp4_boxes(stream, 0, size))
             return b"moov" not in boxes or max(end for _, end in boxes.values()) > size
     if head.startswith(b"\x1a\x45\xdf\xa3"):  # Matroska, WebM
         at = head.find(b"\x18\x53\x80\x67") + 4
@@ -75,8 +75,8 @@ def video_ends_early(path: str | os.PathLike) -> bool:
 def mp4_seconds(path: str | os.PathLike) -> float | None:
     """How long an MP4 lasts by its header, which knows of parts that were cut out; None where it does not say."""
     with open(path, "rb") as stream:
-        boxes = dict(_boxes(stream, 0, os.fstat(stream.fileno()).st_size))
-        inner = dict(_boxes(stream, *boxes[b"moov"])) if b"moov" in boxes else {}
+        boxes = dict(mp4_boxes(stream, 0, os.fstat(stream.fileno()).st_size))
+        inner = dict(mp4_boxes(stream, *boxes[b"moov"])) if b"moov" in boxes else {}
         if b"mvhd" not in inner:
             return None
         stream.seek(inner[b"mvhd"][0])
@@ -88,8 +88,8 @@ def mp4_seconds(path: str | os.PathLike) -> float | None:
     return length / scale if scale and length else None
 
 
-def _boxes(stream: BinaryIO, start: int, stop: int) -> Iterator[tuple[bytes, tuple[int, int]]]:
-    """The kind of each box of an MP4, and where its content begins and ends."""
+def mp4_boxes(stream: BinaryIO, start: int, stop: int) -> Iterator[tuple[bytes, tuple[int, int]]]:
+    """The kind of each box of an MP4 (HEIC and AVIF are built alike), and where its content begins and ends."""
     while start + 8 <= stop:
         stream.seek(start)
         head = stream.read(16)

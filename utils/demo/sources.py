@@ -7,10 +7,11 @@ import glob
 import math
 import os
 import re
+import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,7 @@ import cv2
 import numpy as np
 
 from utils.common.cli import InputError
-from utils.common.images import IMAGE_SUFFIXES, LARGEST_IMAGE, decode_image
+from utils.common.images import IMAGE_SUFFIXES, LARGEST_IMAGE, decode_image, skipped_images
 from utils.common.video import mp4_seconds, open_video, video_ends_early
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".ts",
@@ -102,26 +103,29 @@ def _find(name: str) -> list[Source]:
         return [Source(name, "live")]
     path = Path(name)
     if path.is_dir():
-        found = sorted(file for file in path.iterdir() if _is_shown(file))
-        if not found:
-            raise InputError(f"{name}: no images or videos in this folder")
+        found = _shown(path.iterdir(), f"{name}: no images or videos in this folder")
     elif path.is_file():
         found = [path]
     elif (name.isdecimal() and len(name) <= 3) or name.startswith("/dev/"):
         return [Source(name, "live")]
     elif glob.has_magic(name):
         matches = map(Path, glob.glob(name, recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
-        found = sorted(file for file in matches if _is_shown(file))
-        if not found:
-            raise InputError(f"{name}: no image or video has such a name")
+        found = _shown(matches, f"{name}: no image or video has such a name")
     else:
         raise InputError(f"{name}: no such file or folder (a camera is a number, a stream an address with ://)")
     return [Source(str(file), "video" if file.suffix.lower() in VIDEO_SUFFIXES else "image") for file in found]
 
 
-def _is_shown(file: Path) -> bool:
-    known = file.suffix.lower() in (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES)
-    return known and not file.name.startswith(".") and file.is_file()
+def _shown(files: Iterable[Path], nothing: str) -> list[Path]:
+    """The images and videos among files, by name; the images that cannot be read here are counted in one line."""
+    seen = sorted(file for file in files if not file.name.startswith(".") and file.is_file())
+    found = [file for file in seen if file.suffix.lower() in (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES)]
+    skipped = skipped_images(seen)
+    if not found:
+        raise InputError(f"{nothing}; {skipped}" if skipped else nothing)
+    if skipped:
+        print(skipped, file=sys.stderr, flush=True)
+    return found
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------

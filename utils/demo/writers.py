@@ -50,7 +50,7 @@ def plan_saves(save: str | None, sources: Sequence[Source]) -> dict[Source, Path
         if sources[0].kind == "image":
             raise InputError(f"--save {save}: {sources[0].name} is an image; name a .png or a folder")
         targets = {sources[0]: path}
-    elif path.suffix.lower() in IMAGE_SUFFIXES:
+    elif path.suffix.lower() in IMAGE_SUFFIXES and cv2.haveImageWriter(f"x{path.suffix.lower()}"):
         if sources[0].kind != "image" and path.suffix.lower() != ".webp":
             raise InputError(f"--save {save}: {sources[0].name} is a video; name a .mp4 or a folder")
         targets = {sources[0]: path}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -14,7 +15,16 @@ from hypothesis import strategies as st
 
 from tests.conftest import input_error, packed, with_exif
 from utils.common.cli import InputError
-from utils.common.images import IMAGE_SUFFIXES, LARGEST_IMAGE, check_image_is_whole, decode_image, image_size
+from utils.common.images import (
+    IMAGE_SUFFIXES,
+    LARGEST_IMAGE,
+    READS_AVIF,
+    READS_HEIC,
+    check_image_is_whole,
+    decode_image,
+    image_size,
+    skipped_images,
+)
 
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 64, 3), np.uint8)
 TIFF = b"MM\0*\0\0\0\x08"
@@ -57,10 +67,11 @@ TURNED = {
     "webp": lambda orientation: webp_with_exif(packed(NOISE, ".webp"), orientation),
     "webp, EXIF as in a JPEG": lambda orientation: webp_with_exif(packed(NOISE, ".webp"), orientation, b"Exif\0\0"),
     "tif": tiff_with_orientation,
+    "avif": lambda orientation: (Path(__file__).parent / "photos" / "exif6.avif").read_bytes(),
 }
 
 
-@pytest.mark.parametrize("kind", TURNED)
+@pytest.mark.parametrize("kind", sorted({*TURNED} - {"avif"}))
 def test_every_format_comes_as_displayed(tmp_path, kind):
     for orientation, displayed in [
         (1, lambda stored: stored),
@@ -81,12 +92,76 @@ def test_every_format_comes_as_displayed(tmp_path, kind):
         assert image_size(tmp_path / "turned") == turned.shape[1::-1]
 
 
-@pytest.mark.parametrize("suffix", IMAGE_SUFFIXES)
+@pytest.mark.parametrize("suffix", [suffix for suffix in IMAGE_SUFFIXES if cv2.haveImageWriter(f"x{suffix}")])
 def test_size_is_read_from_the_header_of_every_format(tmp_path, suffix):
     whole = packed(NOISE, suffix)
     (tmp_path / "image").write_bytes(whole)
     assert image_size(tmp_path / "image") == (64, 40)
     assert decode_image(tmp_path / "image").shape == (40, 64, 3)
+
+
+PHOTOS = Path(__file__).parent / "photos"  # one drawn head, upright, in several formats
+reads_avif = pytest.mark.skipif(not READS_AVIF, reason="this OpenCV reads no AVIF")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "x.jfif",
+        pytest.param("exif6.avif", marks=reads_avif),
+        *(
+            pytest.param(name, marks=pytest.mark.skipif(not READS_HEIC, reason="pip install pillow-heif"))
+            for name in ("plain.heic", "named_jpg_is_heic.jpg")
+        ),
+    ],
+)
+def test_a_photo_of_a_phone_comes_upright(name):
+    check_image_is_whole(PHOTOS / name)
+    photo, upright = decode_image(PHOTOS / name).astype(int), decode_image(PHOTOS / "x.jfif")
+    assert image_size(PHOTOS / name) == (192, 192)
+    assert np.abs(photo - upright).mean() < 5
+
+
+@reads_avif
+@pytest.mark.parametrize(
+    ("box", "turned"),
+    [
+        (b"irot\0", lambda stored: stored),
+        (b"irot\1", np.rot90),  # anticlockwise
+        (b"irot\2", lambda stored: stored[::-1, ::-1]),
+        (b"irot\3", lambda stored: np.rot90(stored, 3)),
+        (b"imir\0", lambda stored: stored[::-1]),
+        (b"imir\1", lambda stored: stored[:, ::-1]),
+    ],
+)
+def test_an_avif_is_turned_as_its_boxes_say(tmp_path, box, turned):
+    content = (PHOTOS / "exif6.avif").read_bytes()
+    (tmp_path / "stored").write_bytes(content.replace(b"irot\3", b"irot\0"))
+    (tmp_path / "turned").write_bytes(content.replace(b"irot\3", box))
+    np.testing.assert_array_equal(decode_image(tmp_path / "turned"), turned(decode_image(tmp_path / "stored")))
+
+
+def test_a_heic_says_what_reads_it(monkeypatch):
+    monkeypatch.setattr("utils.common.images.READS_HEIC", False)
+    for read in (decode_image, check_image_is_whole):
+        with input_error("named_jpg_is_heic.jpg", "HEIC", "pip install pillow-heif"):
+            read(PHOTOS / "named_jpg_is_heic.jpg")
+    assert image_size(PHOTOS / "plain.heic") == (192, 192)
+
+
+@reads_avif
+def test_an_avif_that_ends_early_is_truncated(tmp_path):
+    (tmp_path / "cut.avif").write_bytes((PHOTOS / "exif6.avif").read_bytes()[:3000])
+    with input_error("cut.avif", "truncated"):
+        check_image_is_whole(tmp_path / "cut.avif")
+
+
+def test_images_that_cannot_be_read_here_are_counted_with_what_would_read_them(monkeypatch):
+    monkeypatch.setattr("utils.common.images.IMAGE_SUFFIXES", (".jpg", ".avif"))
+    said = "3 files skipped: 2 .heic (pip install pillow-heif), 1 .cr2 (save as .jpg or .png)"
+    assert skipped_images(["a.HEIC", "b/b.heic", "c.CR2", "d.jpg", "e.avif", "notes.txt"]) == said
+    assert skipped_images(["c.cr2"]).startswith("1 file skipped: ")
+    assert skipped_images(["d.jpg"]) == ""
 
 
 @pytest.mark.parametrize("content", [None, b"", b"hello", b"\xff\xd8", b"\x89PNG\r\n\x1a\n", b"BM", b"II*\0", b"RIFF"])

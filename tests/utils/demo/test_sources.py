@@ -49,6 +49,16 @@ def test_what_is_not_there_is_named(tmp_path, monkeypatch, name):
         find_sources([name])
 
 
+def test_images_that_cannot_be_read_are_counted_and_a_folder_of_them_says_so(tmp_path, capsys):
+    for name in ("a.CR2", "b.cr2", ".c.cr2", "notes.txt"):
+        (tmp_path / name).touch()
+    with input_error(tmp_path, "no images or videos", "2 files skipped: 2 .cr2 (save as"):
+        find_sources([str(tmp_path)])
+    (tmp_path / "d.png").touch()
+    assert len(find_sources([str(tmp_path)])) == 1
+    assert capsys.readouterr().err == "2 files skipped: 2 .cr2 (save as .jpg or .png)\n"
+
+
 def test_names_for_files_made_from_a_source():
     assert Source("videos/clip.mp4", "video").stem == "clip"
     assert Source("0", "live").stem == "camera0"
