@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import threading
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -56,12 +57,20 @@ def plan_saves(save: str | None, sources: Sequence[Source]) -> dict[Source, Path
         targets = {sources[0]: path}
     else:
         raise InputError(f"--save {save}: name a .mp4, a .png or a folder")
-    given = {source.path.resolve() for source in sources if source.path is not None}
+    given = [source.path for source in sources if source.path is not None]
     for target in targets.values():
-        if target.resolve() in given:
+        if _is_one_of(target, given):
             raise InputError(f"--save {save}: would overwrite {target}, which is a source; name another folder")
         check_writable("--save", target.parent)
     return targets
+
+
+def _is_one_of(path: Path, others: Iterable[Path]) -> bool:
+    """Whether a path leads to one of the other files: to Windows and macOS A.mp4 and a.mp4 are one."""
+    there = path.exists()
+    return any(
+        path.resolve() == other.resolve() or (there and other.exists() and path.samefile(other)) for other in others
+    )
 
 
 def _in_folder(folder: Path, sources: Sequence[Source]) -> dict[Source, Path]:
@@ -69,12 +78,17 @@ def _in_folder(folder: Path, sources: Sequence[Source]) -> dict[Source, Path]:
     for source in sources:
         suffix = ".png" if source.kind == "image" else ".mp4"
         name, again = f"{source.stem}{suffix}", 1
-        while name.lower() in taken:  # a.jpg and a.png, or a.jpg of two folders
+        while _folded(name) in taken:  # a.jpg and a.png, or a.jpg of two folders
             again += 1
             name = f"{source.stem}-{again}{suffix}"
-        taken.add(name.lower())
+        taken.add(_folded(name))
         targets[source] = folder / name
     return targets
+
+
+def _folded(name: str) -> str:
+    """The same for names that Windows or macOS take for one: in capitals, or with accents as letters of their own."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 @contextlib.contextmanager
@@ -284,7 +298,7 @@ class JsonLines:
         if path is not None:
             if Path(path).is_dir():
                 raise InputError(f"--json {path}: is a folder; name a file such as out.jsonl")
-            if Path(path).resolve() in {Path(other).resolve() for other in taken}:
+            if _is_one_of(Path(path), map(Path, taken)):
                 raise InputError(f"--json {path}: would overwrite a file that is read or saved to; name another")
             check_writable("--json", Path(path).parent)
 

@@ -54,6 +54,14 @@ def test_names_that_meet_in_the_folder_are_told_apart():
     assert [path.name for path in plan_saves("out", sources).values()] == ["a.png", "a-2.png", "A-3.png"]
 
 
+def test_a_name_of_macos_meets_the_same_name_of_another_system():
+    sources = [
+        Source(f"{folder}/{name}.jpg", "image") for folder, name in (("x", "\ud64d"), ("y", "\u1112\u1169\u11bc"))
+    ]
+    first, second = (path.stem for path in plan_saves("out", sources).values())
+    assert (first, second) == ("\ud64d", "\u1112\u1169\u11bc-2")
+
+
 @pytest.mark.parametrize(
     ("save", "sources"),
     [
@@ -76,6 +84,16 @@ def test_a_source_is_never_overwritten(tmp_path):
     for save in (tmp_path, image, tmp_path / "." / "a.png"):
         with input_error("--save", "a.png", "source"):
             plan_saves(str(save), [Source(str(image), "image")])
+
+
+def test_a_source_is_known_by_another_name(tmp_path):
+    """As Windows and macOS have it for A.png and a.png."""
+    (tmp_path / "a.png").touch()
+    os.link(tmp_path / "a.png", tmp_path / "A.png")
+    with input_error("--save", "A.png", "source"):
+        plan_saves(str(tmp_path / "A.png"), [Source(str(tmp_path / "a.png"), "image")])
+    with input_error("--json", "overwrite"):
+        JsonLines(str(tmp_path / "A.png"), [tmp_path / "a.png"])
 
 
 # --- videos -----------------------------------------------------------------------------------------------------------
