@@ -143,7 +143,8 @@ def open_source(source: Source, retry: float = math.inf) -> Iterator[Still | Fee
         return
     # OpenCV and FFmpeg would write their own lines; ours name the mend.
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    before = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    logging = getattr(cv2.utils, "logging", cv2)  # OpenCV 4 has it at its top
+    before = logging.setLogLevel(0)
     try:
         feed = Feed(source, retry)
         try:
@@ -151,7 +152,7 @@ def open_source(source: Source, retry: float = math.inf) -> Iterator[Still | Fee
         finally:
             feed.close()
     finally:
-        cv2.utils.logging.setLogLevel(before)  # of images OpenCV's complaints are heard
+        logging.setLogLevel(before)  # of images OpenCV's complaints are heard
 
 
 class Still:
