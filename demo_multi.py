@@ -12,6 +12,7 @@ other detector is needed. Weights that know only faces, or only ears, show those
 """
 
 import argparse
+import math
 import sys
 from collections import Counter
 from contextlib import nullcontext
@@ -20,7 +21,15 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from utils.common.cli import CommandLine, InputError, network_size, positive_int, run_main, unit_interval
+from utils.common.cli import (
+    CommandLine,
+    InputError,
+    network_size,
+    non_negative_float,
+    positive_int,
+    run_main,
+    unit_interval,
+)
 from utils.common.keras_runtime import PRECISIONS, limit_threads
 from utils.demo import LandmarkPredictor, Tracker
 from utils.demo.detections import Thresholds
@@ -29,10 +38,11 @@ from utils.demo.sources import Source, UnreadableError, find_sources, open_sourc
 from utils.demo.timing import StepTimer
 from utils.demo.view import OVERLAYS, View, in_view
 from utils.demo.window import Window, require_display
-from utils.demo.writers import JsonLines, open_target, plan_saves
+from utils.demo.writers import JsonLines, end_as_on_ctrl_c, open_target, plan_saves
 
 WEIGHTS = Path(__file__).parent / "weights"
 OWN, SHIPPED = WEIGHTS / "face2ear.keras", WEIGHTS / "face2ear-lite.keras"
+RETRY = 16.0  # seconds without a window
 RESPONSE = 0.05  # seconds after which the window answers keys while a camera is silent
 
 
@@ -41,6 +51,14 @@ def parse_flags(argv: list[str] | None) -> argparse.Namespace:
     parser = CommandLine(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "source", nargs="*", default=["0"], help="camera number, video, image, folder, glob or address (default: 0)"
+    )
+
+    parser.add_argument(
+        "--retry",
+        type=non_negative_float,
+        metavar="SECONDS",
+        help="try for so long to open a camera or stream again that is lost (default: for ever in a window, else "
+        f"{RETRY:.0f})",
     )
 
     network = parser.add_argument_group("network")
@@ -138,14 +156,15 @@ def run_source(
     find = predictor if still else Tracker(predictor)
     smooth = PointSmoother() if args.smooth and not still else None
     frames, found_in = 0, Counter[str]()  # frames in which a face and each ear were found
-    with open_source(source) as feed, open_target(target, source, feed.rate) as file:
+    retry = args.retry if args.retry is not None else math.inf if window is not None else RETRY
+    with open_source(source, retry) as feed, open_target(target, source, feed.rate) as file:
         stream = feed.frames(wait=RESPONSE)
         if source.kind == "video" and window is None:
             stream = tqdm(stream, desc=source.stem, total=feed.count, unit="frame", leave=False, disable=None)
         try:
             for frame in timer.each("read", stream):
                 if frame is None:  # a camera is silent; the window goes on answering
-                    if window is not None and not window.idle(source):
+                    if window is not None and not window.idle(source, feed.lost):
                         return False
                     continue
                 with timer("find"):
@@ -213,4 +232,5 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    end_as_on_ctrl_c()
     run_main(main)

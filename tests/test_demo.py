@@ -219,7 +219,8 @@ def test_points_follow_a_head_through_a_video(weights, clip, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no SIGINT to one process")
-def test_a_stream_dies_and_returns_and_ctrl_c_leaves_a_playable_video(weights, tmp_path):
+@pytest.mark.parametrize("ending", ["SIGINT", "SIGTERM"])
+def test_a_stream_dies_and_returns_and_ctrl_c_leaves_a_playable_video(weights, tmp_path, ending):
     image, truth = draw_chart(160, 200, place((100, 80), 70))
     with Stream([image], rate=20) as stream:
         process = subprocess.Popen(
@@ -241,7 +242,7 @@ def test_a_stream_dies_and_returns_and_ctrl_c_leaves_a_playable_video(weights, t
             before = lines()
             stream.live()
             until(lambda: lines() >= before + 5, process)
-            process.send_signal(signal.SIGINT)
+            process.send_signal(getattr(signal, ending))
             said, problems = process.communicate(timeout=30)
         finally:
             process.kill()

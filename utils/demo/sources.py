@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import glob
+import math
 import os
 import re
+import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,16 +19,18 @@ import cv2
 import numpy as np
 
 from utils.common.cli import InputError
-from utils.common.images import IMAGE_SUFFIXES, decode_image
+from utils.common.images import IMAGE_SUFFIXES, LARGEST_IMAGE, decode_image, skipped_images
+from utils.common.video import mp4_seconds, open_video, video_ends_early
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".ts",
                   ".mts", ".m2ts", ".ogv", ".vob", ".asf", ".gif", ".mjpg", ".mjpeg")  # fmt: skip
 AHEAD = 4  # frames of a file that are decoded before they are asked for
 USUAL_RATE = 30.0  # frames a second, where a camera does not say
-# A camera or stream that stops is opened again after these seconds; then it is given up.
-BACK_OFF = (0.25, 0.5, 1.0, 2.0, 4.0, 4.0, 4.0)
+# A camera or stream that stops is opened again after these seconds, the last again and again.
+BACK_OFF = (0.25, 0.5, 1.0, 2.0, 4.0)
 SILENCE = 2.0  # seconds of empty frames after which a camera counts as lost
-WHOLE = 0.9  # of the frames that a video promises must come, or it counts as broken off; counts are often estimates
+WHOLE = 0.9  # of the seconds that a video promises must come, or it counts as broken off; they are often estimates
+LONGEST_GAP = 60.0  # seconds between two frames of a file: more is a spliced recording's other clock
 OPENING = 5000  # milliseconds in which a stream must answer
 
 
@@ -99,50 +103,62 @@ def _find(name: str) -> list[Source]:
         return [Source(name, "live")]
     path = Path(name)
     if path.is_dir():
-        found = sorted(file for file in path.iterdir() if _is_shown(file))
-        if not found:
-            raise InputError(f"{name}: no images or videos in this folder")
+        found = _shown(path.iterdir(), f"{name}: no images or videos in this folder")
     elif path.is_file():
         found = [path]
     elif (name.isdecimal() and len(name) <= 3) or name.startswith("/dev/"):
         return [Source(name, "live")]
     elif glob.has_magic(name):
         matches = map(Path, glob.glob(name, recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
-        found = sorted(file for file in matches if _is_shown(file))
-        if not found:
-            raise InputError(f"{name}: no image or video has such a name")
+        found = _shown(matches, f"{name}: no image or video has such a name")
     else:
         raise InputError(f"{name}: no such file or folder (a camera is a number, a stream an address with ://)")
     return [Source(str(file), "video" if file.suffix.lower() in VIDEO_SUFFIXES else "image") for file in found]
 
 
-def _is_shown(file: Path) -> bool:
-    known = file.suffix.lower() in (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES)
-    return known and not file.name.startswith(".") and file.is_file()
+def _shown(files: Iterable[Path], nothing: str) -> list[Path]:
+    """The images and videos among files, by name; the images that cannot be read here are counted in one line."""
+    seen = sorted(file for file in files if not file.name.startswith(".") and file.is_file())
+    found = [file for file in seen if file.suffix.lower() in (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES)]
+    skipped = skipped_images(seen)
+    if not found:
+        raise InputError(f"{nothing}; {skipped}" if skipped else nothing)
+    if skipped:
+        print(skipped, file=sys.stderr, flush=True)
+    return found
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
-def open_source(source: Source) -> Iterator[Still | Feed]:
-    """A source opened: it has `rate` (frames a second, None for an image), `count` (frames, None if unknown) and
-    `frames()`. Raises `UnreadableError` for a video that cannot be opened, `InputError` for a camera or stream.
+def open_source(source: Source, retry: float = math.inf) -> Iterator[Still | Feed]:
+    """A source opened: it has `rate` (frames a second, None for an image), `count` (frames, None if unknown), `lost`
+    (what to show while a camera or stream is lost, else "") and `frames()`. A camera or stream that is lost is given
+    up after `retry` seconds. Raises `UnreadableError` for a video that cannot be opened, `InputError` for a camera or
+    stream.
     """
     if source.kind == "image":
         yield Still(source)
         return
-    feed = Feed(source)
+    # OpenCV and FFmpeg would write their own lines; ours name the mend.
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    logging = getattr(cv2.utils, "logging", cv2)  # OpenCV 4 has it at its top
+    before = logging.setLogLevel(0)
     try:
-        yield feed
+        feed = Feed(source, retry)
+        try:
+            yield feed
+        finally:
+            feed.close()
     finally:
-        feed.close()
+        logging.setLogLevel(before)  # of images OpenCV's complaints are heard
 
 
 class Still:
     """An image file, as one frame: turned as its EXIF says, gray as RGB, without alpha, 8 bits."""
 
-    rate, count = None, 1
+    rate, count, lost = None, 1, ""
 
     def __init__(self, source: Source):
         self.source = source
@@ -160,19 +176,26 @@ class Feed:
     """A video file, camera or stream, read in a thread of its own.
 
     Of a file every frame is given, of a camera or stream the newest. A camera or stream that stops is opened again,
-    after growing pauses, and given up after the last.
+    after growing pauses, and given up after `retry` seconds.
     """
 
-    def __init__(self, source: Source):
+    def __init__(self, source: Source, retry: float):
         self.source, self.live = source, source.kind == "live"
         self._ready = threading.Condition()
         self._frames: deque[Frame] = deque(maxlen=1 if self.live else None)
         self._stop, self._ended = threading.Event(), False
         self._problem: Exception | None = None
-        self._interruption_printed = False
+        self.lost, self._retry = "", retry
         self._capture = self._open()
         if self._capture is None:
             raise self._unopened()
+        width, height = (int(self._capture.get(side)) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+        if width * height > LARGEST_IMAGE:
+            self._capture.release()
+            raise UnreadableError(
+                f"{source.label}: {width} x {height} pixels, more than {LARGEST_IMAGE // 10**6} million; "
+                "make it smaller"
+            )
         rate = self._capture.get(cv2.CAP_PROP_FPS)
         self.rate = float(rate) if 0.01 <= rate <= 1000 else USUAL_RATE
         count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
@@ -227,33 +250,56 @@ class Feed:
                 self._ready.notify_all()
 
     def _read_file(self) -> None:
-        number = 0
+        number, moment, step, before = 0, 0.0, 1 / self.rate, 0.0
         while not self._stop.is_set() and (image := self._read()) is not None:
-            clock = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000 if self._capture is not None else 0.0
-            moment = clock if clock > 0 or number == 0 else number / self.rate
+            clock = self._clock()
+            if number:
+                # A clock that stands still, goes back or jumps is none: recordings are spliced, some AVIs lack one.
+                gap = clock - before if 0 < clock - before <= LONGEST_GAP else 1 / self.rate
+                moment, step = moment + gap, max(step, gap)
+            before = clock
             with self._ready:
                 self._ready.wait_for(lambda: len(self._frames) < AHEAD or self._stop.is_set())
                 self._frames.append(Frame(image, number, moment))
                 self._ready.notify_all()
             number += 1
-        if self._stop.is_set():
-            return
+        if not self._stop.is_set():
+            self._problem = self._broken(number, moment + step)
+
+    def _clock(self) -> float:
+        """Seconds at which the frame that was read last is shown."""
+        return self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000 if self._capture is not None else 0.0
+
+    def _broken(self, number: int, seen: float) -> UnreadableError | None:
+        """What is wrong with a file that gave `number` frames, the last until `seen` seconds; None if it is whole.
+
+        How many frames a file should have is an estimate, or counts those that an edit left out.
+        """
+        name = self.source.name
         if number == 0:
-            self._problem = UnreadableError(f"{self.source.name}: no frame of this video can be decoded")
-        elif self.count and number < WHOLE * self.count:
-            self._problem = UnreadableError(f"{self.source.name}: breaks off after {number} of {self.count} frames")
+            return UnreadableError(f"{name}: no frame of this video can be decoded")
+        if video_ends_early(name):
+            return UnreadableError(f"{name}: breaks off after {number} frames; its end is missing: copy it again")
+        promised = min(self.count / self.rate if self.count else math.inf, mp4_seconds(name) or math.inf)
+        if self._capture is not None:
+            # Some formats promise the time of the end, others how long it lasts: they differ where the start is late.
+            seen = max(seen, (self._capture.get(cv2.CAP_PROP_PTS) + 1) / self.rate)
+        if seen < WHOLE * promised < math.inf:
+            return UnreadableError(
+                f"{name}: breaks off after {seen:.1f} of {promised:.1f} seconds; its end is damaged: copy it again"
+            )
+        return None
 
     def _read_live(self) -> None:
-        number, start, last, lost = 0, None, time.monotonic(), 0
+        number, start, last, tries, lost_at = 0, None, time.monotonic(), 0, 0.0
         while not self._stop.is_set():
             image = self._read()
             now = time.monotonic()
             if image is not None:
-                start, last = (now if start is None else start), now
-                if self._interruption_printed:
+                start, last, tries = (now if start is None else start), now, 0
+                if self.lost:
                     print(f"{self._words()}: is back", flush=True)
-                    self._interruption_printed = False
-                lost = 0
+                    self.lost = ""
                 with self._ready:
                     self._frames.append(Frame(image, number, now - start))
                     self._ready.notify_all()
@@ -261,23 +307,24 @@ class Feed:
             elif self.source.is_camera and now - last < SILENCE:
                 self._stop.wait(0.02)  # a camera that wakes up gives a few empty frames
             else:
-                lost = self._reopen(lost)
-                last = time.monotonic()
+                lost_at = lost_at if tries else now
+                self._reopen(tries, now - lost_at)
+                tries, last = tries + 1, time.monotonic()
 
-    def _reopen(self, lost: int) -> int:
-        """Open again after a pause that grows with `lost`, the tries since the last frame; returns their number."""
-        if lost == len(BACK_OFF):
+    def _reopen(self, tries: int, seconds: float) -> None:
+        """Open again after a pause that grows with `tries`; it is lost for so many `seconds`."""
+        if seconds >= self._retry:
             raise InputError(
-                f"{self._words()}: gives no more frames, tried {lost} times in {sum(BACK_OFF):.0f} seconds; "
-                "see that it is plugged in or sending, then start again"
+                f"{self._words()}: gives no more frames, tried {tries} times in {seconds:.0f} seconds; see that it is "
+                "plugged in or sending, then start again (--retry SECONDS tries longer)"
             )
-        if not self._interruption_printed:
-            print(f"{self._words()}: gives no more frames; trying again", flush=True)
-            self._interruption_printed = True
+        if not self.lost:
+            self.lost = f"{self._words()}: gives no more frames; trying again"
+            print(self.lost, flush=True)
         if self._capture is not None:
             self._capture.release()
-        self._capture = None if self._stop.wait(BACK_OFF[lost]) else self._open()
-        return lost + 1
+        pause = min(BACK_OFF[min(tries, len(BACK_OFF) - 1)], self._retry - seconds)
+        self._capture = None if self._stop.wait(pause) else self._open()
 
     def _read(self) -> np.ndarray | None:
         """The next image, RGB, or None."""
@@ -289,9 +336,6 @@ class Feed:
         return cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
 
     def _open(self) -> cv2.VideoCapture | None:
-        # OpenCV and FFmpeg would write their own lines; ours name the mend.
-        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
         name = self.source.name
         try:
             if name.isdecimal():
@@ -299,8 +343,10 @@ class Feed:
             elif self.live and "://" in name:
                 limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, OPENING, cv2.CAP_PROP_READ_TIMEOUT_MSEC, OPENING]
                 capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG, limits)
-            else:
+            elif self.live:
                 capture = cv2.VideoCapture(name)
+            else:
+                capture = open_video(name)
         except cv2.error:
             return None
         if capture.isOpened():
@@ -313,7 +359,11 @@ class Feed:
 
     def _unopened(self) -> InputError:
         if not self.live:
-            return UnreadableError(f"{self.source.name}: cannot be opened; it is corrupt or no video")
+            name, early = self.source.name, False
+            with contextlib.suppress(OSError):
+                early = video_ends_early(name)
+            why = "its end is missing: copy it again" if early else "it is corrupt or no video"
+            return UnreadableError(f"{name}: cannot be opened; {why}")
         if self.source.is_camera:
             return InputError(
                 f"{self._words()}: cannot be opened; it is not there, or another program uses it "

@@ -26,6 +26,7 @@ LARGEST = (1280, 800)  # pixels: larger images are shown smaller, so that the wi
 SMALLEST = 480  # pixels of the longer side: smaller images are shown larger, so that the words can be read
 KEPT = Path("runs/demo")  # what the keys save and record
 ESCAPE = 27
+NOTHING = np.zeros((480, 640, 3), np.uint8)  # in sight before a source's first frame
 
 
 def require_display() -> None:
@@ -63,6 +64,7 @@ class Window:
         self._recording: VideoFile | None = None
         self._shown: Shown | None = None
         self._start: tuple[Source, float] | None = None  # source and the clock's time at its time 0
+        self._lost = ""  # what the last picture says of its source
         self._screen = np.empty(0, np.uint8)  # what is shown, of every frame anew
 
     def __enter__(self) -> Window:
@@ -80,17 +82,22 @@ class Window:
         with contextlib.suppress(cv2.error):  # the user has closed it already
             cv2.destroyAllWindows()
 
-    def idle(self, source: Source) -> bool:
-        """Answer keys while a source has no new frame, about its last one; False if the user quits."""
+    def idle(self, source: Source, lost: str = "") -> bool:
+        """Answer keys while a source has no new frame, about its last one; False if the user quits.
+
+        `lost` is written over the last one: what is wrong with the source, "" for nothing.
+        """
         action = self._action(1)
         if action == "quit":
             return False
-        shown = self._shown
-        if action and (shown is None or shown.source != source):  # what comes will look so
+        shown = self._shown if self._shown is not None and self._shown.source == source else None
+        if action and shown is None:  # what comes will look so
             self.view.press(action)
         elif action and shown is not None:
             self._obey(action, shown, stays=True)
-            self._show(shown.drawn, "", paused=False)
+        if (action and shown is not None) or (lost and lost != self._lost):
+            self._show(NOTHING if shown is None else shown.drawn, lost, paused=False)
+        self._lost = lost
         return True
 
     def present(
@@ -109,6 +116,7 @@ class Window:
             self._stop_recording()
         if self._recording is not None:
             self._recording.write(drawn, frame.time)
+        self._lost = ""
         shown = self._shown = Shown(source, frame, rate, drawn, redraw)
         paused = still = source.kind == "image"
         while True:

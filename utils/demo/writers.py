@@ -10,8 +10,10 @@ import shutil
 import signal
 import subprocess
 import threading
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from types import TracebackType
 
 import cv2
 import numpy as np
@@ -25,6 +27,8 @@ from utils.demo.sources import USUAL_RATE, Frame, Source
 
 # A video stops while there is still room to close it: its index is written last, some 20 bytes a frame.
 SPARE = 4 << 20
+# What else ends a program: `kill`, a closed terminal, on Windows Ctrl-Break and a closed console.
+ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
 
 
 # --- which file for which source --------------------------------------------------------------------------------------
@@ -47,18 +51,26 @@ def plan_saves(save: str | None, sources: Sequence[Source]) -> dict[Source, Path
         if sources[0].kind == "image":
             raise InputError(f"--save {save}: {sources[0].name} is an image; name a .png or a folder")
         targets = {sources[0]: path}
-    elif path.suffix.lower() in IMAGE_SUFFIXES:
+    elif path.suffix.lower() in IMAGE_SUFFIXES and cv2.haveImageWriter(f"x{path.suffix.lower()}"):
         if sources[0].kind != "image" and path.suffix.lower() != ".webp":
             raise InputError(f"--save {save}: {sources[0].name} is a video; name a .mp4 or a folder")
         targets = {sources[0]: path}
     else:
         raise InputError(f"--save {save}: name a .mp4, a .png or a folder")
-    given = {source.path.resolve() for source in sources if source.path is not None}
+    given = [source.path for source in sources if source.path is not None]
     for target in targets.values():
-        if target.resolve() in given:
+        if _is_one_of(target, given):
             raise InputError(f"--save {save}: would overwrite {target}, which is a source; name another folder")
         check_writable("--save", target.parent)
     return targets
+
+
+def _is_one_of(path: Path, others: Iterable[Path]) -> bool:
+    """Whether a path leads to one of the other files: to Windows and macOS A.mp4 and a.mp4 are one."""
+    there = path.exists()
+    return any(
+        path.resolve() == other.resolve() or (there and other.exists() and path.samefile(other)) for other in others
+    )
 
 
 def _in_folder(folder: Path, sources: Sequence[Source]) -> dict[Source, Path]:
@@ -66,12 +78,17 @@ def _in_folder(folder: Path, sources: Sequence[Source]) -> dict[Source, Path]:
     for source in sources:
         suffix = ".png" if source.kind == "image" else ".mp4"
         name, again = f"{source.stem}{suffix}", 1
-        while name.lower() in taken:  # a.jpg and a.png, or a.jpg of two folders
+        while _folded(name) in taken:  # a.jpg and a.png, or a.jpg of two folders
             again += 1
             name = f"{source.stem}-{again}{suffix}"
-        taken.add(name.lower())
+        taken.add(_folded(name))
         targets[source] = folder / name
     return targets
+
+
+def _folded(name: str) -> str:
+    """The same for names that Windows or macOS take for one: in capitals, or with accents as letters of their own."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 @contextlib.contextmanager
@@ -99,17 +116,25 @@ def open_target(
             target.close()
 
 
+def end_as_on_ctrl_c() -> None:
+    """Let a program that is told to end (by `kill`, a closed terminal, a service manager) finish its files first."""
+    for number in ENDING:
+        if signal.getsignal(number) is signal.SIG_DFL:  # of `nohup` it is ignored, and stays so
+            signal.signal(number, signal.default_int_handler)
+
+
 @contextlib.contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Hold off Ctrl-C: an impatient second one must not spoil what the first one left."""
+    """Hold off Ctrl-C and its like: an impatient second one must not spoil what the first one left."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, *ENDING)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 # --- files ------------------------------------------------------------------------------------------------------------
@@ -171,8 +196,8 @@ class AnimationFile:
 class VideoFile:
     """An MP4 at the source's rate, in the size of the first frame (odd sizes grow by a pixel: MP4 wants even ones).
 
-    A file's frames follow each other at its rate; those of a camera or stream are repeated or left out, so that the
-    video lasts as long as what it shows. The sound of a file is copied if there is ffmpeg.
+    Frames are repeated or left out where they do not come at that rate (cameras, many phones' videos), so that each is
+    in sight at its time. The sound of a file is copied if there is ffmpeg.
     """
 
     def __init__(self, path: Path, source: Source, rate: float):
@@ -185,19 +210,25 @@ class VideoFile:
         """Append an image (height, width, 3) uint8 RGB of the time `time` (seconds)."""
         if not self.frames:
             self._begin(image, time)
+        place = round((time - self._start) * self.rate)
+        while self.frames < place:  # the picture before is in sight until this one's time
+            self._append()
+        if self.frames > place:
+            return
         if image.shape[:2] != self._shape:  # a camera that came back in another size
             image = cv2.resize(image, self._shape[::-1], interpolation=cv2.INTER_AREA)
         height, width = self._shape
-        packed = cv2.cvtColor(image, cv2.COLOR_RGB2BGR, dst=self._packed)
+        self._packed = cv2.cvtColor(image, cv2.COLOR_RGB2BGR, dst=self._buffer)
         if height % 2 or width % 2:
-            packed = cv2.copyMakeBorder(packed, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
-        wanted = round((time - self._start) * self.rate) + 1 if self.source.kind == "live" else self.frames + 1
-        while self.frames < wanted:
-            if shutil.disk_usage(self._part.parent).free < SPARE:
-                held = f"it holds the first {self.frames} frames" if self.frames else "nothing was written"
-                raise InputError(f"{self.path}: the disk is full; {held}")
-            self._writer.write(packed)
-            self.frames += 1
+            self._packed = cv2.copyMakeBorder(self._packed, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
+        self._append()
+
+    def _append(self) -> None:
+        if shutil.disk_usage(self._part.parent).free < SPARE:
+            held = f"it holds the first {self.frames} frames" if self.frames else "nothing was written"
+            raise InputError(f"{self.path}: the disk is full; {held}")
+        self._writer.write(self._packed)
+        self.frames += 1
 
     def close(self) -> None:
         """Close the video, add the sound and rename. Raises `InputError` if it is not whole."""
@@ -211,7 +242,7 @@ class VideoFile:
 
     def _begin(self, image: np.ndarray, time: float) -> None:
         self._shape, self._start = image.shape[:2], time
-        self._packed = np.empty_like(image)
+        self._buffer = np.empty_like(image)
         self._part = self._files.enter_context(replacing(self.path))
         size = tuple(side + side % 2 for side in self._shape[::-1])
         self._writer = begin_video(self._part, self.rate, size, self.path)
@@ -228,10 +259,8 @@ def add_sound(video: Path, source: Path, seconds: float) -> None:
         "-v",
         "error",
         "-y",
-        "-i",
-        str(video),
-        "-i",
-        str(source),
+        *("-protocol_whitelist", "file", "-i", f"file:{video.absolute()}"),  # whatever their names begin with
+        *("-protocol_whitelist", "file", "-i", f"file:{source.absolute()}"),
         "-map",
         "0:v",
         "-map",
@@ -242,7 +271,7 @@ def add_sound(video: Path, source: Path, seconds: float) -> None:
     try:
         for codec in ("copy", "aac"):  # not every sound fits an MP4 as it is
             done = subprocess.run(
-                [*command, "-c:a", codec, "-t", f"{seconds:.3f}", str(both)],
+                [*command, "-c:a", codec, "-t", f"{seconds:.3f}", f"file:{both.absolute()}"],
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
             )
@@ -264,12 +293,12 @@ class JsonLines:
 
     def __init__(self, path: str | None, taken: Iterable[str | os.PathLike] = ()):
         """`taken`: files that must not be overwritten: the sources, the weights, what images are saved to."""
-        self.path = path
+        self.path, self._lines = path, 0
         self._files = contextlib.ExitStack()
         if path is not None:
             if Path(path).is_dir():
                 raise InputError(f"--json {path}: is a folder; name a file such as out.jsonl")
-            if Path(path).resolve() in {Path(other).resolve() for other in taken}:
+            if _is_one_of(Path(path), map(Path, taken)):
                 raise InputError(f"--json {path}: would overwrite a file that is read or saved to; name another")
             check_writable("--json", Path(path).parent)
 
@@ -298,12 +327,19 @@ class JsonLines:
             with contextlib.suppress(OSError):
                 if before is not None:
                     self._stream.truncate(before)
-            raise InputError(f"{self.path}: cannot be written on: {reason}; it holds the frames up to then")
+            held = "it holds the frames up to then" if self._lines else "it is as it was"
+            raise InputError(f"{self.path}: cannot be written on: {reason}; {held}")
+        self._lines += 1
 
-    def __exit__(self, *problem: object) -> None:
-        """Rename, whatever ended the run: each line is whole."""
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Rename, whatever ended the run: each line is whole. Where a run ended before its first, nothing changes."""
         with _undisturbed():
-            self._files.close()
+            if self._lines:
+                self._files.close()
+            else:
+                self._files.__exit__(kind, problem, trace)
 
 
 def as_record(source: Source, frame: Frame, prediction: Prediction) -> dict:

@@ -1,4 +1,6 @@
+import os
 import time
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -45,6 +47,16 @@ def test_what_is_not_there_is_named(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     with input_error(name):
         find_sources([name])
+
+
+def test_images_that_cannot_be_read_are_counted_and_a_folder_of_them_says_so(tmp_path, capsys):
+    for name in ("a.CR2", "b.cr2", ".c.cr2", "notes.txt"):
+        (tmp_path / name).touch()
+    with input_error(tmp_path, "no images or videos", "2 files skipped: 2 .cr2 (save as"):
+        find_sources([str(tmp_path)])
+    (tmp_path / "d.png").touch()
+    assert len(find_sources([str(tmp_path)])) == 1
+    assert capsys.readouterr().err == "2 files skipped: 2 .cr2 (save as .jpg or .png)\n"
 
 
 def test_names_for_files_made_from_a_source():
@@ -103,6 +115,62 @@ def test_a_video_that_is_cut_off_gives_what_it_has_and_says_so(tmp_path):
         for frame in feed.frames(wait=5.0):
             frames.append(frame)
     assert 0 < len(frames) < 40
+
+
+CASES = Path(__file__).parent / "videos"  # 20 to 30 frames of a drawn head, of 128 x 96 pixels
+
+
+@pytest.mark.parametrize(
+    ("name", "frames", "last"),
+    [
+        ("cut.mp4", 20, 0.76),  # its start is cut off without encoding it again: 10 frames are there and never shown
+        ("offset5.mkv", 30, 1.16),  # begins at 5 s
+        ("vfr.webm", 30, 2.76),  # its rate varies
+        ("vfr.mp4", 30, 2.76),
+    ],
+)
+def test_a_whole_file_is_whole_whatever_its_count_of_frames(name, frames, last):
+    _, read = read_all(CASES / name)
+    assert len(read) == frames
+    assert read[0].time == 0 and read[-1].time == pytest.approx(last, abs=0.002)
+    assert np.all(np.diff([frame.time for frame in read]) > 0)
+
+
+def test_a_clock_that_stands_or_jumps_is_none(tmp_path, monkeypatch):
+    clocks = iter([5, 5.04, 5.04, 4, 4.1, 90000, 90000.2])
+    monkeypatch.setattr(sources.Feed, "_clock", lambda self: next(clocks))
+    _, frames = read_all(write_video(tmp_path / "clip.avi", range(7), rate=25))
+    assert [round(frame.time, 6) for frame in frames] == [0, 0.04, 0.08, 0.12, 0.22, 0.26, 0.46]
+
+
+@pytest.mark.parametrize("content", ["#EXTM3U\n#EXTINF:4,\n{0}\n#EXT-X-ENDLIST\n", "ffconcat version 1.0\nfile {0}\n"])
+@pytest.mark.parametrize("name", ["list.m3u8", "list.mp4"])
+def test_a_playlist_opens_no_other_file(tmp_path, name, content):
+    other = write_video(tmp_path / "other.avi", range(5))
+    (tmp_path / name).write_text(content.format(other.name))
+    with pytest.raises(UnreadableError, match=name), open_source(Source(str(tmp_path / name), "video")):
+        pass
+
+
+@pytest.mark.parametrize("name", ["concat:other.avi", "img_%03d.avi", "a?b.avi", "-x.avi", "http:x.avi"])
+def test_a_name_is_only_a_name(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    write_video(tmp_path / "other.avi", range(5))
+    write_video(tmp_path / name, range(3))
+    assert len(read_all(name)[1]) == 3
+
+
+def test_a_user_s_own_options_for_streams_stay(tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;udp")
+    read_all(write_video(tmp_path / "clip.avi", range(3)))
+    assert os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] == "rtsp_transport;udp"
+
+
+def test_a_video_of_absurd_size_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "LARGEST_IMAGE", 1000)
+    path = write_video(tmp_path / "clip.avi", range(3))
+    with pytest.raises(UnreadableError, match="64 x 48 pixels"):
+        read_all(path)
 
 
 def test_a_video_of_less_than_a_frame_a_second_keeps_its_rate(tmp_path):
@@ -176,13 +244,19 @@ def test_a_stream_that_dies_and_returns_goes_on(capsys):
     assert said.count(stream.address) == 2
 
 
-def test_a_stream_that_does_not_return_is_given_up(monkeypatch):
+@pytest.mark.parametrize("retry", [0, 0.4])
+def test_a_stream_that_does_not_return_is_given_up_after_so_many_seconds(monkeypatch, retry):
     monkeypatch.setattr(sources, "BACK_OFF", (0.05, 0.1))
-    with Stream([np.zeros((16, 16, 3), np.uint8)]) as stream, open_source(Source(stream.address, "live")) as feed:
+    with (
+        Stream([np.zeros((16, 16, 3), np.uint8)]) as stream,
+        open_source(Source(stream.address, "live"), retry) as feed,
+    ):
         frames = feed.frames(wait=0.1)
         assert next(frame for frame in frames if frame is not None).number >= 0
+        assert feed.lost == ""
         stream.die()
-        with input_error(stream.address, "tried 2 times"):
+        with input_error(stream.address, "--retry" if retry else "tried 0 times"):
             deadline = time.monotonic() + 20
             while time.monotonic() < deadline:
                 next(frames)
+    assert bool(retry) == ("trying again" in feed.lost)

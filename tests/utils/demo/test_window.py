@@ -45,3 +45,28 @@ def test_while_a_camera_is_silent_keys_act_on_the_last_frame(monkeypatch, tmp_pa
     monkeypatch.setattr(cv2, "waitKeyEx", lambda wait: ord("s"))
     (tmp_path / "camera0-000007.png").unlink()
     assert window.idle(Source("1", "live")) and not list(tmp_path.iterdir())  # another camera has shown nothing yet
+
+
+def test_a_lost_camera_is_said_over_its_last_picture_and_keys_go_on(monkeypatch):
+    key, shown = [-1], []
+    monkeypatch.setattr(cv2, "waitKeyEx", lambda wait: key[0])
+    monkeypatch.setattr(cv2, "getWindowProperty", lambda *_: 1)
+    monkeypatch.setattr(cv2, "imshow", lambda title, image: shown.append(image.copy()))
+    window, camera, lost = (
+        Window(View(0.1, "none")),
+        Source("0", "live"),
+        "camera 0: gives no more frames; trying again",
+    )
+    assert window.idle(camera) and not shown
+    assert window.idle(camera, lost) and len(shown) == 1  # lost before its first frame: on black
+    gray = np.full((40, 60, 3), 90, np.uint8)
+    assert window.present(camera, Frame(gray, 7, 0.5), None, gray, lambda: gray, "")
+    plain = shown[-1]
+    for _ in range(3):
+        assert window.idle(camera, lost)
+    assert len(shown) == 3  # drawn once
+    assert (shown[-1] != plain).any() and (shown[-1][:100] == plain[:100]).all()  # a line at the bottom
+    key[0] = ord("h")
+    assert window.idle(camera, lost) and len(shown) == 4
+    key[0] = ord("q")
+    assert not window.idle(camera, lost)

@@ -54,6 +54,14 @@ def test_names_that_meet_in_the_folder_are_told_apart():
     assert [path.name for path in plan_saves("out", sources).values()] == ["a.png", "a-2.png", "A-3.png"]
 
 
+def test_a_name_of_macos_meets_the_same_name_of_another_system():
+    sources = [
+        Source(f"{folder}/{name}.jpg", "image") for folder, name in (("x", "\ud64d"), ("y", "\u1112\u1169\u11bc"))
+    ]
+    first, second = (path.stem for path in plan_saves("out", sources).values())
+    assert (first, second) == ("\ud64d", "\u1112\u1169\u11bc-2")
+
+
 @pytest.mark.parametrize(
     ("save", "sources"),
     [
@@ -76,6 +84,16 @@ def test_a_source_is_never_overwritten(tmp_path):
     for save in (tmp_path, image, tmp_path / "." / "a.png"):
         with input_error("--save", "a.png", "source"):
             plan_saves(str(save), [Source(str(image), "image")])
+
+
+def test_a_source_is_known_by_another_name(tmp_path):
+    """As Windows and macOS have it for A.png and a.png."""
+    (tmp_path / "a.png").touch()
+    os.link(tmp_path / "a.png", tmp_path / "A.png")
+    with input_error("--save", "A.png", "source"):
+        plan_saves(str(tmp_path / "A.png"), [Source(str(tmp_path / "a.png"), "image")])
+    with input_error("--json", "overwrite"):
+        JsonLines(str(tmp_path / "A.png"), [tmp_path / "a.png"])
 
 
 # --- videos -----------------------------------------------------------------------------------------------------------
@@ -122,12 +140,37 @@ def test_odd_sizes_grow_by_a_pixel(tmp_path, height, width):
     assert abs(int(frame.min()) - 200) < 6
 
 
-def test_a_camera_s_frames_fill_the_time_that_they_lasted(tmp_path):
-    with open_target(tmp_path / "out.mp4", CAMERA, 10) as file:
-        for time, level in ((5.0, 50), (5.05, 90), (5.1, 120), (5.5, 200)):
+@pytest.mark.parametrize("source", [CAMERA, CLIP])
+def test_each_frame_is_in_sight_at_its_time(tmp_path, source):
+    with open_target(tmp_path / "out.mp4", source, 10) as file:
+        for time, level in ((5.0, 50), (5.04, 90), (5.1, 120), (5.5, 200)):
             file.write(gray(level), time)
     _, levels = held(tmp_path / "out.mp4")
-    assert levels == pytest.approx([50, 120, 200, 200, 200, 200], abs=4)
+    assert levels == pytest.approx([50, 120, 120, 120, 120, 200], abs=4)
+
+
+def test_a_video_of_varying_rate_is_saved_in_step_with_its_sound(tmp_path):
+    """25 frames a second, then one a second, as a phone records in the dark; each level is 20 times its time."""
+    times = [*(k / 25 for k in range(25)), *range(1, 11)]
+    with open_target(tmp_path / "out.mp4", CLIP, len(times) / 11) as file:  # the mean, as containers say
+        for time in times:
+            file.write(gray(round(20 * time)), time)
+    rate, levels = held(tmp_path / "out.mp4")
+    assert len(levels) / rate == pytest.approx(10, abs=0.5)
+    for second in range(2, 10):
+        assert levels[int((second + 0.5) * rate)] == pytest.approx(20 * second, abs=4)
+
+
+@pytest.mark.skipif(not shutil.which("ffmpeg") and not os.environ.get("CI"), reason="no ffmpeg here")
+@pytest.mark.parametrize("name", ["concat:tone.wav", "-x.wav", "%03d.wav", "a?b.wav"])
+def test_a_name_is_a_name_to_ffmpeg(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    write_tone(tmp_path / name, 1)
+    with open_target(Path("-out") / "out.mp4", Source(name, "video"), 10) as file:
+        for k in range(10):
+            file.write(gray(10 * k), k / 10)
+    streams = subprocess.run(["ffmpeg", "-i", "./-out/out.mp4"], capture_output=True, text=True).stderr
+    assert "Audio:" in streams and "Video:" in streams
 
 
 def test_a_camera_that_comes_back_in_another_size_fits_the_video(tmp_path):
@@ -294,6 +337,52 @@ with JsonLines(sys.argv[1]) as lines:
     text = (tmp_path / "out.jsonl").read_text()
     assert text.endswith("}\n") and 500 < len(text) <= 1000
     assert [json.loads(line)["frame"] for line in text.splitlines()] == list(range(text.count("\n")))
+
+
+def test_a_disk_that_is_full_from_the_start_leaves_the_old_lines(tmp_path):
+    pytest.importorskip("resource")
+    (tmp_path / "out.jsonl").write_text("old\n")
+    code = """
+import sys
+from tests.utils.demo.test_writers import *
+with JsonLines(sys.argv[1]) as lines:
+    lines.write(CLIP, Frame(gray(0), 0, 0.0), Prediction())
+"""
+    done = in_a_process_whose_files_may_grow_to(20, code, tmp_path / "out.jsonl")
+    assert "it is as it was" in done.stderr.splitlines()[-1]
+    assert [path.name for path in tmp_path.iterdir()] == ["out.jsonl"]
+    assert (tmp_path / "out.jsonl").read_text() == "old\n"
+
+
+def test_a_run_that_is_ended_before_its_first_frame_leaves_the_old_lines(tmp_path):
+    (tmp_path / "out.jsonl").write_text("old\n")
+    with pytest.raises(KeyboardInterrupt), JsonLines(str(tmp_path / "out.jsonl")):
+        raise KeyboardInterrupt
+    assert (tmp_path / "out.jsonl").read_text() == "old\n"
+    with JsonLines(str(tmp_path / "out.jsonl")):
+        pass  # the sources have no frame, and that is the answer
+    assert (tmp_path / "out.jsonl").read_text() == ""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no signals")
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_program_that_is_told_to_end_finishes_its_video(tmp_path, name):
+    code = """
+import os, signal, sys
+from tests.utils.demo.test_writers import *
+from utils.demo.writers import end_as_on_ctrl_c
+end_as_on_ctrl_c()
+with open_target(Path(sys.argv[1]), CLIP, 10) as file:
+    for k in range(5):
+        file.write(gray(10 * k), k / 10)
+    os.kill(os.getpid(), getattr(signal, sys.argv[2]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "out.mp4", name], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode and "KeyboardInterrupt" in done.stderr
+    assert len(held(tmp_path / "out.mp4")[1]) == 5
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
 
 
 @pytest.mark.parametrize("path", [".", "README.md/x.jsonl"])
