@@ -15,9 +15,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from utils.common.cli import InputError
+from utils.common.foreign import describe_foreign_file
 
 LARGEST = 64 << 20  # bytes of a file, and of all that is packed in it: files of points have some thousands
 HEADER = 128  # bytes before the first element
+ORDERS = {b"\0\x01IM": "<", b"\x01\0MI": ">"}  # version and byte order, at the header's end
 MATRIX, COMPRESSED = 14, 15  # types of the elements that a file consists of
 NUMBERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}  # other types
 NUMERIC_CLASSES = range(6, 16)  # of an array: double, single and whole numbers; others are text, structs, cells ...
@@ -42,11 +44,9 @@ def read_mat(path: str | os.PathLike) -> dict[str, np.ndarray | None]:
         raise InputError(f"{path}: cannot be read: {problem.strerror}") from problem
     if len(data) > LARGEST:
         raise InputError(f"{path}: larger than {LARGEST >> 20} MB, so no file of points")
-    order = {b"IM": "<", b"MI": ">"}.get(data[HEADER - 2 : HEADER])
-    if data.startswith(b"MATLAB 7.3"):
-        raise InputError(f"{path}: a MATLAB 7.3 file; write it anew with save(..., '-v7')")
+    order = ORDERS.get(data[HEADER - 4 : HEADER])
     if order is None:
-        raise InputError(f"{path}: not a .mat file of MATLAB 5 to 7")
+        raise InputError(f"{path}: {describe_foreign_file(path) or 'not a .mat file of MATLAB 5 to 7, or cut off'}")
     try:
         return dict(_variables(memoryview(data)[HEADER:], order))
     except _DamagedError as problem:
@@ -85,15 +85,16 @@ def _element(data: memoryview, at: int, order: str) -> tuple[int, memoryview, in
     if len(data) - at < 8:
         raise _DamagedError("it ends early")
     kind, size = struct.unpack_from(f"{order}II", data, at)
-    start = at + 8
+    start, padding = at + 8, -size % 8
     if kind >> 16:  # a short element has its size in the upper half of the word, and its content behind it
         kind, size, start = kind & 0xFFFF, kind >> 16, at + 4
-        if size > 4:
+        padding = 4 - size
+        if padding < 0:
             raise _DamagedError(f"a short element of {size} bytes")
     if size > len(data) - start:
         raise _DamagedError("it ends early")
-    padding = 0 if kind == COMPRESSED else -(start + size) % 8
-    return kind, data[start : start + size], start + size + padding
+    end = start + size
+    return kind, data[start:end], end if kind == COMPRESSED else end + padding
 
 
 def _array(data: memoryview, order: str) -> tuple[str, np.ndarray | None]:
@@ -118,6 +119,6 @@ def _array(data: memoryview, order: str) -> tuple[str, np.ndarray | None]:
     if kind not in NUMBERS:
         raise _DamagedError(f"numbers of type {kind}")
     dtype = np.dtype(order + NUMBERS[kind])
-    if len(values) != math.prod(shape) * dtype.itemsize:
+    if len(values) != math.prod(shape) * dtype.itemsize or math.prod(filter(None, shape)) > LARGEST:
         raise _DamagedError(f"{len(values)} bytes for an array of {' x '.join(map(str, shape))}")
     return title, np.frombuffer(values, dtype).reshape(shape, order="F")
