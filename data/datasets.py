@@ -42,7 +42,7 @@ _COPY = re.compile(r"[_-](mirror(ed)?|h?flip(ped)?)$", re.IGNORECASE)  # at the 
 FARTHEST = (
     2  # image diagonals that points may lie outside: those of a turned head are guessed, by some tens of per cent
 )
-SMALLEST = 5  # pixels, the longer side of the points' box: fractions of the image's size make at most 1
+SMALLEST = 3  # pixels, the longer side of the points' box: the least drawn ear has 5, fractions of the image's size 1
 MOST_ON_ONE_SPOT = 6  # points: on a grid of 2 px, the coarsest that people train on, there are up to 5
 # Spots where tools put what nobody annotated: (0, 0) and (-1, -1), counted from 0 or, in a .pts file, from 1.
 NOT_ANNOTATED = ((0, 0), (-1, -1), (-2, -2))
@@ -110,7 +110,7 @@ def find_samples(
 
     `points` chooses between "2d" and "3d" points of `.mat` files. `limit` keeps that many images, chosen evenly over
     the sorted list. Images that cannot be used (points missing, unreadable, wrong in number, NaN or no face; image
-    empty or truncated) raise an `InputError` that names the first and counts the rest, unless `skip_bad`: then they are left
+    empty or truncated) raise an `InputError` that names the first and counts the rest. With `skip_bad` they are left
     out and listed in `DatasetListing.problems`. Raises `InputError` too if a folder is missing or holds nothing usable.
     Folders, and names of `identities.csv`, that go by unread are said on stdout.
     """

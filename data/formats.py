@@ -31,7 +31,7 @@ def check_points(points: np.ndarray, count: int, source: object) -> np.ndarray:
         raise InputError(f"{source}: expected {count} points of x and y, found an array of shape {points.shape}")
     if len(points) != count:
         raise InputError(f"{source}: holds {len(points)} points, {count} are needed")
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         points = points.astype(np.float32)
     if not np.isfinite(points).all():
         bad = int(np.flatnonzero(~np.isfinite(points).all(axis=1))[0])
@@ -153,7 +153,7 @@ def read_300w_lp(path: str | os.PathLike, count: int = 68, points: str = "2d") -
         raise InputError(f"{path}: its points are not an array of numbers")
     if key == pairs and len(found) < 4 and found.shape[1] == count:
         raise InputError(f"{path}: '{key}' is transposed; it needs {count} rows of x and y")
-    found = (found if key == pairs else found.T)[:, :2].astype(np.float64)
+    found = (found if key == pairs else found.T)[:, :2]
     if points == "2d" and len(found) != count and "pt3d_68" in content:
         raise InputError(f"{path}: its 2d points are {len(found)}, not {count} (AFLW2000-3D); use --points 3d")
     return check_points(found, count, path)
