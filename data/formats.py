@@ -99,7 +99,7 @@ def _lines(path: str | os.PathLike, most: int, whole: bool = True) -> list[str]:
         raise InputError(f"{path}: larger than {most // 1_000_000} MB, so no .pts file")
     utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))  # PowerShell's `>` writes so
     text = data.decode("utf-16" if utf16 else "utf-8-sig", errors="replace")
-    return [re.split("#|//", line, maxsplit=1)[0] for line in re.split("\r\n|\r|\n", text)]
+    return re.split("\r\n|\r|\n", re.sub("(?:#|//)[^\r\n]*", "", text))
 
 
 def _begin(text: str) -> str:
@@ -113,8 +113,10 @@ def _points(path: str | os.PathLike, rows: list[tuple[int, str]], said: int) -> 
     for number, line in rows:
         try:
             # A comma with a blank parts numbers, and so does one between decimal points. In `43,8` it may be a decimal.
-            words = re.sub(r",(?=\s)|(?<=\s),", " ", line).split()
-            parts = [part for word in words for part in (word.split(",") if word.count(".") == 2 else [word])]
+            parts = line.split()
+            if "," in line:
+                words = re.sub(r",(?=\s)|(?<=\s),", " ", line).split()
+                parts = [part for word in words for part in (word.split(",") if word.count(".") == 2 else [word])]
             values = [float(part) for part in parts if "_" not in part]
         except ValueError:
             values = []
