@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import math
 import os
 import re
+import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -20,21 +23,29 @@ from data.annotation import Annotation
 from data.formats import read_300w_lp, read_pts
 from data.layouts import (
     EAR_FILES,
-    FACE_FOLDERS,
     LEAST_SHOWN,
     Pair,
     files_in,
     find_pairs,
+    is_face_folder,
+    plain_name,
+    stem_of,
     visible_fraction,
-    without_suffix,
 )
 from data.schemes import EAR, FACE, Scheme
 from utils.common.cli import InputError
 from utils.common.files import read_json, write_csv
-from utils.common.images import IMAGE_SUFFIXES, check_image_is_whole, decode_image
+from utils.common.images import IMAGE_SUFFIXES, check_image_is_whole, decode_image, image_size
 
 _ANNOTATION = re.compile(r"(_pts\.mat|\.mat|(\.face|\.ear_left|\.ear_right)?\.pts)$", re.IGNORECASE)
-FARTHEST = 1e6  # pixels: no camera makes such an image, and OpenCV cannot warp to it
+_COPY = re.compile(r"[_-](mirror(ed)?|h?flip(ped)?)$", re.IGNORECASE)  # at the end of a mirrored copy's stem
+FARTHEST = (
+    2  # image diagonals that points may lie outside: those of a turned head are guessed, by some tens of per cent
+)
+SMALLEST = 3  # pixels, the longer side of the points' box: the least drawn ear has 5, fractions of the image's size 1
+MOST_ON_ONE_SPOT = 6  # points: on a grid of 2 px, the coarsest that people train on, there are up to 5
+# Spots where tools put what nobody annotated: (0, 0) and (-1, -1), counted from 0 or, in a .pts file, from 1.
+NOT_ANNOTATED = ((0, 0), (-1, -1), (-2, -2))
 PARTS = ("train", "validation", "test")
 
 
@@ -71,7 +82,7 @@ class Sample:
     @property
     def image_id(self) -> str:
         """12 hex digits that know the image again wherever its folder is: from its stem and its size in bytes."""
-        return hashlib.sha256(f"{self.image.stem}:{self.image.stat().st_size}".encode()).hexdigest()[:12]
+        return _sha256(f"{plain_name(self.image.stem)}:{self.image.stat().st_size}")[:12]
 
 
 @dataclass
@@ -98,9 +109,10 @@ def find_samples(
     """Read every image's points below `folders` (several are mixed), in a fixed order.
 
     `points` chooses between "2d" and "3d" points of `.mat` files. `limit` keeps that many images, chosen evenly over
-    the sorted list. Images that cannot be used (points missing, unreadable, wrong in number or NaN; image empty or
-    truncated) raise an `InputError` that names the first and counts the rest, unless `skip_bad`: then they are left
+    the sorted list. Images that cannot be used (points missing, unreadable, wrong in number, NaN or no face; image
+    empty or truncated) raise an `InputError` that names the first and counts the rest. With `skip_bad` they are left
     out and listed in `DatasetListing.problems`. Raises `InputError` too if a folder is missing or holds nothing usable.
+    Folders, and names of `identities.csv`, that go by unread are said on stdout.
     """
     found = DatasetListing()
     for folder in folders:
@@ -111,6 +123,7 @@ def find_samples(
                 found.samples.append(_read_pair(pair, scheme, points, people))
             except InputError as problem:
                 found.problems.append(str(problem))
+    found.samples = _with_originals(found.samples)
     if skip_bad:
         _leave_out_undecodable(found, progress)
     if found.problems and not skip_bad:
@@ -136,18 +149,21 @@ def find_negatives(folders: Iterable[str | os.PathLike], scheme: Scheme, skip_ba
         if not folder.is_dir():
             raise InputError(f"--negatives {folder}: no such folder")
         before, files = len(found), files_in(folder, recursive=True)
-        annotated = {path.with_name(_ANNOTATION.sub("", path.name)) for path in files if _ANNOTATION.search(path.name)}
+        annotated = {_folded(path, _ANNOTATION.sub("", path.name)) for path in files if _ANNOTATION.search(path.name)}
+        annotated |= {
+            (place, re.sub(r"_\d{1,2}$", "", stem)) for place, stem in annotated
+        }  # several faces of one image
         for image in files:
-            within = image.relative_to(folder.parent).parts[:-1]
-            ours = {name.removesuffix("_Flip") for name in within}
-            if image.suffix.lower() not in IMAGE_SUFFIXES or {*FACE_FOLDERS, "Both", "test"} & ours:
+            within = [name.lower() for name in image.relative_to(folder.parent).parts[:-1]]
+            ours = {"both", "test"}.intersection(within) or any(map(is_face_folder, within))
+            if image.suffix.lower() not in IMAGE_SUFFIXES or ours:
                 continue
             notes = image.with_suffix(".json")
             if notes.is_file():
                 content = read_json(notes, f"{image}: its notes cannot be read")
                 empty = isinstance(content, dict) and content.get(f"{scheme.task}_in_view") is False
             else:
-                empty = without_suffix(image) not in annotated
+                empty = _folded(image, image.stem) not in annotated
             if empty:
                 try:
                     check_image_is_whole(image)
@@ -166,6 +182,12 @@ def find_negatives(folders: Iterable[str | os.PathLike], scheme: Scheme, skip_ba
     if found:
         print(f"negatives: {len(found)} images that show no {scheme.task}")
     return found
+
+
+def _folded(path: Path, stem: str) -> tuple[str, str]:
+    """Folder and stem of a file whatever the stem's case: what may be an image's points makes it no negative."""
+    folder, name = stem_of(path.parent, stem)
+    return folder, name.casefold()
 
 
 def spread(items: Sequence, limit: int | None) -> list:
@@ -215,15 +237,46 @@ def _read_pair(pair: Pair, scheme: Scheme, points: str, people: dict[str, str]) 
         landmarks = read_pts(pair.landmarks, scheme.count)
     else:
         landmarks = read_300w_lp(pair.landmarks, scheme.count, points)
-    _check_shape(landmarks, scheme, pair.landmarks)
-    stem = pair.image.stem
-    person = people.get(str(PurePosixPath(pair.name).with_name(stem)), people.get(stem, ""))
-    others = _other_ears(pair.image, pair.landmarks) if scheme is EAR else None
+    size = image_size(pair.image)
+    _check_shape(landmarks, scheme, pair.landmarks, size)
+    stem = plain_name(pair.image.stem)
+    place = PurePosixPath(plain_name(pair.name)).parent
+    original = [_original(part) for part in (*place.parts, stem)]
+    names = (str(place / stem), stem, "/".join(original), original[-1])
+    person = next((people[name] for name in names if name in people), "")
+    others = _other_ears(pair.image, pair.landmarks, size) if scheme is EAR else None
     annotation = Annotation.of(scheme, landmarks, others)
     return Sample(pair.name, pair.image, annotation, person or _image_of(stem), pair.part)
 
 
-def _other_ears(image: Path, landmarks: Path) -> np.ndarray | None:
+def _original(name: str) -> str:
+    """The stem, or folder, of what a mirrored copy was made from."""
+    return _COPY.sub("", name)
+
+
+def _with_originals(samples: list[Sample]) -> list[Sample]:
+    """The samples, mirrored copies with the group of their original, and in the test part where that is.
+
+    The original is the image of its stem in the copy's folder, else all of its stem.
+    """
+    by_stem: dict[str, list[Sample]] = {}
+    for sample in samples:
+        by_stem.setdefault(plain_name(sample.image.stem), []).append(sample)
+
+    def joined(sample: Sample) -> Sample:
+        stem = plain_name(sample.image.stem)
+        found = by_stem.get(_original(stem), []) if _original(stem) != stem else []
+        found = [other for other in found if other.image.parent == sample.image.parent] or found
+        if not found:
+            return sample
+        groups = {other.group for other in found}
+        part = "test" if "test" in {other.part for other in found} else sample.part
+        return replace(sample, group=sample.group if sample.group in groups else min(groups), part=part)
+
+    return [joined(sample) for sample in samples]
+
+
+def _other_ears(image: Path, landmarks: Path, size: tuple[int, int]) -> np.ndarray | None:
     """The ears that `NAME.json` says are to be seen beside the annotated one, (n, 55, 2); None if it does not say."""
     notes = image.with_suffix(".json")
     own = next((name for name in EAR_FILES if landmarks.name.endswith(f".{name}.pts")), None)
@@ -243,8 +296,10 @@ def _other_ears(image: Path, landmarks: Path) -> np.ndarray | None:
         return None
     else:
         ears = content.get("other_ears", [])
+    if not isinstance(ears, list):
+        raise InputError(f"{notes}: other_ears is no list of ears of {EAR.count} points [x, y]")
     try:
-        others = np.array(ears, dtype=np.float64) if len(ears) else np.zeros((0, EAR.count, 2))
+        others = np.array(ears, dtype=np.float64) if ears else np.zeros((0, EAR.count, 2))
     except (TypeError, ValueError, OverflowError) as problem:
         raise InputError(f"{notes}: other_ears is no list of ears of {EAR.count} points [x, y]") from problem
     if others.ndim != 3 or others.shape[1:] != (EAR.count, 2) or len(others) >= EAR.instances:
@@ -252,16 +307,28 @@ def _other_ears(image: Path, landmarks: Path) -> np.ndarray | None:
     for ear in others:
         if not np.isfinite(ear).all():
             raise InputError(f"{notes}: other_ears must hold numbers only")
-        _check_shape(ear, EAR, notes)
+        _check_shape(ear, EAR, notes, size)
     return others.astype(np.float32)
 
 
-def _check_shape(points: np.ndarray, scheme: Scheme, source: Path) -> None:
-    """Raise an `InputError` for points that are numbers but no face or ear: they would make scores infinite."""
-    if np.abs(points).max() > FARTHEST:
-        raise InputError(f"{source}: a coordinate of {np.abs(points).max():.3g} is no pixel of an image")
-    if np.ptp(points, axis=0).max() == 0:
-        raise InputError(f"{source}: all points lie on one spot: not annotated")
+def _check_shape(points: np.ndarray, scheme: Scheme, source: Path, size: tuple[int, int]) -> None:
+    """Raise an `InputError` for points that are numbers but no face or ear in an image of that width and height."""
+    outside = np.hypot(*np.maximum(np.maximum(-points, points - size), 0).T)
+    if outside.max() > FARTHEST * math.hypot(*size):
+        x, y = points[outside.argmax()]
+        raise InputError(
+            f"{source}: point {outside.argmax()} at ({x:.4g}, {y:.4g}) is more than {FARTHEST} diagonals away from the "
+            f"image of {size[0]} x {size[1]} px"
+        )
+    if np.ptp(points, axis=0).max() < SMALLEST:
+        raise InputError(
+            f"{source}: all points lie within {np.ptp(points, axis=0).max():.2g} px: not annotated, or not in pixels"
+        )
+    for (x, y), count in Counter(map(tuple, points.tolist())).items():
+        if count > (1 if (x, y) in NOT_ANNOTATED else MOST_ON_ONE_SPOT):
+            raise InputError(
+                f"{source}: {count} points lie on one spot, ({x:.4g}, {y:.4g}) counted from 0: not annotated"
+            )
     if isinstance(scheme.normaliser, tuple):
         one, other = scheme.normaliser
         if np.array_equal(points[one], points[other]):
@@ -272,7 +339,9 @@ def _image_of(stem: str) -> str:
     """The image that an image was made from: 300W-LP's posed and mirrored copies are one image for a split.
 
     Its names are `AFW_<image>_<face>_<pose>`; those of LFPW (`LFPW_image_train_0001_<pose>`) have no face number.
+    Other mirrored copies are named `<image>_mirror` or `<image>_flip`.
     """
+    stem = _original(stem)
     match = re.fullmatch(r"((?:AFW|HELEN|IBUG)_.+)_\d+_\d+", stem) or re.fullmatch(r"(LFPW_.+)_\d+", stem)
     return match[1] if match else stem
 
@@ -280,25 +349,61 @@ def _image_of(stem: str) -> str:
 def _read_identities(root: Path) -> dict[str, str]:
     """Image -> person, from `identities.csv` (columns name, identity) if the dataset has one.
 
-    A name is an image's stem or its path below the dataset, with or without the suffix.
+    A name is an image's stem or its path below the dataset, with or without the suffix. Names that are no image's would
+    part the images of a person: raises `InputError` if all are so, and says on stdout if some are.
     """
     path = root / "identities.csv"
     if not path.is_file():
         return {}
     endings = re.compile("|".join(re.escape(suffix) + "$" for suffix in IMAGE_SUFFIXES), re.IGNORECASE)
-    return {endings.sub("", name): person for name, person in _read_table(path, ("name", "identity")) if person}
+    table = _read_table(path, ("name", "identity"))
+    people = {name: endings.sub("", plain_name(name.strip())).removeprefix("./") for name, _ in table}
+    images = [path for path in files_in(root, recursive=True) if path.suffix.lower() in IMAGE_SUFFIXES]
+    known = {
+        plain_name(name)
+        for image in images
+        for name in (image.stem, image.relative_to(root).with_suffix("").as_posix())
+    }
+    lost = [name for name, image in people.items() if image not in known]
+    if lost:
+        shown = ", ".join(_shown(name) for name in lost[:3])
+        if len(lost) == len(people):
+            raise InputError(
+                f"{path}: none of its {len(lost)} names is an image's ({shown}); a name is an image's stem, or its "
+                f"path below {root}"
+            )
+        print(f"warning: {path}: {len(lost)} of {len(people)} names are no image's: {shown}")
+    found: dict[str, str] = {}
+    for name, person in table:
+        person = unicodedata.normalize("NFC", person.strip())
+        if person and found.setdefault(people[name], person) != person:
+            raise InputError(f"{path}: says two persons for {_shown(name)}; give images of one stem by their paths")
+    return found
 
 
-def _read_table(path: Path, columns: tuple[str, str]) -> list[tuple[str, str]]:
+def _shown(text: str) -> str:
+    """A text of a table for a message: not too long, and what is no letter is escaped."""
+    return repr(text if len(text) <= 60 else f"{text[:60]}...")
+
+
+def _read_table(path: Path, columns: tuple[str, str], errors: str = "strict") -> list[tuple[str, str]]:
+    wanted = f"{path}: not a readable CSV file in UTF-8 with the columns {', '.join(columns)}"
     try:
-        with open(path, newline="", encoding="utf-8-sig") as stream:
-            rows = [(row[columns[0]], row[columns[1]]) for row in csv.DictReader(stream)]
-    except (OSError, UnicodeDecodeError, csv.Error, KeyError, TypeError) as problem:
-        raise InputError(f"{path}: not a readable CSV file with the columns {', '.join(columns)}") from problem
+        with open(path, newline="", encoding="utf-8-sig", errors=errors) as stream:
+            reader = csv.DictReader(stream)
+            if not set(columns).issubset(reader.fieldnames or ()):
+                raise InputError(wanted)
+            rows = [(row[columns[0]], row[columns[1]]) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as problem:
+        raise InputError(wanted) from problem
     for first, second in rows:
-        if second is None:
-            raise InputError(f"{path}: the line of {first!r} ends before its {columns[1]}")
+        if first is None or second is None:
+            raise InputError(f"{path}: the line of {_shown(first or '')} ends before its {columns[1]}")
     return rows
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="backslashreplace")).hexdigest()  # names of files need not be text
 
 
 def part_of(sample: Sample) -> str:
@@ -309,7 +414,7 @@ def part_of(sample: Sample) -> str:
     """
     if sample.part == "test":
         return "test"
-    digit = int(hashlib.sha256(sample.group.encode()).hexdigest(), 16) % 10
+    digit = int(_sha256(sample.group), 16) % 10
     if digit == 0:
         return "train" if sample.part == "train" else "test"
     return "validation" if digit == 1 else "train"
@@ -327,17 +432,17 @@ def split_samples(samples: list[Sample], split_file: str | os.PathLike | None = 
     for name, part in read_split(split_file) if split_file is not None else []:
         if chosen.setdefault(name, part) != part:
             raise InputError(
-                f"{split_file}: says both {chosen[name]} and {part} for {name}; images of one name in several folders "
-                "want their whole path there"
+                f"{split_file}: says both {_shown(chosen[name])} and {_shown(part)} for {_shown(name)}; images of one "
+                "name in several folders want their whole path there"
             )
     for sample in samples:
-        names = (sample.image.as_posix(), sample.name, sample.group)
+        names = [plain_name(name) for name in (sample.image.as_posix(), sample.name, sample.group)]
         if split_file is None:
             parts[part_of(sample)].append(sample)
             continue
         given = next((chosen[name] for name in names if name in chosen), None)
         if given not in parts:
-            wrong = "has no line for" if given is None else f"says {given!r} (not {', '.join(PARTS)}) for"
+            wrong = "has no line for" if given is None else f"says {_shown(given)} (not {', '.join(PARTS)}) for"
             raise InputError(f"{split_file}: {wrong} {sample.name}")
         parts[given].append(sample)
     return parts
@@ -353,7 +458,7 @@ def split_rows(parts: dict[str, list[Sample]]) -> list[tuple[str, str]]:
         for sample in samples:
             places.setdefault(sample.name, set()).add(part)
     return [
-        (sample.name if len(places[sample.name]) == 1 else sample.image.as_posix(), part)
+        (plain_name(sample.name if len(places[sample.name]) == 1 else sample.image.as_posix()), part)
         for part, samples in parts.items()
         for sample in samples
     ]
@@ -366,4 +471,4 @@ def write_split(path: str | os.PathLike, parts: dict[str, list[Sample]]) -> None
 
 def read_split(path: str | os.PathLike) -> list[tuple[str, str]]:
     """The rows of a split file: names (of images or groups) and parts. Raises `InputError` if it is none."""
-    return _read_table(Path(path), ("name", "part"))
+    return [(plain_name(name), part) for name, part in _read_table(Path(path), ("name", "part"), "surrogateescape")]

@@ -6,19 +6,23 @@ centre of the top-left pixel.
 
 from __future__ import annotations
 
+import codecs
 import io
 import os
 import re
-from pathlib import Path
 
 import numpy as np
 import scipy.io
 
+from data.matfile import read_mat
 from utils.common.cli import InputError
 from utils.common.files import replacing
+from utils.common.foreign import describe_foreign_file
 
 # A `.pts` file counts pixels from 1 (menpo's reader does the same): subtracted on reading, added on writing.
 PTS_ORIGIN = 1.0
+LARGEST_PTS = 1_000_000  # bytes: 68 points take two thousand
+MOST_KEYS = 12  # of a .mat file that a message names
 
 
 def check_points(points: np.ndarray, count: int, source: object) -> np.ndarray:
@@ -27,7 +31,7 @@ def check_points(points: np.ndarray, count: int, source: object) -> np.ndarray:
         raise InputError(f"{source}: expected {count} points of x and y, found an array of shape {points.shape}")
     if len(points) != count:
         raise InputError(f"{source}: holds {len(points)} points, {count} are needed")
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         points = points.astype(np.float32)
     if not np.isfinite(points).all():
         bad = int(np.flatnonzero(~np.isfinite(points).all(axis=1))[0])
@@ -38,24 +42,90 @@ def check_points(points: np.ndarray, count: int, source: object) -> np.ndarray:
 def read_pts(path: str | os.PathLike, count: int) -> np.ndarray:
     """Points (count, 2) of a `.pts` file, 0-based pixels (the file counts from 1).
 
-    Takes Windows line ends, extra blanks and a missing blank after a colon, as files of ibug-ears have them. Raises
-    `InputError` if the file is no `.pts` file, says another number than it holds, or holds another than `count`.
+    Takes every line end, UTF-8 and UTF-16 with a byte order mark, any case, extra blanks, a missing blank after a
+    colon, comments after # or //, a comma and a blank between x and y, and all points on one line. Raises `InputError`,
+    with the line where there is one, if the file is no `.pts` file, holds anything else than two numbers a point, says
+    another number than it holds, or holds another than `count`.
     """
+    said, rows = None, []
+    header, inside, closed = "", False, False
+    for number, line in enumerate(_lines(path, LARGEST_PTS), start=1):
+        if not inside:
+            before, brace, line = line.partition("{")
+            header += f"{before}\n"
+            said, inside = _said_count(header) if brace else None, bool(brace)
+            if brace and said is None:
+                break
+        if inside:
+            line, end, _ = line.partition("}")
+            if line.strip():
+                rows.append((number, line.strip()))
+            if end:
+                closed = True
+                break
+    if said is None:
+        begin = f"it begins {_begin(header.strip().partition(chr(10))[0])}"
+        what = describe_foreign_file(path) or f"not a .pts file (no 'n_points: N' and brace before the points): {begin}"
+        raise InputError(f"{path}: {what}")
+    if not closed:
+        raise InputError(f"{path}: ends before its closing brace; it was cut off: copy it again")
+    points = np.array(_points(path, rows, said), dtype=np.float64).reshape(-1, 2)
+    if len(points) != said:
+        raise InputError(f"{path}: says n_points: {said} but holds {len(points)} points")
+    return check_points(points - PTS_ORIGIN, count, path)
+
+
+def said_count(path: str | os.PathLike) -> int | None:
+    """How many points a `.pts` file says that it holds; None if it does not begin as such a file does."""
     try:
-        text = Path(path).read_text(encoding="utf-8", errors="replace")
+        return _said_count("\n".join(_lines(path, 4096, whole=False)))
+    except InputError:
+        return None
+
+
+def _said_count(header: str) -> int | None:
+    said = re.search(r"n_points\s*:\s*(\d{1,6})(?!\d)", header, re.IGNORECASE)
+    return int(said[1]) if said else None
+
+
+def _lines(path: str | os.PathLike, most: int, whole: bool = True) -> list[str]:
+    """The lines of a text file without their comments; of the first `most` bytes if it needs not be the `whole`."""
+    try:
+        with open(path, "rb") as stream:
+            data = stream.read(most + 1)
     except OSError as problem:
         raise InputError(f"{path}: cannot be read: {problem.strerror}") from problem
-    match = re.search(r"n_points\s*:\s*(\d{1,6})\s*\{(.*?)\}", text, re.DOTALL)
-    if not match:
-        raise InputError(f"{path}: not a .pts file (no 'n_points: N' followed by {{ ... }})")
-    try:
-        rows = [[float(value) for value in line.split()] for line in match[2].splitlines() if line.strip()]
-        points = np.array([(x, y) for x, y in rows], dtype=np.float64).reshape(-1, 2)
-    except ValueError as problem:
-        raise InputError(f"{path}: a line between the braces is not 'x y'") from problem
-    if len(points) != int(match[1]):
-        raise InputError(f"{path}: says n_points: {match[1]} but holds {len(points)} points")
-    return check_points(points - PTS_ORIGIN, count, path)
+    if whole and len(data) > most:
+        raise InputError(f"{path}: larger than {most // 1_000_000} MB, so no .pts file")
+    utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))  # PowerShell's `>` writes so
+    text = data.decode("utf-16" if utf16 else "utf-8-sig", errors="replace")
+    return re.split("\r\n|\r|\n", re.sub("(?:#|//)[^\r\n]*", "", text))
+
+
+def _begin(text: str) -> str:
+    """The first words of a text, for a message: what is no letter is escaped."""
+    return repr(text.strip()[:40])
+
+
+def _points(path: str | os.PathLike, rows: list[tuple[int, str]], said: int) -> list[list[float]]:
+    """The numbers of the lines between the braces, two a line; all on one line if they are as many as is `said`."""
+    points = []
+    for number, line in rows:
+        try:
+            # A comma with a blank parts numbers, and so does one between decimal points. In `43,8` it may be a decimal.
+            parts = line.split()
+            if "," in line:
+                words = re.sub(r",(?=\s)|(?<=\s),", " ", line).split()
+                parts = [part for word in words for part in (word.split(",") if word.count(".") == 2 else [word])]
+            values = [float(part) for part in parts if "_" not in part]
+        except ValueError:
+            values = []
+        if len(values) == len(parts) == 2 * said and len(rows) == 1:
+            return [values[k : k + 2] for k in range(0, len(values), 2)]
+        if len(values) != 2 or len(parts) != 2:
+            raise InputError(f"{path}: line {number} is not 'x y' with decimal points: {_begin(line)}")
+        points.append(values)
+    return points
 
 
 def write_pts(path: str | os.PathLike, points: np.ndarray) -> None:
@@ -74,23 +144,18 @@ def read_300w_lp(path: str | os.PathLike, count: int = 68, points: str = "2d") -
     corrupt file, a missing key (naming those that are there) and a wrong number of points: `pt2d` of AFLW2000-3D
     holds 21 points, its 68 are "3d".
     """
-    try:
-        content = scipy.io.loadmat(os.fspath(path))
-    except OSError as problem:
-        raise InputError(f"{path}: cannot be read: {problem.strerror or problem}") from problem
-    except Exception as problem:  # scipy raises whatever its parser stumbles on: ValueError, TypeError, zlib.error ...
-        raise InputError(f"{path}: not a readable .mat file ({type(problem).__name__})") from problem
+    content = read_mat(path)
     pairs, rows = {"2d": ("pts_2d", "pt2d"), "3d": ("pts_3d", "pt3d_68")}[points]
-    try:
-        if pairs in content:
-            found = np.asarray(content[pairs], dtype=np.float64)[:, :2]
-        elif rows in content:
-            found = np.asarray(content[rows], dtype=np.float64)[:2].T
-        else:
-            keys = ", ".join(sorted(key for key in content if not key.startswith("__"))) or "nothing"
-            raise InputError(f"{path}: no '{pairs}' or '{rows}' in it (found: {keys})")
-    except (ValueError, TypeError, IndexError) as problem:
-        raise InputError(f"{path}: its points are not an array of numbers") from problem
+    key = pairs if pairs in content else rows
+    if key not in content:
+        keys = ", ".join(sorted(_begin(name)[1:-1] for name in content)[:MOST_KEYS]) or "nothing"
+        raise InputError(f"{path}: no '{pairs}' or '{rows}' in it (found: {keys})")
+    found = content[key]
+    if found is None or found.ndim != 2 or not found.size:
+        raise InputError(f"{path}: its points are not an array of numbers")
+    if key == pairs and len(found) < 4 and found.shape[1] == count:
+        raise InputError(f"{path}: '{key}' is transposed; it needs {count} rows of x and y")
+    found = (found if key == pairs else found.T)[:, :2]
     if points == "2d" and len(found) != count and "pt3d_68" in content:
         raise InputError(f"{path}: its 2d points are {len(found)}, not {count} (AFLW2000-3D); use --points 3d")
     return check_points(found, count, path)

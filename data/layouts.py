@@ -5,28 +5,37 @@ Layouts that are recognised below the folder given as `--data`:
 - 300W-LP as its zip unpacks: `AFW/NAME.jpg`, `AFW_Flip/...`, `HELEN/...` with `landmarks/AFW/NAME_pts.mat`, or each
   image's own `NAME.mat` beside it;
 - 300W-LP as the predecessor laid it out: `AFW/NAME.jpg` with `AFW_landmark/NAME_pts.mat`;
+- 300-W as handed out: `afw/`, `helen/trainset`, `helen/testset`, `lfpw/trainset`, `lfpw/testset`, `ibug/`, images with
+  `.pts`; helen's and lfpw's `testset` and `ibug` are the test part;
 - ibug-ears: `CollectionA/train` and `CollectionA/test`, images with `.pts` of the same stem; synthetic ears have a
   `NAME.json` too, which says that all ears are annotated (`all_ears_annotated`) and where the other is (`other_ears`);
 - synthetic heads for scoring: `Both/NAME.jpg` with `NAME.face.pts`, `NAME.ear_left.pts`, `NAME.ear_right.pts` and
   `NAME.json`; read where there is no layout above, and all of it is a test part;
 - any folder of images with `.pts` (or, for faces, `.mat`) of the same stem, subfolders included.
+
+Names of folders count in any case, so that Windows, macOS and Linux read the same. Several faces of one image are
+`NAME_1.pts`, `NAME_2.pts` ... beside `NAME.jpg`, which then has no `NAME.pts`.
 """
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Sequence
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
+from data.formats import said_count
 from data.schemes import EAR, FACE, SCHEMES, Scheme
 from utils.common.cli import InputError
 from utils.common.files import read_json
 from utils.common.images import IMAGE_SUFFIXES
 
-FACE_FOLDERS = ("AFW", "HELEN", "IBUG", "LFPW")
+FACE_FOLDERS = ("afw", "helen", "ibug", "lfpw")  # in any case, and with `_flip`
+FACE_ENDINGS = (".pts", "_pts.mat", ".mat")
+SETS_OF_300W = {"trainset", "testset"}
 EAR_FILES = ("ear_left", "ear_right")  # of an image in `Both/`: NAME.ear_left.pts
 LEAST_SHOWN = 0.4  # fraction of an ear's points that must be visible in `Both/`
 
@@ -71,60 +80,125 @@ def find_pairs(root: Path, scheme: Scheme) -> list[Pair]:
         pairs = _both_layout(root, scheme)
     if not any(pair.landmarks for pair in pairs):
         _refuse_nested(root, "CollectionA" if scheme is EAR else "AFW")
-        pairs = _match(root, root, (".pts", "_pts.mat", ".mat") if scheme is FACE else (".pts",), recursive=True)
-        annotated = [pair.landmarks for pair in pairs if pair.landmarks]
-        if annotated and all(_is_of_another_scheme(path, scheme) for path in annotated):
+        pairs = _match(root, root, FACE_ENDINGS if scheme is FACE else (".pts",), recursive=True)
+        if _are_of_another_scheme(pairs, scheme):
             pairs, hint = [], " (its .pts files hold other landmarks)"
     if not any(pair.landmarks for pair in pairs):
         raise NoSuchImagesError(f"{root}: no {scheme.task} images with points in it{hint}; {WHERE_TO_GET[scheme.task]}")
     return sorted(pairs, key=lambda pair: pair.name)
 
 
-def _is_of_another_scheme(landmarks: Path, scheme: Scheme) -> bool:
-    """Whether a `.pts` file says that it holds as many points as another scheme has."""
-    if landmarks.suffix.lower() != ".pts":
-        return False
-    with open(landmarks, "rb") as stream:
-        said = re.search(rb"n_points\s*:\s*(\d+)", stream.read(200))
-    return said is not None and int(said[1]) in {other.count for other in SCHEMES.values() if other is not scheme}
+def _are_of_another_scheme(pairs: Iterable[Pair], scheme: Scheme) -> bool:
+    """Whether there are points, all in `.pts` files that say to hold as many as another scheme has."""
+    counts = {other.count for other in SCHEMES.values() if other is not scheme}
+    annotated = [pair.landmarks for pair in pairs if pair.landmarks]
+    return bool(annotated) and all(path.suffix.lower() == ".pts" and said_count(path) in counts for path in annotated)
 
 
 def _refuse_nested(root: Path, name: str) -> None:
     """A known layout one folder deeper would be read as loose images, and lose its given split: name it instead."""
-    for folder in sorted(root.glob(f"*/{name}")):
-        if folder.is_dir():
-            raise InputError(f"{root}: holds {folder}; give the folder that holds {name}/: --data {folder.parent}")
+    for parent in _folders(root):
+        folder = _folder(parent, name)
+        if folder:
+            raise InputError(f"{root}: holds {folder}; give the folder that holds {folder.name}/: --data {parent}")
+
+
+def _folders(parent: Path) -> list[Path]:
+    """The folders in a folder, sorted."""
+    with os.scandir(parent) as entries:
+        return sorted(parent / entry.name for entry in entries if _is_folder(entry))
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    """Whether it is one or links to one. (`DirEntry.is_dir` asks the disk for links alone, and fails for a loop.)"""
+    return os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir()  # noqa: PTH112
+
+
+def _folder(parent: Path, name: str) -> Path | None:
+    """The folder of a name in any case; where there are several, the one that is spelled so."""
+    found = [path for path in _folders(parent) if path.name.lower() == name.lower()]
+    return min(found, key=lambda path: path.name != name, default=None)
+
+
+def is_face_folder(name: str) -> bool:
+    """Whether a folder of that name belongs to a layout of face datasets."""
+    return name.lower().removesuffix("_flip") in FACE_FOLDERS
 
 
 def _face_layouts(root: Path) -> list[Pair]:
-    pairs = []
-    for name in [folder + flip for folder in FACE_FOLDERS for flip in ("", "_Flip")]:
-        images = root / name
-        if not images.is_dir():
-            continue
-        separate = [folder for folder in (root / "landmarks" / name, root / f"{name}_landmark") if folder.is_dir()]
+    """300W-LP and 300-W. What lies beside the known folders is read with 300-W, and named beside 300W-LP.
+
+    (AFLW2000-3D is often unpacked beside 300W-LP, and is to be scored, not trained on.)
+    """
+    known = [folder for folder in _folders(root) if is_face_folder(folder.name)]
+    all_landmarks = _folder(root, "landmarks")
+    pairs, separated = [], []
+    for images in known:
+        separate = all_landmarks and _folder(all_landmarks, images.name)
+        separate = separate or _folder(root, f"{images.name}_landmark")
         if separate:
-            pairs += _match(root, images, ("_pts.mat",), separate[0])
+            separated.append(separate)
+            pairs += _match(root, images, ("_pts.mat",), separate)
         else:
-            pairs += _match(root, images, (".pts", "_pts.mat", ".mat"))
-    return pairs
+            pairs += _of_scheme(_match(root, images, FACE_ENDINGS, recursive=True), FACE)
+    if not any(pair.landmarks for pair in pairs):
+        return pairs
+    beside = _match(root, root, FACE_ENDINGS, recursive=True, besides=[*known, *separated])
+    beside = _of_scheme(beside, FACE, complete=True)
+    if any(pair.landmarks and pair.landmarks.suffix.lower() == ".mat" for pair in pairs):
+        if beside:
+            places = sorted({pair.name.rpartition("/")[0] or "." for pair in beside})
+            more = f" and {len(places) - 1} more" if places[1:] else ""
+            print(
+                f"note: {root}: {len(beside)} images with points beside 300W-LP's are not read, in {places[0]!r}{more}"
+                "; give such a folder a --data of its own"
+            )
+        return pairs
+    return _parted([*pairs, *beside])
+
+
+def _of_scheme(pairs: Iterable[Pair], scheme: Scheme, complete: bool = False) -> list[Pair]:
+    """The pairs of folders that do not hold another scheme's points; `complete`: of those with points and their image.
+
+    A folder counts as a whole: half a pair in it is a slip that its user should hear of.
+    """
+    folders: dict[Path, list[Pair]] = {}
+    for pair in pairs:
+        folders.setdefault((pair.image or pair.landmarks or Path()).parent, []).append(pair)
+    return [
+        pair
+        for found in folders.values()
+        if not _are_of_another_scheme(found, scheme)
+        and (not complete or any(pair.image and pair.landmarks for pair in found))
+        for pair in found
+    ]
+
+
+def _parted(pairs: list[Pair]) -> list[Pair]:
+    """The pairs with the parts of 300-W as it is handed out; as they are where there is no test part of it."""
+
+    def part(pair: Pair) -> str:
+        first, *below = pair.name.lower().split("/")[:-1] or [""]
+        if "testset" in below or (first == "ibug" and handed_out):
+            return "test"
+        return "train" if is_face_folder(first) else ""
+
+    handed_out = any(SETS_OF_300W.intersection(pair.name.lower().split("/")[1:-1]) for pair in pairs)
+    parts = [part(pair) for pair in pairs]
+    return [replace(pair, part=given) for pair, given in zip(pairs, parts, strict=True)] if "test" in parts else pairs
 
 
 def _ear_layouts(root: Path) -> list[Pair]:
-    collection = root / "CollectionA" if (root / "CollectionA").is_dir() else root
-    if not (collection / "train").is_dir():
+    collection = _folder(root, "CollectionA") or root
+    parts = {part: folder for part in ("train", "test") if (folder := _folder(collection, part))}
+    if "train" not in parts:
         return []
-    return [
-        pair
-        for part in ("train", "test")
-        if (collection / part).is_dir()
-        for pair in _match(root, collection / part, (".pts",), part=part)
-    ]
+    return [pair for part, folder in parts.items() for pair in _match(root, folder, (".pts",), part=part)]
 
 
 def _both_layout(root: Path, scheme: Scheme) -> list[Pair]:
     """Heads with face and both ears; an ear that is mostly hidden is left out, as no person would annotate it."""
-    folder = root / "Both" if (root / "Both").is_dir() else root
+    folder = _folder(root, "Both") or root
     if not any(folder.glob("*.face.pts")):
         return []
     names = ("face",) if scheme is FACE else EAR_FILES
@@ -139,7 +213,7 @@ def _both_layout(root: Path, scheme: Scheme) -> list[Pair]:
                         continue
                 except InputError:
                     pass  # found again, and reported, when the pair is read
-                pair = replace(pair, name=pair.landmarks.relative_to(root).as_posix())
+                pair = replace(pair, name=_name(pair.landmarks, root))
             pairs.append(pair)
     if not pairs:
         raise NoSuchImagesError(f"{root}: no {scheme.task} in it of which enough is visible")
@@ -153,60 +227,146 @@ def _match(
     landmarks: Path | None = None,
     part: str = "",
     recursive: bool = False,
+    besides: Sequence[Path] = (),
 ) -> list[Pair]:
     """Pair the images of a folder with the files in `landmarks` (default: beside them) whose names end in `endings`.
 
     Where an image has several, the first of `endings` counts. Points without an image are listed too, but for `.mat`
-    files, which may be anything.
+    files, which may be anything. The folders `besides` are passed over.
     """
-    images: dict[Path, Path] = {}
-    twins: dict[Path, Path] = {}
-    for path in files_in(folder, recursive):
-        if path.suffix.lower() in IMAGE_SUFFIXES and images.setdefault(without_suffix(path), path) != path:
-            twins[without_suffix(path)] = path
-    candidates: dict[Path, list[tuple[int, Path]]] = {}
-    for path in files_in(landmarks or folder, recursive):
+    files = files_in(folder, recursive, besides)
+    images: dict[Stem, Path] = {}
+    twins: dict[Stem, Path] = {}
+    for path in files:
+        stem = stem_of(path.parent, path.stem)
+        if path.suffix.lower() in IMAGE_SUFFIXES and images.setdefault(stem, path) != path:
+            twins[stem] = path
+    candidates: dict[Stem, list[tuple[int, Path]]] = {}
+    for path in files_in(landmarks, False) if landmarks else files:
         rank, ending = next(((k, end) for k, end in enumerate(endings) if path.name.lower().endswith(end)), (0, ""))
         if ending:
-            stem = path.with_name(path.name[: -len(ending)])
-            candidates.setdefault(folder / stem.name if landmarks else stem, []).append((rank, path))
-    annotations = {stem: min(ranked)[1] for stem, ranked in candidates.items()}
+            stem = stem_of(folder if landmarks else path.parent, path.name[: -len(ending)])
+            candidates.setdefault(stem, []).append((rank, path))
+    annotations = _in_any_case(images, {stem: min(ranked)[1] for stem, ranked in candidates.items()})
+    faces = _several_faces(images, annotations)
+    several = {image for image, _ in faces.values()}
     orphans = [
         stem
         for stem, path in annotations.items()
-        if stem not in images and path.name.lower().endswith(("_pts.mat", ".pts"))
+        if stem not in images and stem not in faces and path.name.lower().endswith(("_pts.mat", ".pts"))
     ]
     return [
         Pair(
-            name=(images.get(stem) or annotations[stem]).relative_to(root).as_posix(),
+            name=_name(images.get(stem) or annotations[stem], root),
             image=images.get(stem),
             landmarks=annotations.get(stem),
             part=part,
             twin=twins.get(stem),
         )
-        for stem in [*images, *orphans]
-    ]
+        for stem in [*(stem for stem in images if stem not in several), *orphans]
+    ] + [Pair(_name(path, root), images[image], path, part, twins.get(image)) for image, path in faces.values()]
 
 
-def files_in(folder: Path, recursive: bool) -> list[Path]:
-    """The files of a folder, or of all below it, sorted; hidden ones are left out."""
-    walk = folder.rglob("*") if recursive else folder.iterdir()
-    return sorted(path for path in walk if not path.name.startswith(".") and path.is_file())
+Stem = tuple[str, str]  # folder and stem of a file, as they are compared
 
 
-def without_suffix(path: Path) -> Path:
-    """Folder and stem of a path: what an image and its points have in common."""
-    return path.with_name(path.stem)
+def stem_of(folder: Path, stem: str) -> Stem:
+    """What an image and its points have in common, in composed characters: macOS hands out others than Linux."""
+    return unicodedata.normalize("NFC", str(folder)), unicodedata.normalize("NFC", stem)
 
 
-def visible_fraction(notes: Path, content: dict, name: str) -> float:
+def _name(path: Path, root: Path) -> str:
+    return unicodedata.normalize("NFC", path.relative_to(root).as_posix())
+
+
+def _in_any_case(images: Iterable[Stem], annotations: dict[Stem, Path]) -> dict[Stem, Path]:
+    """The annotations, those of no image under the stem of an image without any that differs in case alone."""
+
+    def folded(stems: Iterable[Stem]) -> dict[Stem, Stem]:
+        """The stems by what is left without case, but for those that are then the same."""
+        pairs = [((folder, stem.casefold()), (folder, stem)) for folder, stem in stems]
+        counts = Counter(key for key, _ in pairs)
+        return {key: stem for key, stem in pairs if counts[key] == 1}
+
+    lonely = folded(stem for stem in images if stem not in annotations)
+    known = set(images)
+    moved = {
+        stem: lonely.get(key, stem) for key, stem in folded(stem for stem in annotations if stem not in known).items()
+    }
+    return {moved.get(stem, stem): path for stem, path in annotations.items()}
+
+
+def _several_faces(images: dict[Stem, Path], annotations: dict[Stem, Path]) -> dict[Stem, tuple[Stem, Path]]:
+    """Points that are counted, `NAME_1.pts` to `NAME_3.pts`, of an image that has none of its own.
+
+    By the points' stem: the image's stem, and the points. The count begins at 0 or 1 and leaves nothing out: `NAME_7`
+    alone is of an image that is missing.
+    """
+    counted: dict[Stem, dict[int, Stem]] = {}
+    for stem in annotations:
+        match = re.fullmatch(r"(.+)_(\d{1,2})", stem[1])
+        if match and stem not in images and (stem[0], match[1]) in images.keys() - annotations.keys():
+            counted.setdefault((stem[0], match[1]), {})[int(match[2])] = stem
+    return {
+        stem: (image, annotations[stem])
+        for image, stems in counted.items()
+        if set(stems) in (set(range(len(stems))), set(range(1, len(stems) + 1)))
+        for stem in stems.values()
+    }
+
+
+def files_in(folder: Path, recursive: bool, besides: Sequence[Path] = ()) -> list[Path]:
+    """The files of a folder, or of all below it but for the folders `besides`, sorted; hidden files are left out.
+
+    Linked folders are followed. A folder that can be reached twice is read once, by its own path before a link's, and
+    a link to a folder that holds the link's own is not followed. A folder that may not be read is named.
+    """
+    found: list[Path] = []
+    seen = {path.resolve() for path in besides} | set(folder.resolve().parents)
+    waiting, links = [folder], list[Path]()  # links wait until there is nothing else
+    while waiting or links:
+        place = waiting.pop() if waiting else links.pop(0)
+        if place.resolve() in seen:
+            continue
+        seen.add(place.resolve())
+        try:
+            entries = list(os.scandir(place))
+        except OSError as problem:
+            if place == folder:
+                raise InputError(f"{place}: cannot be read: {problem.strerror}") from problem
+            print(f"note: {place}: cannot be read, left out: {problem.strerror}")
+            continue
+        for entry in entries:
+            path = place / entry.name
+            if _is_folder(entry):
+                if recursive:
+                    (links if entry.is_symlink() else waiting).append(path)
+            elif not entry.name.startswith(".") and path.is_file():
+                found.append(path)
+        links.sort()
+    return sorted(found)
+
+
+def plain_name(name: str) -> str:
+    """A name as names in tables are compared: in composed characters, and with / between folders as on Linux."""
+    return unicodedata.normalize("NFC", name).replace("\\", "/")
+
+
+def visible_fraction(notes: Path, content: object, name: str) -> float:
     """The fraction of an ear's points in `Both/` that are visible; a person would annotate it from `LEAST_SHOWN` on."""
     try:
-        return float(np.mean(content["visible"][name]))
-    except (KeyError, TypeError, ValueError) as problem:
-        raise InputError(f"{notes}: does not say which points of {name} are visible") from problem
+        visible = content["visible"][name]  # type: ignore[index]  # what is in a file may be anything
+    except (KeyError, TypeError, IndexError):
+        visible = None
+    if not isinstance(visible, list) or len(visible) != EAR.count or any(point not in (0, 1) for point in visible):
+        raise InputError(f"{notes}: does not say with 0 or 1 which of the {EAR.count} points of {name} are visible")
+    return sum(visible) / EAR.count
 
 
 def face_folders(folders: Sequence[str]) -> tuple[str, ...]:
     """Those of dataset folders that hold one of the layouts of face datasets."""
-    return tuple(folder for folder in folders if any((Path(folder) / name).is_dir() for name in FACE_FOLDERS))
+    return tuple(
+        folder
+        for folder in folders
+        if Path(folder).is_dir() and any(is_face_folder(inner.name) for inner in _folders(Path(folder)))
+    )

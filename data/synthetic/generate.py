@@ -27,6 +27,7 @@ from utils.common.workers import call_worker, imap_ordered, process_pool, use_on
 KINDS = ("face", "ear", "both", "no_ear")
 COUNTS = ("faces", "ears", "both", "no_ear")
 MANIFEST = "synthetic.json"
+MOST_HEADS = 1_000_000  # of a kind that a manifest is believed to list: they take two days to draw
 VERSION = 2  # of what a seed gives; 1 painted ear images before it knew that hair hides the ear
 TEST_EVERY = 6  # every sixth ear image is a test image, about as in ibug-ears
 
@@ -159,7 +160,9 @@ def _prepare_folder(out: Path, plan: Plan) -> None:
         known = read_json(manifest, f"{out}: its {MANIFEST} cannot be read; delete it and the heads beside it")
         try:
             known = {"jpeg": False, "version": 1, "no_ear": 0} | known  # drawn before there was a choice
-            before = {key: int(known[key]) for key in counts}
+            before = {key: known[key] for key in counts}
+            if any(type(count) is not int or not 0 <= count <= MOST_HEADS for count in before.values()):
+                raise ValueError("counts of heads are whole numbers")
             if not before["ears"]:
                 known["jpeg"] = plan.jpeg  # it is said of ears alone
             if not plan.ears:

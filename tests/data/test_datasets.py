@@ -1,7 +1,9 @@
 import csv
 import hashlib
 import json
+import os
 import shutil
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +20,14 @@ from data.datasets import (
     find_negatives,
     find_samples,
     part_of,
+    read_split,
+    split_rows,
     split_samples,
     spread,
     write_split,
 )
 from data.formats import write_300w_lp, write_pts
-from data.layouts import NoSuchImagesError
+from data.layouts import NoSuchImagesError, face_folders, visible_fraction
 from data.schemes import EAR, FACE, reference_shape
 from tests.conftest import input_error, packed, with_exif
 from tests.images import write_ears, write_faces
@@ -33,6 +37,7 @@ FACE_POINTS = reference_shape(FACE) * 40 + 10
 EAR_POINTS = reference_shape(EAR) * 40 + 10
 NOISE = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
 JPEG, PNG, BMP, WEBP, TIFF = (packed(NOISE, suffix) for suffix in (".jpg", ".png", ".bmp", ".webp", ".tif"))
+KOREAN = "홍길동"  # in composed characters, as Linux and Windows type it
 THUMBNAIL = packed(NOISE[:16, :16])
 
 
@@ -56,6 +61,10 @@ def put_pts_mat(path, points=FACE_POINTS):
 def put_ear(stem, content=PNG, suffix=".png", points=EAR_POINTS):
     write_pts(stem.with_suffix(".pts"), points)
     return put(stem.with_suffix(suffix), content)
+
+
+def put_face(stem, points=FACE_POINTS):
+    write_pts(put(stem.with_name(f"{stem.name}.jpg")).with_suffix(".pts"), points)
 
 
 def write_table(path, *rows):
@@ -190,6 +199,129 @@ class TestLayouts:
         for folder in (tmp_path / "nowhere", tmp_path):
             with input_error(folder, *help_):
                 find_samples([folder], scheme)
+
+    @pytest.mark.parametrize("change", [str, str.lower, str.upper])
+    def test_300w_as_handed_out_is_read_whole_with_its_test_part_in_any_case(self, tmp_path, change):
+        places = ["afw", "helen/trainset", "helen/testset", "lfpw/trainset", "lfpw/testset", "ibug", "Mine/more"]
+        for k, place in enumerate(places):
+            put_face(tmp_path / change(place) / f"face_{k}")
+        found = find_samples([tmp_path], FACE)
+        parts = {sample.image.stem: sample.part for sample in found.samples}
+        expected = ["train", "train", "test", "train", "test", "test", ""]
+        assert parts == {f"face_{k}": part for k, part in enumerate(expected)}
+        assert face_folders([str(tmp_path)]) == (str(tmp_path),)
+
+    @pytest.mark.parametrize("change", [str.lower, str.upper])
+    def test_300w_without_a_test_set_is_split_by_the_hash(self, tmp_path, change):
+        put_face(tmp_path / change("helen") / "trainset" / "a")
+        put_face(tmp_path / change("afw") / "b")
+        put_face(tmp_path / change("helen_train") / "c")  # no known name
+        found = find_samples([tmp_path], FACE)
+        assert [(sample.image.stem, sample.part) for sample in found.samples] == [("b", ""), ("a", ""), ("c", "")]
+
+    @pytest.mark.parametrize("name", ["AFW", "afw"])
+    def test_a_known_face_folder_beside_ears_and_images_alone_is_read_alone(self, tmp_path, name, capsys):
+        put_face(tmp_path / name / "a")
+        put(tmp_path / "Code" / "example.jpg")
+        write_ears(tmp_path, 3, size=64)
+        assert names(find_samples([tmp_path], FACE)) == [f"{name}/a.jpg"]
+        assert capsys.readouterr().out == ""
+
+    @pytest.mark.parametrize("name", ["AFW", "afw"])
+    def test_images_beside_300w_lp_are_named_and_not_mixed_in(self, tmp_path, name, capsys):
+        put(tmp_path / name / "a.jpg")
+        put_pts_mat(tmp_path / f"{name}_landmark" / "a_pts.mat")
+        put_face(tmp_path / "mine" / "b")
+        put_face(tmp_path / "more" / "c")
+        write_ears(tmp_path, 3, size=64)
+        assert names(find_samples([tmp_path], FACE)) == [f"{name}/a.jpg"]
+        said = capsys.readouterr().out
+        assert "2 images" in said and "'mine' and 1 more" in said and said.count("\n") == 1
+
+    def test_the_other_layouts_count_in_any_case_too(self, tmp_path):
+        put(tmp_path / "AFW_flip" / "a.jpg")
+        put_pts_mat(tmp_path / "Landmarks" / "afw_Flip" / "a_pts.mat")
+        put_ear(tmp_path / "collectiona" / "Train" / "b")
+        put_ear(tmp_path / "collectiona" / "TEST" / "c")
+        assert names(find_samples([tmp_path], FACE)) == ["AFW_flip/a.jpg"]
+        assert [sample.part for sample in find_samples([tmp_path], EAR).samples] == ["test", "train"]
+
+    @pytest.mark.parametrize("name", ["AFW", "afw"])
+    def test_a_known_layout_one_folder_deeper_is_named_in_any_case(self, tmp_path, name):
+        put_face(tmp_path / "300w" / name / "a")
+        with input_error("--data", tmp_path / "300w"):
+            find_samples([tmp_path], FACE)
+
+    def test_several_faces_of_one_image_are_samples_of_one_group(self, tmp_path):
+        put(tmp_path / "img.jpg")
+        for k in (1, 2):
+            write_pts(tmp_path / f"img_{k}.pts", FACE_POINTS + k)
+        put_face(tmp_path / "other_1")
+        found = find_samples([tmp_path], FACE)
+        assert names(found) == ["img_1.pts", "img_2.pts", "other_1.jpg"]
+        assert [sample.group for sample in found.samples] == ["img", "img", "other_1"]
+        np.testing.assert_allclose(found.samples[1].points, FACE_POINTS + 2, atol=1e-5)
+        with input_error("--negatives", "no image"):
+            find_negatives([tmp_path], FACE)
+
+    @pytest.mark.parametrize("stems", [("img_7",), ("img", "img_1"), ("img_1", "img_3"), ("img_2024",)])
+    def test_points_that_are_not_counted_from_the_start_are_of_an_image_that_is_missing(self, tmp_path, stems):
+        put(tmp_path / "img.jpg")
+        for stem in stems:
+            write_pts(tmp_path / f"{stem}.pts", FACE_POINTS)
+        with input_error(f"{stems[-1]}.pts" if "img" in stems else "img"):
+            find_samples([tmp_path], FACE)
+
+    def test_images_and_points_whose_names_differ_in_case_or_composition_alone_are_pairs(self, tmp_path):
+        put(tmp_path / "a.JPG")
+        write_pts(tmp_path / "A.PTS", FACE_POINTS)
+        put(tmp_path / f"{unicodedata.normalize('NFD', KOREAN)}.jpg")
+        write_pts(tmp_path / f"{KOREAN}.pts", FACE_POINTS)
+        found = find_samples([tmp_path], FACE)
+        assert names(found) == ["a.JPG", f"{KOREAN}.jpg"]
+        assert [sample.group for sample in found.samples] == ["a", KOREAN]
+        with input_error("--negatives", "no image"):
+            find_negatives([tmp_path], FACE)
+
+    def test_names_that_differ_in_case_alone_are_told_apart_where_both_are_there(self, tmp_path):
+        for stem in ("a", "A"):
+            put_face(tmp_path / stem)
+        assert names(find_samples([tmp_path], FACE)) == ["A.jpg", "a.jpg"]
+
+    def test_name_that_is_no_text_is_read_split_and_resumed(self, tmp_path):
+        stem = tmp_path / "data" / os.fsdecode(b"caf\xe9")
+        put_face(stem)
+        samples = find_samples([tmp_path / "data"], FACE).samples
+        parts = split_samples(samples)
+        write_split(tmp_path / "split.csv", parts)
+        assert split_samples(samples, tmp_path / "split.csv") == parts
+        assert read_split(tmp_path / "split.csv") == split_rows(parts)
+
+
+class TestLinkedFolders:
+    def test_linked_folder_is_read_and_loops_end(self, tmp_path):
+        put_face(tmp_path / "elsewhere" / "deep" / "a")
+        put_face(tmp_path / "data" / "b")
+        (tmp_path / "data" / "linked").symlink_to(tmp_path / "elsewhere")
+        (tmp_path / "elsewhere" / "deep" / "back").symlink_to(tmp_path / "data")
+        (tmp_path / "elsewhere" / "up").symlink_to(tmp_path)
+        (tmp_path / "data" / "itself").symlink_to("itself")
+        (tmp_path / "data" / "nowhere").symlink_to("gone")
+        assert names(find_samples([tmp_path / "data"], FACE)) == ["b.jpg", "linked/deep/a.jpg"]
+
+    def test_folder_that_is_linked_too_is_read_once_by_its_own_name(self, tmp_path):
+        put_face(tmp_path / "z" / "a")
+        (tmp_path / "all").symlink_to(tmp_path / "z")
+        assert names(find_samples([tmp_path], FACE)) == ["z/a.jpg"]
+
+    def test_known_folders_and_negatives_may_be_links(self, tmp_path):
+        put_face(tmp_path / "elsewhere" / "afw" / "a")
+        put(tmp_path / "elsewhere" / "NoFace" / "b.jpg")
+        (tmp_path / "data").mkdir()
+        for name in ("afw", "NoFace"):
+            (tmp_path / "data" / name).symlink_to(tmp_path / "elsewhere" / name)
+        assert names(find_samples([tmp_path / "data"], FACE)) == ["afw/a.jpg"]
+        assert [sample.name for sample in find_negatives([tmp_path / "data"], FACE)] == ["NoFace/b.jpg"]
 
 
 @pytest.mark.parametrize(("limit", "kept"), [(None, "abcdef"), (9, "abcdef"), (3, "ace"), (1, "a")])
@@ -352,10 +484,83 @@ class TestGroups:
             "sub/c.png": "Ann",
         }
 
+    @pytest.mark.parametrize("ending", ["_mirror", "_Mirror", "_MIRROR", "_flip", "_Flip", "-flipped"])
+    @pytest.mark.parametrize("folder", ["", "copies/"])
+    def test_mirrored_copy_is_in_the_group_of_its_original(self, tmp_path, ending, folder):
+        for stem in ("10_1", "AFW_134212_1_0", "anna"):
+            put_face(tmp_path / stem)
+            put_face(tmp_path / f"{folder}{stem}{ending}")
+        write_table(tmp_path / "identities.csv", ["name", "identity"], ["anna", "Ann"])
+        by_name = groups(find_samples([tmp_path], FACE))
+        for stem, group in (("10_1", "10_1"), ("AFW_134212_1_0", "AFW_134212"), ("anna", "Ann")):
+            assert by_name[f"{stem}.jpg"] == by_name[f"{folder}{stem}{ending}.jpg"] == group
+
+    def test_copy_in_another_folder_has_its_originals_person_and_test_part(self, tmp_path):
+        put_face(tmp_path / "300w" / "ibug" / "a")
+        put_face(tmp_path / "300w" / "helen" / "testset" / "b")
+        put_face(tmp_path / "300w" / "helen" / "trainset" / "b")
+        put_face(tmp_path / "300w" / "helen" / "trainset" / "b_mirror")
+        write_table(tmp_path / "300w" / "identities.csv", ["name", "identity"], ["ibug/a.jpg", "Ann"])
+        put_face(tmp_path / "copies" / "a_mirror")
+        found = find_samples([tmp_path / "300w", tmp_path / "copies"], FACE)
+        assert {sample.name: (sample.group, sample.part) for sample in found.samples} == {
+            "helen/testset/b.jpg": ("b", "test"),
+            "helen/trainset/b.jpg": ("b", "train"),
+            "helen/trainset/b_mirror.jpg": ("b", "train"),
+            "ibug/a.jpg": ("Ann", "test"),
+            "a_mirror.jpg": ("Ann", "test"),
+        }
+
+    def test_flipped_folder_has_the_person_that_is_named_by_the_originals_path(self, tmp_path):
+        for folder in ("AFW", "AFW_Flip"):
+            put(tmp_path / folder / "AFW_1_1_0.jpg")
+            put_own_mat(tmp_path / folder / "AFW_1_1_0.mat")
+        write_table(tmp_path / "identities.csv", ["name", "identity"], ["AFW/AFW_1_1_0.jpg", "Ann"])
+        assert set(groups(find_samples([tmp_path], FACE)).values()) == {"Ann"}
+
+    @pytest.mark.parametrize("spell", [unicodedata.normalize, lambda form, name: name.replace("/", "\\")])
+    @pytest.mark.parametrize("form", ["NFC", "NFD"])
+    def test_names_of_identities_csv_and_split_files_count_in_any_composition_and_with_any_separator(
+        self, tmp_path, spell, form
+    ):
+        put_face(tmp_path / "sub" / KOREAN)
+        put_face(tmp_path / "sub" / f"{unicodedata.normalize('NFD', KOREAN)}2")
+        rows = [spell(form, f"sub/{KOREAN}.jpg"), spell(form, f"sub/{KOREAN}2.jpg")]
+        write_table(tmp_path / "identities.csv", ["name", "identity"], *([row, "hong"] for row in rows))
+        samples = find_samples([tmp_path], FACE).samples
+        assert [sample.group for sample in samples] == ["hong", "hong"]
+        path = write_table(tmp_path / "split.csv", ["name", "part"], *([row, "test"] for row in rows))
+        assert len(split_samples(samples, path)["test"]) == 2
+
+    def test_names_that_are_no_images_are_refused_if_all_are_and_counted_if_some_are(self, tmp_path, capsys):
+        put_face(tmp_path / "a")
+        put_ear(tmp_path / "CollectionA" / "train" / "e")
+        rows = [[f"images/{k}\x1b.jpg", "Ann"] for k in range(5)]
+        path = write_table(tmp_path / "identities.csv", ["name", "identity"], *rows)
+        with input_error(path, "5 names", r"'images/0\x1b.jpg'"):
+            find_samples([tmp_path], FACE)
+        write_table(path, ["name", "identity"], *rows, ["a", "Ann"], ["e", "Eve"])
+        assert groups(find_samples([tmp_path], EAR)) == {"CollectionA/train/e.png": "Eve"}
+        said = capsys.readouterr().out
+        assert "5 of 7 names" in said and "images/2" in said and "images/3" not in said and said.count("\n") == 1
+
+    def test_one_name_with_two_persons_is_refused(self, tmp_path):
+        put_ear(tmp_path / "a")
+        path = write_table(tmp_path / "identities.csv", ["name", "identity"], ["a", "Ann"], ["a.png", "Bob"])
+        with input_error(path, "two persons", "'a.png'"):
+            find_samples([tmp_path], EAR)
+
     @pytest.mark.parametrize(
         "content",
-        [b"name,person\na.png,Ann\n", b"name,identity\na.png\n", b"name,identity\na.png,J\xf6rg\n"],
-        ids=["another column", "a row that ends early", "not UTF-8"],
+        [
+            b"name,person\na.png,Ann\n",
+            b"name,identity\na.png\n",
+            b"name,identity\na.png,J\xf6rg\n",
+            b"name;identity\n",
+            b"identity,name\nAnn\n",
+            b"name,identity\na," + b"b" * 200_000,
+        ],
+        ids=["another column", "a row that ends early", "not UTF-8", "semicolons", "no name", "a huge field"],
     )
     def test_bad_identities_csv_is_named_in_one_line(self, tmp_path, content):
         put_ear(tmp_path / "a")
@@ -495,6 +700,43 @@ class TestFoundByUse:
             find_samples([tmp_path], FACE)
         assert len(find_samples([tmp_path], FACE, skip_bad=True).samples) == 1
 
+    @pytest.mark.parametrize("spot", [(-1, -1), (0, 0), (1, 1), (40, 40)])
+    def test_several_points_on_one_spot_are_refused_and_two_neighbours_are_not(self, tmp_path, spot):
+        put_face(tmp_path / "a")
+        points = FACE_POINTS.copy()
+        points[20:27] = np.array(spot) - 1  # what write_pts adds
+        put_face(tmp_path / "b", points)
+        with input_error(tmp_path / "b.pts", "7 points", "--skip-bad"):
+            find_samples([tmp_path], FACE)
+        assert names(find_samples([tmp_path], FACE, skip_bad=True)) == ["a.jpg"]
+        points[20:27] = FACE_POINTS[20:27]
+        points[48], points[60] = FACE_POINTS[49], FACE_POINTS[49]
+        put_face(tmp_path / "b", points)
+        assert names(find_samples([tmp_path], FACE)) == ["a.jpg", "b.jpg"]
+
+    def test_one_point_at_the_corner_hides_no_other_spot(self, tmp_path):
+        points = FACE_POINTS.copy()
+        points[0], points[20:40] = 0, 30
+        put_face(tmp_path / "a", points)
+        with input_error(tmp_path / "a.pts", "20 points"):
+            find_samples([tmp_path], FACE)
+
+    def test_fractions_of_the_images_size_are_refused(self, tmp_path):
+        put_face(tmp_path / "a", FACE_POINTS / 64 - 1)
+        with input_error(tmp_path / "a.pts", "not in pixels"):
+            find_samples([tmp_path], FACE)
+
+    @pytest.mark.parametrize(("moved", "fits"), [(90, True), (-120, True), (1000, False), (-1000, False), (1e6, False)])
+    def test_points_may_lie_two_diagonals_outside_the_image(self, tmp_path, moved, fits):
+        points = FACE_POINTS.copy()
+        points[3, 0] += moved  # the image is 64 px wide and high
+        put_face(tmp_path / "a", points)
+        if fits:
+            assert len(find_samples([tmp_path], FACE).samples) == 1
+        else:
+            with input_error(tmp_path / "a.pts", "point 3", "64 x 64"):
+                find_samples([tmp_path], FACE)
+
     def test_persons_are_told_apart_by_the_path_where_stems_repeat(self, tmp_path):
         for person in ("anna", "bob"):
             save_image(tmp_path / person / "0.1.png", NOISE)
@@ -572,12 +814,40 @@ class TestOtherEars:
             [[[1, 2]] * 55],
             [[list(range(55))] * 2],
             [[[10**400, 2]] * 55],
+            {},
+            "",
+            [None],
+            [[[{}, []]] * 55],
         ],
     )
     def test_what_is_no_ear_is_refused(self, tmp_path, ears):
         notes = self.notes(tmp_path, all_ears_annotated=True, other_ears=ears)
         with input_error(notes):
             self.others(tmp_path)
+
+
+class TestVisiblePoints:
+    @pytest.mark.parametrize(
+        "content",
+        [
+            [],
+            7,
+            None,
+            {"visible": []},
+            {"visible": {"ear_left": 10**400}},
+            {"visible": {"ear_left": [10**400] * 55}},
+            {"visible": {"ear_left": [1] * 54}},
+            {"visible": {"ear_left": [0.5] * 55}},
+            {"visible": {"ear_left": [[1]] * 55}},
+            {"visible": {"ear_left": "1" * 55}},
+        ],
+    )
+    def test_notes_that_do_not_say_it_are_refused_in_one_line(self, content):
+        with input_error("notes.json", "ear_left"):
+            visible_fraction(Path("notes.json"), content, "ear_left")
+
+    def test_fraction_is_that_of_the_ones(self):
+        assert visible_fraction(Path("a"), {"visible": {"ear_left": [1] * 11 + [0] * 44}}, "ear_left") == 0.2
 
 
 def test_negatives_are_images_whose_notes_say_so_and_those_without_points(tmp_path, ears):

@@ -1,4 +1,5 @@
 import io
+import time
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from data.formats import read_300w_lp, read_pts, write_300w_lp, write_pts
+from data.formats import read_300w_lp, read_pts, said_count, write_300w_lp, write_pts
 from tests.conftest import input_error
 from utils.common.cli import InputError
 
@@ -37,6 +38,12 @@ def saved(path, **arrays_by_key):
         GOOD_PTS.replace("{\n", "{\n\n").replace("\n}", "\n\n}"),
         GOOD_PTS.replace("{", "  { ").rstrip(),
         "\ufeff" + GOOD_PTS,
+        GOOD_PTS.replace("\n", "\r"),
+        GOOD_PTS.upper(),
+        GOOD_PTS.replace("{\n", "{").replace("n_points: 3\n", "n_points: 3 "),
+        "# by {hand}\n" + GOOD_PTS.replace("{\n", "{\n// jaw }\n").replace("1 1", "1 1 # the first"),
+        GOOD_PTS.replace("1 1", "1, 1").replace("101.25 40.5", "101.25,40.5").replace("-3 ", "-3 ,"),
+        GOOD_PTS.replace("\n", " "),
     ],
     ids=[
         "plain",
@@ -47,6 +54,12 @@ def saved(path, **arrays_by_key):
         "empty lines",
         "blanks round the brace, no last line end",
         "byte order mark",
+        "old Mac's line ends",
+        "capitals",
+        "points on the brace's line",
+        "comments",
+        "commas between numbers",
+        "all on one line",
     ],
 )
 def test_pts_files_count_from_one_however_they_are_laid_out(tmp_path, text):
@@ -55,6 +68,70 @@ def test_pts_files_count_from_one_however_they_are_laid_out(tmp_path, text):
     points = read_pts(path, 3)
     assert points.dtype == np.float32
     np.testing.assert_array_equal(points, GOOD_POINTS)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_pts_that_powershell_wrote_is_read(tmp_path, encoding):
+    path = tmp_path / "ear.pts"
+    path.write_bytes(("\ufeff" + GOOD_PTS).encode(encoding))
+    np.testing.assert_array_equal(read_pts(path, 3), GOOD_POINTS)
+
+
+@pytest.mark.parametrize(
+    ("row", "shown"),
+    [
+        ("101,25 40,5", "'101,25 40,5'"),
+        ("101,25, 40,5", "'101,25, 40,5'"),
+        ("43,58", "'43,58'"),
+        ("101.25 40.5 1", "'101.25 40.5 1'"),
+        ("101.25", "'101.25'"),
+        ("1_0 4", "'1_0 4'"),
+        ("1 \x1b]0;title", r"'1 \x1b]0;title'"),
+        ("x" * 1000, "x" * 40 + "'"),
+    ],
+)
+def test_line_that_is_not_two_numbers_is_shown_with_its_number(tmp_path, row, shown):
+    path = tmp_path / "ear.pts"
+    path.write_text(GOOD_PTS.replace("101.25 40.5", row))
+    with input_error(path, "line 5", shown):
+        read_pts(path, 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("1 1\n2 2\n3 3\n", "'1 1'"),
+        ("3\n1 1\n2 2\n3 3\n", "'3'"),
+        (GOOD_PTS.rstrip("}\n"), "cut off"),
+        ("version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"),
+        ("<html>404 {n_points}</html>", "web page"),
+        (GOOD_PTS + " " * 1_000_000, "1 MB"),
+    ],
+    ids=["no header", "a number for a header", "cut off", "pointer", "web page", "large"],
+)
+def test_what_is_no_pts_file_is_named_for_what_it_is(tmp_path, text, says):
+    path = tmp_path / "ear.pts"
+    path.write_text(text)
+    with input_error(path, says):
+        read_pts(path, 3)
+
+
+@pytest.mark.parametrize("text", ["n_points:1{", "{", "n_points:1{1 ", "n_points:1{1,", "n_points : ", "1", "\n"])
+def test_time_to_refuse_a_pts_file_grows_no_faster_than_the_file(tmp_path, text):
+    path = tmp_path / "ear.pts"
+    path.write_text(text * (220_000 // len(text)))  # 32 seconds, when a pattern was sought in the whole text
+    begun = time.process_time()
+    with input_error(path):
+        read_pts(path, 3)
+    assert time.process_time() - begun < 5
+
+
+@pytest.mark.parametrize(("text", "said"), [(GOOD_PTS, 3), (GOOD_PTS.upper(), 3), ("hello", None), ("", None)])
+def test_count_that_a_pts_file_says_is_known_from_its_header(tmp_path, text, said):
+    path = tmp_path / "ear.pts"
+    path.write_text(text, encoding="utf-16")
+    assert said_count(path) == said
+    assert said_count(tmp_path / "none.pts") is None
 
 
 def test_written_pts_counts_from_one_and_names_version_and_number(tmp_path):
@@ -186,7 +263,7 @@ def test_21_points_of_aflw2000_are_refused_with_the_flag_that_helps(tmp_path):
         ({"roi": np.ones((1, 4)), "Pose_Para": np.ones((1, 7))}, "Pose_Para, roi"),
         ({"pts_3d": flat_68}, "pts_3d"),
         ({"pts_2d": flat_68[:67]}, "67"),
-        ({"pts_2d": flat_68.T}, "68"),
+        ({"pts_2d": flat_68.T}, "transposed"),
         ({"pts_2d": np.where(np.arange(136).reshape(68, 2) == 9, np.nan, flat_68)}, "point 4"),
         ({"pts_2d": np.full((68, 2), 1e39)}, "point 0"),
         ({"pts_2d": "none"}, "points"),

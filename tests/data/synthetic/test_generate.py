@@ -340,7 +340,9 @@ def test_how_ears_are_stored_is_asked_of_ears_alone(tmp_path):
 
 @pytest.mark.parametrize(
     "content", [b"", b"{", b"[]", b"{}", b"7", b"\xff\xfe", b'{"faces": Infinity, "ears": 0, "both": 0}',
-                b'{"faces": null, "ears": 0, "both": 0, "size": 64, "seed": 0, "draft": true}']
+                b'{"faces": null, "ears": 0, "both": 0, "size": 64, "seed": 0, "draft": true}',
+                *(b'{"version": 2, "faces": %s, "ears": 0, "both": 0, "size": 64, "seed": 0, "draft": true}' % count
+                  for count in (b'"111111111"', b"1" * 55, b"-1", b"1.5", b"true"))]
 )  # fmt: skip
 def test_a_corrupt_list_is_refused(tmp_path, content):
     (tmp_path / "synthetic.json").write_bytes(content)
