@@ -27,6 +27,7 @@ from utils.common.cli import (
     network_size,
     non_negative_float,
     positive_int,
+    printable,
     run_main,
     unit_interval,
 )
@@ -191,7 +192,7 @@ def run_source(
             if frames:
                 found = ", ".join(name if still else f"{name} in {count}" for name, count in found_in.items())
                 length = "" if still else f"{frames} frames, "
-                print(f"{source.label}: {length}{found or 'no face or ear found'}", flush=True)
+                print(f"{printable(source.label)}: {length}{found or 'no face or ear found'}", flush=True)
     return True
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import csv
+import glob
 import hashlib
 import math
 import os
@@ -35,7 +36,7 @@ from data.layouts import (
 from data.schemes import EAR, FACE, Scheme
 from utils.common.cli import InputError
 from utils.common.files import read_json, write_csv
-from utils.common.images import IMAGE_SUFFIXES, check_image_is_whole, decode_image, image_size
+from utils.common.images import IMAGE_SUFFIXES, check_image_is_whole, decode_image, image_size, skipped_images
 
 _ANNOTATION = re.compile(r"(_pts\.mat|\.mat|(\.face|\.ear_left|\.ear_right)?\.pts)$", re.IGNORECASE)
 _COPY = re.compile(r"[_-](mirror(ed)?|h?flip(ped)?)$", re.IGNORECASE)  # at the end of a mirrored copy's stem
@@ -179,6 +180,8 @@ def find_negatives(folders: Iterable[str | os.PathLike], scheme: Scheme, skip_ba
                 f"--negatives {folder}: no image in it that shows no {scheme.task}, by what is known of them "
                 "(test parts do not count)"
             )
+        if skipped := skipped_images(files):
+            print(f"negatives: {skipped}")
     if found:
         print(f"negatives: {len(found)} images that show no {scheme.task}")
     return found
@@ -226,7 +229,11 @@ def _leave_out_undecodable(found: DatasetListing, progress: bool) -> None:
 
 def _read_pair(pair: Pair, scheme: Scheme, points: str, people: dict[str, str]) -> Sample:
     if pair.image is None:
-        raise InputError(f"{pair.landmarks}: points without an image of the same stem")
+        unreadable = pair.landmarks and skipped_images(
+            pair.landmarks.parent.glob(f"{glob.escape(pair.landmarks.stem)}.*")
+        )
+        hint = f" ({unreadable})" if unreadable else ""
+        raise InputError(f"{pair.landmarks}: points without an image of the same stem{hint}")
     if pair.landmarks is None:
         wanted = "NAME.pts, NAME_pts.mat or NAME.mat" if scheme is FACE else "NAME.pts"
         raise InputError(f"{pair.image}: image without points ({wanted})")

@@ -29,9 +29,9 @@ from pathlib import Path
 
 from data.formats import said_count
 from data.schemes import EAR, FACE, SCHEMES, Scheme
-from utils.common.cli import InputError
+from utils.common.cli import InputError, printable
 from utils.common.files import read_json
-from utils.common.images import IMAGE_SUFFIXES
+from utils.common.images import IMAGE_SUFFIXES, skipped_images
 
 FACE_FOLDERS = ("afw", "helen", "ibug", "lfpw")  # in any case, and with `_flip`
 FACE_ENDINGS = (".pts", "_pts.mat", ".mat")
@@ -84,6 +84,8 @@ def find_pairs(root: Path, scheme: Scheme) -> list[Pair]:
         if _are_of_another_scheme(pairs, scheme):
             pairs, hint = [], " (its .pts files hold other landmarks)"
     if not any(pair.landmarks for pair in pairs):
+        skipped = skipped_images(files_in(root, recursive=True))
+        hint += f" ({skipped})" if skipped else ""
         raise NoSuchImagesError(f"{root}: no {scheme.task} images with points in it{hint}; {WHERE_TO_GET[scheme.task]}")
     return sorted(pairs, key=lambda pair: pair.name)
 
@@ -334,7 +336,7 @@ def files_in(folder: Path, recursive: bool, besides: Sequence[Path] = ()) -> lis
         except OSError as problem:
             if place == folder:
                 raise InputError(f"{place}: cannot be read: {problem.strerror}") from problem
-            print(f"note: {place}: cannot be read, left out: {problem.strerror}")
+            print(f"note: {printable(place)}: cannot be read, left out: {problem.strerror}")
             continue
         for entry in entries:
             path = place / entry.name

@@ -896,3 +896,16 @@ def test_negatives_are_images_whose_notes_say_so_and_those_without_points(tmp_pa
     noted["side"].unlink()
     with input_error("--negatives", tmp_path / "more", "no image"):
         find_negatives([tmp_path / "more"], FACE)
+
+
+def test_points_of_an_image_that_cannot_be_read_here_say_what_would_read_it(tmp_path):
+    write_pts(tmp_path / "a.pts", points := np.random.default_rng(0).uniform(5, 60, (68, 2)))
+    save_image(tmp_path / "b.jpg", np.zeros((64, 64, 3), np.uint8))
+    write_pts(tmp_path / "b.pts", points)
+    (tmp_path / "a.psd").write_bytes(b"8BPS")
+    with input_error("a.pts", "1 .psd", "save as .jpg"):
+        find_samples([tmp_path], FACE)
+    (tmp_path / "b.pts").unlink()
+    (tmp_path / "a.pts").unlink()
+    with input_error("no face images", "1 .psd"):
+        find_samples([tmp_path], FACE)

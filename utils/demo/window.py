@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from data.drawing import write_lines
-from utils.common.cli import InputError
+from utils.common.cli import InputError, printable
 from utils.common.images import save_image
 from utils.demo.sources import USUAL_RATE, Frame, Source
 from utils.demo.view import HELP, KEYS, View
@@ -138,7 +138,7 @@ class Window:
         if action == "save":
             path = KEPT / f"{shown.source.stem}-{shown.frame.number:06d}.png"
             save_image(path, shown.drawn)
-            print(f"saved {path}", flush=True)
+            print(f"saved {printable(path)}", flush=True)
         elif action == "record":
             self._record(shown.source, shown.rate)
         elif self.view.press(action) and stays:
@@ -196,5 +196,5 @@ class Window:
     def _stop_recording(self) -> None:
         if self._recording is not None and self._recording.frames:
             self._recording.close()
-            print(f"recorded {self._recording.path}", flush=True)
+            print(f"recorded {printable(self._recording.path)}", flush=True)
         self._recording = None

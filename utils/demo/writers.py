@@ -18,7 +18,7 @@ from types import TracebackType
 import cv2
 import numpy as np
 
-from utils.common.cli import InputError
+from utils.common.cli import InputError, printable
 from utils.common.files import check_writable, replacing
 from utils.common.images import IMAGE_SUFFIXES, save_image
 from utils.common.video import begin_video, close_video
@@ -170,7 +170,7 @@ class AnimationFile:
         """Append an image (height, width, 3) uint8 RGB of the time `time` (seconds)."""
         if len(self._frames) == self.MOST_FRAMES:
             if len(self._times) == self.MOST_FRAMES:
-                print(f"{self.path}: is full, it holds the first {self.MOST_FRAMES} frames")
+                print(f"{printable(self.path)}: is full, it holds the first {self.MOST_FRAMES} frames")
                 self._times.append(time)
             return
         if not self._frames:
@@ -280,7 +280,7 @@ def add_sound(video: Path, source: Path, seconds: float) -> None:
                 return
             if b"matches no streams" in done.stderr:  # a silent film
                 return
-        print(f"{source}: its sound could not be copied")
+        print(f"{printable(source)}: its sound could not be copied")
     finally:
         both.unlink(missing_ok=True)
 
