@@ -34,7 +34,7 @@ from utils.common.cli import InputError
 from utils.common.files import replacing
 from utils.common.foreign import describe_foreign_file, first_line, reading
 from utils.common.hdf5 import open_hdf5
-from utils.common.schema import OBJECT, TEXT, check_values, list_of, mapping_of, number, optional, whole
+from utils.common.schema import OBJECT, TEXT, Kind, check_values, list_of, mapping_of, number, optional, whole
 
 WHAT = "weights file"
 ENTRY, ARRAYS, KERAS_ENTRIES = "landmarks.json", "model.weights.h5", ("metadata.json", "config.json")
@@ -44,7 +44,12 @@ FORMAT = 2
 # What a record says of the training; other names may stand beside these.
 IMAGES = list_of(TEXT)
 MADE = {
-    "train_config": OBJECT,
+    "train_config": Kind(
+        "an object, its epochs whole numbers",
+        lambda value: (
+            isinstance(value, dict) and all(whole(0).fits(value.get(name, 0)) for name in ("epochs", "extra_epochs"))
+        ),
+    ),
     "steps": whole(0, 10**12),
     "epoch": whole(0),
     "validation_nme": optional(number(0, float("inf"))),
@@ -97,12 +102,12 @@ def write_half(source: str | os.PathLike, path: str | os.PathLike) -> None:
     """
     if Path(path).suffix != ".keras":
         raise InputError(f"{path}: weights are written as .keras; give a name that ends so")
-    description = read_description(source)
-    for record in (description["record"], *description["record"].get("averaged", {}).values()):
-        if "train_config" in record:
-            record["train_config"] = {name: _last_part(value) for name, value in record["train_config"].items()}
     half = io.BytesIO()
     with reading(source, WHAT), zipfile.ZipFile(source) as archive:
+        description = read_description(source)
+        for record in (description["record"], *description["record"].get("averaged", {}).values()):
+            if "train_config" in record:
+                record["train_config"] = {name: _last_part(value) for name, value in record["train_config"].items()}
         entries: dict[str, bytes | str] = {name: _entry(archive, name, LARGEST_JSON) for name in KERAS_ENTRIES}
         arrays = _entry(archive, ARRAYS, LARGEST_ARRAYS)
         with open_hdf5(arrays) as full, h5py.File(half, "w") as small:

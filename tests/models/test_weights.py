@@ -1,3 +1,4 @@
+import gc
 import json
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from models.weights import (
     start_from_imagenet,
     write_half,
 )
-from tests.conftest import input_error
+from tests.conftest import files_of_at_most, input_error
 from utils.common.cli import InputError
 
 OLD = Path(__file__).parent / "keras2_h5"
@@ -636,3 +637,18 @@ def test_weights_are_read_where_the_temporary_folder_cannot_be_written(small, tm
     load_network(small / "face.keras")
     write_half(small / "face.keras", tmp_path / "half.keras")
     assert load_network(tmp_path / "half.keras").config == load_network(small / "face.keras").config
+
+
+@pytest.mark.parametrize("size", [0, 1000, 20_000, 60_000])
+def test_a_full_disk_is_one_line_and_leaves_the_weights_before(small, tmp_path, size, capfd):
+    path = tmp_path / "face.keras"
+    path.write_bytes((small / "face.keras").read_bytes())
+    network, config = fresh(stages=1, width=1 / 32)
+    with input_error(path, "cannot be written", "large"), files_of_at_most(size):
+        save_network(path, network, config, {})
+    with input_error(path, "cannot be written", "large"), files_of_at_most(size):
+        write_half(small / "face.keras", path)
+    gc.collect()
+    assert "Traceback" not in capfd.readouterr().err
+    assert path.read_bytes() == (small / "face.keras").read_bytes()
+    assert [each.name for each in tmp_path.iterdir()] == ["face.keras"]

@@ -47,7 +47,7 @@ def describe_foreign_file(path: str | os.PathLike) -> str | None:
 
 
 @contextmanager
-def reading(path: str | os.PathLike, kind: str) -> Iterator[None]:
+def reading(path: str | os.PathLike, kind: str, mend: str = "copy or download it again") -> Iterator[None]:
     """Read a file of another library's format: whatever that raises becomes one `InputError` that names the file.
 
     A damaged file can make a reader raise anything. `kind` is what the file should be, such as "weights file". Only
@@ -66,7 +66,7 @@ def reading(path: str | os.PathLike, kind: str) -> Iterator[None]:
         if meaning is None and "truncated file" in str(problem):  # as HDF5 says it
             meaning = CUT
         if meaning is None:
-            meaning = f"corrupt {kind}, or not one of ours ({first_line(problem)}): copy or download it again"
+            meaning = f"corrupt {kind}, or not one of ours ({first_line(problem)}): {mend}"
         raise InputError(f"{path}: {meaning}") from problem
 
 
