@@ -582,6 +582,22 @@ def test_damaged_files_are_one_line_whatever_the_damage(small, tmp_path):
     assert refused > 20
 
 
+@pytest.mark.parametrize("method", [8, 9, 12, 14, 99])  # LZMAError, zlib.error, NotImplementedError ...
+def test_arrays_packed_by_a_method_that_does_not_fit_are_one_line(small, tmp_path, method):
+    content = bytearray((small / "face.keras").read_bytes())
+    with zipfile.ZipFile(small / "face.keras") as archive:
+        local = archive.getinfo("model.weights.h5").header_offset
+    central = content.rindex(b"model.weights.h5") - 46  # its line in the directory at the end
+    for place in (local + 8, central + 10):
+        content[place : place + 2] = method.to_bytes(2, "little")
+    path = tmp_path / "face.keras"
+    path.write_bytes(content)
+    with input_error(path, "corrupt"):
+        load_network(path)
+    with input_error(path, "corrupt"):
+        write_half(path, tmp_path / "half.keras")
+
+
 @pytest.mark.parametrize(
     ("part", "changes", "says"),
     [
