@@ -2,10 +2,41 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
+
+from data.schemes import SCHEMES
+from utils.common.schema import TEXT, Kind, check_values, list_of, number, one_of, whole
 
 NORMS = ("none", "weight", "batch", "group")
 STAGE_INPUTS = ("features", "heatmaps")
+
+
+def _are_heads(value: object) -> bool:
+    return (
+        isinstance(value, dict)
+        and bool(value)
+        and set(value) <= set(SCHEMES)
+        and all(isinstance(head, (list, tuple)) and len(head) > 0 for head in value.values())
+        and all(whole(0, SCHEMES[task].count - 1).fits(k) for task, head in value.items() for k in head)
+        and all(len(set(head)) == len(head) for head in value.values())
+    )
+
+
+# What each value may be, from a file too: a network at all these limits has some 250 million parameters a task.
+KINDS = {
+    "preset": TEXT,
+    "width": number(1 / 64, 2),
+    "stages": whole(1, 10),
+    "input_size": whole(32, 2048, step=8),
+    "heads": Kind("landmarks of the face or the ear, each once", _are_heads),
+    "norm": one_of(*NORMS),
+    "stage_input": one_of(*STAGE_INPUTS),
+    "sigma": number(1e-3, 1e3),
+    "decode_offset": number(-1e3, 1e3),
+    "points": one_of("2d", "3d"),
+    "delayed_heads": list_of(one_of(*SCHEMES)),
+    "separate_tasks": list_of(one_of(*SCHEMES)),
+}
 
 
 @dataclass(frozen=True)
@@ -41,10 +72,19 @@ class ModelConfig:
         """The config as plain JSON values."""
         return asdict(self)
 
+    def check(self) -> None:
+        """Raise a ValueError, in one line, for values that no network has (`KINDS`)."""
+        check_values(self.to_json(), KINDS)
+
     @classmethod
-    def from_json(cls, values: dict) -> ModelConfig:
-        """ModelConfig from what `to_json` gave. Raises TypeError or ValueError for anything else."""
-        heads = {str(task): tuple(int(k) for k in landmarks) for task, landmarks in values["heads"].items()}
+    def from_json(cls, values: object) -> ModelConfig:
+        """ModelConfig from what `to_json` gave. Raises a ValueError, in one line, for anything else."""
+        check_values(values, KINDS, required=("preset", "width", "stages", "input_size", "heads"))
+        assert isinstance(values, dict)
+        unknown = sorted(set(values) - {each.name for each in fields(cls)})
+        if unknown:
+            raise ValueError(f"there is no setting {unknown[0]!r} of a network")
+        heads = {task: tuple(landmarks) for task, landmarks in values["heads"].items()}
         lists = {name: tuple(values.get(name, ())) for name in ("delayed_heads", "separate_tasks")}
         return cls(**{**values, **lists, "heads": heads})
 

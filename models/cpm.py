@@ -19,8 +19,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from models.config import NORMS, STAGE_INPUTS, ModelConfig
-from models.heatmaps import STRIDE
+from models.config import ModelConfig
 from models.tensors import Tensor
 from utils.common.cli import InputError
 
@@ -95,7 +94,10 @@ def build_network(config: ModelConfig, with_features: bool = False) -> keras.Mod
     heads, ReLU elsewhere.
     Raises `InputError` for a config that names no network.
     """
-    _check(config)
+    try:
+        config.check()
+    except ValueError as problem:
+        raise InputError(f"no such network: {problem}") from problem
 
     def channels(count: int) -> int:
         return max(1, round(count * config.width))
@@ -173,17 +175,6 @@ def build_network(config: ModelConfig, with_features: bool = False) -> keras.Mod
         if layer.name.endswith("trunk1_conv1"):
             _centre_pixels(layer)
     return network
-
-
-def _check(config: ModelConfig) -> None:
-    if config.norm not in NORMS:
-        raise InputError(f"normalisation {config.norm!r} is none of {', '.join(NORMS)}")
-    if config.stage_input not in STAGE_INPUTS:
-        raise InputError(f"stage input {config.stage_input!r} is none of {', '.join(STAGE_INPUTS)}")
-    if config.width <= 0 or config.stages < 1 or not config.heads:
-        raise InputError("a network needs a width above 0, at least 1 stage and at least one head")
-    if config.input_size < STRIDE * 4 or config.input_size % STRIDE:
-        raise InputError(f"--input-size {config.input_size}: must be a multiple of {STRIDE} of at least {STRIDE * 4}")
 
 
 def _centre_pixels(layer: layers.Conv2D) -> None:

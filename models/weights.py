@@ -7,16 +7,17 @@ What is read, by content and not by name alone:
 - `.weights.h5` of such a network: its config is worked out from the shapes of its arrays;
 - the predecessor's Keras 2 `.h5` (whole model): its layers are looked up by name.
 
-Only arrays and JSON are read, never a layer's code: a file from a stranger cannot run anything.
+Only arrays and JSON are read, never a layer's code: a file from a stranger cannot run anything. What it says is checked
+before it is believed: `ModelConfig`, the record (`RECORD`), sizes, and where its arrays lie (`open_hdf5`).
 """
 
 from __future__ import annotations
 
+import io
 import json
 import os
-import tempfile
-import warnings
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -31,9 +32,33 @@ from models.config import NORMS, PRESETS, STAGE_INPUTS, ModelConfig
 from models.cpm import TRUNK, StandardisedConv2D, build_network, copy_layers, fold_network
 from utils.common.cli import InputError
 from utils.common.files import replacing
+from utils.common.foreign import describe_foreign_file, first_line, reading
+from utils.common.hdf5 import open_hdf5
+from utils.common.schema import OBJECT, TEXT, Kind, check_values, list_of, mapping_of, number, optional, whole
 
-ENTRY = "landmarks.json"
+WHAT = "weights file"
+ENTRY, ARRAYS, KERAS_ENTRIES = "landmarks.json", "model.weights.h5", ("metadata.json", "config.json")
+LARGEST_JSON = 32 * 2**20  # bytes of an entry with JSON: the names of a million images
+LARGEST_ARRAYS = 2 * 2**30  # bytes of the arrays, where no network says how large they are
 FORMAT = 2
+# What a record says of the training; other names may stand beside these.
+IMAGES = list_of(TEXT)
+MADE = {
+    "train_config": Kind(
+        "an object, its epochs whole numbers",
+        lambda value: (
+            isinstance(value, dict) and all(whole(0).fits(value.get(name, 0)) for name in ("epochs", "extra_epochs"))
+        ),
+    ),
+    "steps": whole(0, 10**12),
+    "epoch": whole(0),
+    "validation_nme": optional(number(0, float("inf"))),
+    "minutes": number(0, float("inf")),
+    "test": OBJECT,
+    "training_images": IMAGES,
+    "teacher_training_images": IMAGES,
+}
+RECORD = MADE | {"alpha": number(0, 1), "averaged": mapping_of(OBJECT)}
 KIN = 0.5  # correlation of two networks' second convolutions: 0.96 and more where one came from the other, else 0
 # The predecessor draws its targets on 100 cells of a 368 px input, at x * 100 / 368, and resizes its 46 cells to
 # them. Cell u of 46 is then taught x = (u + 0.5) * 8 - 368 / 200, while ours is read as (u + 0.5) * 8 - 0.5.
@@ -75,21 +100,30 @@ def write_half(source: str | os.PathLike, path: str | os.PathLike) -> None:
     the last part stays: where they lay on one machine is private. Raises `InputError` for files that are
     not ours.
     """
-    description = read_description(source)
-    for record in (description["record"], *description["record"].get("averaged", {}).values()):
-        if "train_config" in record:
-            record["train_config"] = {name: _last_part(value) for name, value in record["train_config"].items()}
     if Path(path).suffix != ".keras":
         raise InputError(f"{path}: weights are written as .keras; give a name that ends so")
-    with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(source) as archive, replacing(Path(path)) as part:
-        arrays = archive.extract("model.weights.h5", folder)
-        half = Path(folder) / "half.h5"
-        with h5py.File(arrays, "r") as full, h5py.File(half, "w") as small:
-            _copy_half(full, small)
-        with zipfile.ZipFile(part, "w") as target:
-            for name in archive.namelist():
-                content = half.read_bytes() if name == "model.weights.h5" else archive.read(name)
-                target.writestr(name, json.dumps(description, indent=1) if name == ENTRY else content)
+    half = io.BytesIO()
+    with reading(source, WHAT), zipfile.ZipFile(source) as archive:
+        description = read_description(source)
+        for record in (description["record"], *description["record"].get("averaged", {}).values()):
+            if "train_config" in record:
+                record["train_config"] = {name: _last_part(value) for name, value in record["train_config"].items()}
+        entries: dict[str, bytes | str] = {name: _entry(archive, name, LARGEST_JSON) for name in KERAS_ENTRIES}
+        arrays = _entry(archive, ARRAYS, LARGEST_ARRAYS)
+        with open_hdf5(arrays) as full, h5py.File(half, "w") as small:
+            _copy_half(full, small, source)
+    entries |= {ARRAYS: half.getvalue(), ENTRY: json.dumps(description, indent=1)}
+    with replacing(Path(path)) as part, zipfile.ZipFile(part, "w") as target:
+        for name, content in entries.items():
+            target.writestr(name, content)
+
+
+def _entry(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
+    """An entry's bytes. Raises ValueError if they would be more than `most`."""
+    entry = archive.getinfo(name)
+    if entry.file_size > most:
+        raise ValueError(f"its {name} unpacks to {entry.file_size} bytes")
+    return archive.read(entry)
 
 
 def _last_part(value: object) -> object:
@@ -98,19 +132,19 @@ def _last_part(value: object) -> object:
     return Path(value).name if isinstance(value, str) and "/" in value else value
 
 
-def _copy_half(source: h5py.Group, target: h5py.Group) -> None:
-    """Copy a group with its attributes, float32 arrays as float16."""
+def _copy_half(source: h5py.Group, target: h5py.Group, path: str | os.PathLike) -> None:
+    """Copy a group of the file `path` with its attributes, float32 arrays as float16."""
     target.attrs.update(source.attrs)
     for name, item in source.items():
         if isinstance(item, h5py.Group):
-            _copy_half(item, target.create_group(name))
+            _copy_half(item, target.create_group(name), path)
         else:
             array = item[()]
             if array.dtype == np.float32:
                 with np.errstate(over="ignore"):
                     array = array.astype(np.float16)
                 if not np.isfinite(array).all():
-                    raise InputError(f"{item.name}: holds numbers that float16 cannot; keep the file as it is")
+                    raise InputError(f"{path}: holds numbers that float16 cannot (its {item.name}); keep it as it is")
             target.create_dataset(name, data=array).attrs.update(item.attrs)
 
 
@@ -124,31 +158,36 @@ def load_network(path: str | os.PathLike, with_features: bool = False) -> Loaded
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such weights file")
-    try:
-        if zipfile.is_zipfile(path):
-            return _load_keras(path, with_features)
-        if h5py.is_hdf5(path):
-            with h5py.File(path, "r") as file:
-                old = "model_weights" in file
-            return (_load_predecessor if old else _load_bare)(path, with_features)
-    except (OSError, KeyError, ValueError, TypeError, AttributeError, zipfile.BadZipFile, EOFError) as problem:
-        raise InputError(f"{path}: corrupt weights file, or not one of ours ({_first_line(problem)})") from problem
-    raise InputError(f"{path}: not a weights file (.keras, .weights.h5 or the predecessor's .h5)")
+    with reading(path, WHAT), open(path, "rb"):  # what may not be read is not taken for another format
+        packed, hdf5 = zipfile.is_zipfile(path), h5py.is_hdf5(path)
+    if packed:
+        return _load_keras(path, with_features)
+    if hdf5:
+        with reading(path, WHAT), open_hdf5(path) as file:
+            old = "model_weights" in file
+        return (_load_predecessor if old else _load_bare)(path, with_features)
+    what = describe_foreign_file(path) or "not a weights file (.keras, .weights.h5 or the predecessor's .h5)"
+    raise InputError(f"{path}: {what}")
 
 
 def read_description(path: str | os.PathLike) -> dict:
-    """The `landmarks.json` of a `.keras` file: format, config and record, without building the network."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            content = json.loads(archive.read(ENTRY))
-    except KeyError as problem:
-        raise InputError(f"{path}: a .keras file, but not one of ours (no {ENTRY} in it)") from problem
-    except (OSError, zipfile.BadZipFile, EOFError, ValueError) as problem:
-        raise InputError(f"{path}: corrupt weights file ({_first_line(problem)})") from problem
-    if not isinstance(content, dict) or not isinstance(content.get("record", {}), dict):
-        raise InputError(f"{path}: corrupt weights file (its {ENTRY} is not what a script writes)")
-    if content.get("format") != FORMAT:
-        raise InputError(f"{path}: its weights format is not {FORMAT}, the one that this version reads; update it")
+    """The `landmarks.json` of a `.keras` file: format, config and record, without building the network.
+
+    Raises an `InputError` in one line where it is missing or not what a script writes.
+    """
+    with reading(path, WHAT), zipfile.ZipFile(path) as archive:
+        if ENTRY not in archive.namelist():
+            foreign = describe_foreign_file(path)
+            raise InputError(f"{path}: {foreign or f'a .keras file, but not one of ours (no {ENTRY} in it)'}")
+        content = json.loads(_entry(archive, ENTRY, LARGEST_JSON))
+        if not isinstance(content, dict):
+            raise ValueError(f"its {ENTRY} is not what a script writes")
+        if content.get("format") != FORMAT:
+            raise InputError(f"{path}: its weights format is not {FORMAT}, the one that this version reads; update it")
+        ModelConfig.from_json(content.get("model"))
+        check_values(content.get("record"), RECORD)
+        for record in content["record"].get("averaged", {}).values():
+            check_values(record, MADE)
     return content
 
 
@@ -294,7 +333,7 @@ def start_from_imagenet(network: keras.Model, config: ModelConfig) -> str:
         vgg = keras.applications.VGG19(include_top=False, weights="imagenet")
     except Exception as problem:  # urllib, socket, hash and file errors alike: there is no network to get them from
         raise InputError(
-            f"--init imagenet: VGG-19's weights cannot be downloaded here ({_first_line(problem)}); "
+            f"--init imagenet: VGG-19's weights cannot be downloaded here ({first_line(problem)}); "
             "train without --init, or give a weights file"
         ) from problem
     copy_vgg(network, vgg)
@@ -331,33 +370,68 @@ def dtype_policy(policy: str) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
-def _first_line(problem: Exception) -> str:
-    text = str(problem).strip().splitlines()
-    return text[0][:120] if text else type(problem).__name__
-
-
 def _load_keras(path: Path, with_features: bool) -> LoadedModel:
     content = read_description(path)
     config = ModelConfig.from_json(content["model"])
     network = build_network(config, with_features)
-    with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(path) as archive:
-        _load_arrays(network, archive.extract("model.weights.h5", folder))
+    most = 8 * network.count_params() + 2**22  # twice the float32 arrays, and what HDF5 needs round them
+    with (
+        reading(path, WHAT),
+        zipfile.ZipFile(path) as archive,
+        open_hdf5(_entry(archive, ARRAYS, most)) as file,
+    ):
+        _load_arrays(network, file)
     return LoadedModel(network, config, content["record"], path)
 
 
-def _load_arrays(network: keras.Model, path: str | os.PathLike) -> None:
-    """Load a `.weights.h5`. Raises ValueError if it does not fit; Keras's page of warnings adds nothing to that."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        network.load_weights(path)
+# Keras numbers the layers of each class; their classes, as it writes their names.
+STORED = {
+    "Conv2D": "conv2d",
+    "StandardisedConv2D": "standardised_conv2d",
+    "BatchNormalization": "batch_normalization",
+    "GroupNormalization": "group_normalization",
+}
+
+
+def _load_arrays(network: keras.Model, file: h5py.File) -> None:
+    """Load a `.weights.h5`. Raises ValueError if it does not fit, before an array of another shape is read."""
+    counts: Counter[str] = Counter()
+    for layer in network.layers:
+        if not layer.weights:
+            continue
+        kind = STORED[type(layer).__name__]
+        place = f"layers/{kind}_{counts[kind]}/vars" if counts[kind] else f"layers/{kind}/vars"
+        counts[kind] += 1
+        stored = file.get(place, {})
+        wanted: dict[str, keras.Variable] = {}
+        layer.save_own_variables(wanted)
+        if {name: array.shape for name, array in stored.items()} != {
+            name: tuple(variable.shape) for name, variable in wanted.items()
+        }:
+            raise ValueError(f"its {place} does not fit {layer.name}")
+        layer.load_own_variables({name: array[()] for name, array in stored.items()})
 
 
 def _load_bare(path: Path, with_features: bool) -> LoadedModel:
     """A `.weights.h5`: width, stages, heads and normalisation follow from the arrays' shapes."""
-    with h5py.File(path, "r") as file:
-        names = list(file.get("layers", ()))
-        convolutions = [name for name in names if "conv2d" in name and f"layers/{name}/vars/0" in file]
-        kernels = [tuple(file[f"layers/{name}/vars/0"].shape) for name in convolutions]
+    with reading(path, WHAT), open_hdf5(path) as file:
+        base = _bare_config(path, file)
+    for stage_input in STAGE_INPUTS:
+        config = replace(base, stage_input=stage_input)
+        network = build_network(config, with_features)
+        with reading(path, WHAT), open_hdf5(path) as file:
+            try:
+                _load_arrays(network, file)
+            except ValueError:
+                continue
+        return LoadedModel(network, config, {}, path)
+    raise InputError(f"{path}: its arrays fit no network of width {base.width:g} and {base.stages} stages")
+
+
+def _bare_config(path: Path, file: h5py.File) -> ModelConfig:
+    names = list(file.get("layers", ()))
+    convolutions = [name for name in names if "conv2d" in name and f"layers/{name}/vars/0" in file]
+    kernels = [tuple(file[f"layers/{name}/vars/0"].shape) for name in convolutions]
     first = [shape[3] for shape in kernels if shape[:3] == (3, 3, 3)]
     if not first:
         raise InputError(f"{path}: an HDF5 file, but no weights of a network of ours (or a checkpoint: use best.keras)")
@@ -376,15 +450,9 @@ def _load_bare(path: Path, with_features: bool) -> LoadedModel:
     norm = "weight" if any(name.startswith("standardised_conv2d") for name in names) else norm
     alike = [row for row in PRESETS.values() if (row.width, row.stages) == (width, stages)]
     base = alike[0] if alike else replace(PRESETS["lite"], preset="custom", width=width, stages=stages)
-    for stage_input in STAGE_INPUTS:
-        config = replace(base, heads=heads, norm=norm, stage_input=stage_input)
-        network = build_network(config, with_features)
-        try:
-            _load_arrays(network, path)
-        except ValueError:
-            continue
-        return LoadedModel(network, config, {}, path)
-    raise InputError(f"{path}: its arrays fit no network of width {width:g} and {stages} stages")
+    config = replace(base, heads=heads, norm=norm)
+    config.check()
+    return config
 
 
 def _load_predecessor(path: Path, with_features: bool) -> LoadedModel:
@@ -392,45 +460,54 @@ def _load_predecessor(path: Path, with_features: bool) -> LoadedModel:
 
     Its ear heads of the two-task network sit on the features of the stage before; `delayed_heads` keeps that.
     """
-    with h5py.File(path, "r") as file:
-        stored = file["model_weights"]
-
-        def arrays(name: str) -> list[np.ndarray]:
-            group = stored[name][name]
-            return [group["kernel:0"][()], group["bias:0"][()]]
-
-        heads: dict[str, tuple[int, ...]] = {}
-        delayed: tuple[str, ...] = ()
-        by_count = {scheme.count: task for task, scheme in SCHEMES.items()}
-        for suffix in ("", "_e"):
-            if f"s1{suffix}" not in stored:
-                continue
-            count = arrays(f"s1{suffix}")[0].shape[-1]
-            if count not in by_count:
-                raise InputError(f"{path}: its heads have {count} landmarks; {sorted(by_count)} are known")
-            heads[by_count[count]] = tuple(range(count))
-            delayed = (by_count[count],) if suffix else ()
-        stages = sum(1 for stage in range(1, 10) if f"s{stage}" in stored)
-        width = arrays("conv2d")[0].shape[-1] / 64
-        config = replace(
-            PRESETS["full"],
-            preset="full" if width == 1 else "custom",
-            width=width,
-            stages=stages,
-            heads=heads,
-            decode_offset=OLD_DECODE_OFFSET,
-            delayed_heads=delayed,
-        )
-        network = build_network(config, with_features)
-        plain = iter(["conv2d", *(f"conv2d_{k}" for k in range(1, 200))])
-        names = {f"trunk{b}_conv{k}": next(plain) for b, (_, n) in enumerate(TRUNK, start=1) for k in range(1, n + 1)}
-        names |= {"feature_map": "feature_map", "stage1_features": "stage_1"}
-        for stage in range(2, stages + 1):
-            names |= {f"stage{stage}_conv{k}": next(plain) for k in range(1, 6)}
-            names[f"stage{stage}_features"] = next(plain)
-        for stage in range(1, stages + 1):
-            for task in heads:
-                names[f"stage{stage}_{task}"] = f"s{stage}{'_e' if task in delayed else ''}"
+    with reading(path, WHAT), open_hdf5(path) as file:
+        config = _predecessor_config(path, file["model_weights"])
+    network = build_network(config, with_features)
+    plain = iter(["conv2d", *(f"conv2d_{k}" for k in range(1, 200))])
+    names = {f"trunk{b}_conv{k}": next(plain) for b, (_, n) in enumerate(TRUNK, start=1) for k in range(1, n + 1)}
+    names |= {"feature_map": "feature_map", "stage1_features": "stage_1"}
+    for stage in range(2, config.stages + 1):
+        names |= {f"stage{stage}_conv{k}": next(plain) for k in range(1, 6)}
+        names[f"stage{stage}_features"] = next(plain)
+    for stage in range(1, config.stages + 1):
+        for task in config.heads:
+            names[f"stage{stage}_{task}"] = f"s{stage}{'_e' if task in config.delayed_heads else ''}"
+    with reading(path, WHAT), open_hdf5(path) as file:
         for ours, theirs in names.items():
-            network.get_layer(ours).set_weights(arrays(theirs))
+            layer, arrays = network.get_layer(ours), _old_arrays(file["model_weights"], theirs)
+            if [array.shape for array in arrays] != [tuple(weight.shape) for weight in layer.weights]:
+                raise ValueError(f"its {theirs} does not fit {ours}")
+            layer.set_weights([array[()] for array in arrays])
     return LoadedModel(network, config, {"source": "predecessor (Keras 2)"}, path)
+
+
+def _old_arrays(stored: h5py.Group, name: str) -> list[h5py.Dataset]:
+    """Kernel and bias of a convolution in a Keras 2 file."""
+    group = stored[name][name]
+    return [group["kernel:0"], group["bias:0"]]
+
+
+def _predecessor_config(path: Path, stored: h5py.Group) -> ModelConfig:
+    heads: dict[str, tuple[int, ...]] = {}
+    delayed: tuple[str, ...] = ()
+    by_count = {scheme.count: task for task, scheme in SCHEMES.items()}
+    for suffix in ("", "_e"):
+        if f"s1{suffix}" not in stored:
+            continue
+        count = _old_arrays(stored, f"s1{suffix}")[0].shape[-1]
+        if count not in by_count:
+            raise InputError(f"{path}: its heads have {count} landmarks; {sorted(by_count)} are known")
+        heads[by_count[count]] = tuple(range(count))
+        delayed = (by_count[count],) if suffix else ()
+    width = _old_arrays(stored, "conv2d")[0].shape[-1] / 64
+    config = replace(
+        PRESETS["full"],
+        preset="full" if width == 1 else "custom",
+        width=width,
+        stages=sum(1 for stage in range(1, 10) if f"s{stage}" in stored),
+        heads=heads,
+        decode_offset=OLD_DECODE_OFFSET,
+        delayed_heads=delayed,
+    )
+    config.check()
+    return config

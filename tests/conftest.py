@@ -6,6 +6,7 @@ import fcntl
 import importlib
 import io
 import os
+import resource
 import struct
 import subprocess
 import sys
@@ -103,6 +104,17 @@ def input_error(*parts: object) -> Iterator[None]:
     assert message and "\n" not in message
     for part in parts:
         assert str(part) in message
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """No file of this process may grow beyond `size` bytes: writing a larger one fails, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def packed(image: np.ndarray, suffix: str = ".jpg") -> bytes:

@@ -162,6 +162,32 @@ def test_the_same_seed_gives_the_same_losses_and_a_killed_run_continues_as_if_no
 
 
 @pytest.mark.slow
+def test_a_finished_run_goes_on_with_more_epochs_where_its_images_are_now(images, tmp_path):
+    old, new = tmp_path / "old", tmp_path / "new"
+    shutil.copytree(images, old)
+    where = ["--run", tmp_path / "run", "--out", tmp_path / "face.keras"]
+    done = run_script("train_face.py", *SMALL, "--data", old, "--epochs", 1, *where)
+    assert done.returncode == 0, done.stderr
+    old.rename(new)
+    lost = run_script("train_face.py", *where, "--resume")
+    assert lost.returncode == 2 and "if it has moved" in lost.stderr and lost.stderr.count("\n") == 1
+    resumed = run_script("train_face.py", *where, "--resume", "--data", new, "--epochs", 3)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "3 epochs instead of 1" in resumed.stdout
+    config = json.loads((tmp_path / "run/config.json").read_text())
+    assert config["data"] == [str(new)] and config["epochs"] == 3
+    with open(tmp_path / "run/history.csv", newline="") as stream:
+        rates = [float(row["learning_rate"]) for row in csv.DictReader(stream)]
+    assert len(rates) == 3 and rates[0] < rates[1]  # the end of one schedule, the middle of another
+    record = read_description(tmp_path / "run/best.keras")["record"]
+    steps = 1 + max(len(record["training_images"]) - 1, 0) // 4
+    assert record["steps"] == steps * record["train_config"]["epochs"]
+    next((new / "AFW").glob("*.jpg")).unlink()
+    changed = run_script("train_face.py", *where, "--resume", "--skip-bad")
+    assert changed.returncode == 2 and changed.stderr.count("\n") == 1
+
+
+@pytest.mark.slow
 def test_ctrl_c_says_how_to_go_on_and_loses_only_the_epoch(images, tmp_path):
     flags = [*SMALL, "--data", images, "--epochs", 200, "--run", tmp_path / "run", "--out", tmp_path / "ear.keras"]
     with subprocess.Popen(

@@ -12,6 +12,7 @@ import zipfile
 from pathlib import Path
 
 from utils.common.cli import CommandLine, InputError, run_main
+from utils.common.foreign import describe_foreign_file
 from utils.common.keras_runtime import start_keras
 
 
@@ -23,7 +24,8 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     source, out = Path(args.weights), Path(args.out)
     if not zipfile.is_zipfile(source):
-        raise InputError(f"{source}: export takes a .keras file of this repository, and this is none")
+        what = describe_foreign_file(source) or "export takes a .keras file of this repository, and this is none"
+        raise InputError(f"{source}: {what}")
     if out.exists() and out.samefile(source):
         raise InputError(f"{out}: is the file to be exported; name another")
     start_keras()

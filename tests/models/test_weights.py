@@ -1,3 +1,4 @@
+import gc
 import json
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from models.weights import (
     start_from_imagenet,
     write_half,
 )
-from tests.conftest import input_error
+from tests.conftest import files_of_at_most, input_error
 from utils.common.cli import InputError
 
 OLD = Path(__file__).parent / "keras2_h5"
@@ -431,3 +432,239 @@ def test_init_imagenet_needs_the_full_width():
     network, config = fresh()
     with pytest.raises(InputError, match="width 1"):
         start_from_imagenet(network, config)
+
+
+# --- files of strangers, and damaged ones -----------------------------------------------------------------------------
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """The smallest network in a file of each of two kinds: `face.keras` and `face.weights.h5`; not to be changed."""
+    folder = tmp_path_factory.mktemp("small")
+    network, config = fresh(stages=1, width=1 / 32)
+    save_network(folder / "face.keras", network, config, {"training_images": ["a"], "steps": 3})
+    network.save_weights(folder / "face.weights.h5")
+    return folder
+
+
+def rewritten(source, target, **contents):
+    """A copy of a `.keras` file with other contents of some entries, packed, by name up to the first dot."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            new.writestr(name, contents.get(name.partition(".")[0], old.read(name)))
+    return target
+
+
+def spoilt(small, target, spoil):
+    """A copy of each kind of weights file; `spoil` changes an array of it, and gets its group and name."""
+    copies = [target / "face.keras", target / "face.weights.h5", target / "old.h5"]
+    with zipfile.ZipFile(small / "face.keras") as archive:
+        archive.extract("model.weights.h5", target)
+    copies[1].write_bytes((small / "face.weights.h5").read_bytes())
+    copies[2].write_bytes((OLD / "face.h5").read_bytes())
+    for path in (target / "model.weights.h5", *copies[1:]):
+        with h5py.File(path, "r+") as file:
+            old = "model_weights" in file
+            spoil(file["model_weights/conv2d/conv2d" if old else "layers/conv2d/vars"], "bias:0" if old else "1")
+    rewritten(small / "face.keras", copies[0], model=(target / "model.weights.h5").read_bytes())
+    return copies
+
+
+def test_the_bytes_of_another_file_never_reach_a_bias(small, tmp_path):
+    secret = tmp_path / "secret.h5"
+    with h5py.File(secret, "w") as file:
+        file["secret"] = np.full(2, 1234.5, np.float32)
+    (tmp_path / "secret.bin").write_bytes(np.full(64, 1234.5, np.float32).tobytes())
+
+    def external_storage(group, name):
+        shape = group[name].shape
+        del group[name]
+        group.create_dataset(name, shape, "f4", external=[(str(tmp_path / "secret.bin"), 0, 4 * shape[0])])
+
+    def external_link(group, name):
+        del group[name]
+        group[name] = h5py.ExternalLink(str(secret), "/secret")
+
+    def virtual(group, name):
+        shape = group[name].shape
+        del group[name]
+        layout = h5py.VirtualLayout(shape, "f4")
+        layout[:] = h5py.VirtualSource(str(secret), "secret", shape)
+        group.create_virtual_dataset(name, layout)
+
+    for spoil in (external_storage, external_link, virtual):
+        (tmp_path / spoil.__name__).mkdir()
+        copies = spoilt(small, tmp_path / spoil.__name__, spoil)
+        for path in copies:
+            with input_error(path, "not read" if spoil is not external_link else "not followed"):
+                load_network(path)
+        with input_error(copies[0], "in it"):
+            write_half(copies[0], tmp_path / "half.keras")
+    assert not (tmp_path / "half.keras").exists()
+
+
+def test_arrays_of_an_absurd_size_are_refused_before_they_take_memory(small, tmp_path):
+    def grow(group, name):
+        del group[name]
+        group.create_dataset(name, (2**40,), "f4", chunks=(2**10,))
+
+    for path in spoilt(small, tmp_path, grow):
+        with input_error(path, "larger than the file"):
+            load_network(path)
+
+
+def test_a_bare_file_of_an_absurd_network_builds_none(tmp_path):
+    for name, width, stages in (("wide", 2560, 1), ("long", 2, 50)):
+        with h5py.File(tmp_path / f"{name}.h5", "w") as file:
+            kernels = [(3, 3, 3, width), *[(1, 1, 1, 68)] * stages, *[(7, 1, 1, 1)] * 5 * (stages - 1)]
+            for k, shape in enumerate(kernels):
+                file[f"layers/conv2d_{k}/vars/0"] = np.zeros(shape, np.float32)
+        with input_error(tmp_path / f"{name}.h5", f"{'width' if stages == 1 else 'stages'} is"):
+            load_network(tmp_path / f"{name}.h5")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("face.keras", POINTER, "git lfs pull"),
+        ("face.h5", b"<!DOCTYPE html>Google Drive", "web page"),
+        ("net.pth", b"PKxxxxxx", "PyTorch"),
+        ("face.h5", b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.", "PyTorch"),
+        ("face.keras", b"", "empty"),
+    ],
+)
+def test_what_lies_under_a_weights_name_is_called_what_it_is(tmp_path, name, content, says):
+    path = tmp_path / name
+    path.write_bytes(content)
+    for read in (load_network, read_description, lambda source: write_half(source, tmp_path / "half.keras")):
+        with input_error(path, says):
+            read(path)
+
+
+def test_a_file_that_a_copy_cut_off_is_called_that(small, tmp_path):
+    for source in (small / "face.keras", small / "face.weights.h5", OLD / "face.h5"):
+        path = tmp_path / source.name
+        path.write_bytes(source.read_bytes()[:-5000])
+        with input_error(path, "cut off before its end"):
+            load_network(path)
+
+
+def test_a_pytorch_archive_under_our_name_is_called_that(tmp_path):
+    with zipfile.ZipFile(tmp_path / "face.keras", "w") as archive:
+        archive.writestr("archive/data.pkl", b"\x80\x02}q\x00.")
+    with input_error(tmp_path / "face.keras", "PyTorch"):
+        load_network(tmp_path / "face.keras")
+
+
+def test_damaged_files_are_one_line_whatever_the_damage(small, tmp_path):
+    """Bits turned and bytes blanked at random, as a fixed seed gives them; tests/fuzz goes on from here."""
+    random = np.random.default_rng(0)
+    with zipfile.ZipFile(small / "face.keras") as archive:
+        arrays = archive.read("model.weights.h5")
+    path, half = tmp_path / "face.keras", tmp_path / "half.keras"
+    refused = 0
+    for k in range(80):
+        content = bytearray(arrays if k % 2 else (small / "face.keras").read_bytes())
+        for _ in range(1 + k % 5):
+            place = int(random.integers(0, 3000 if k % 3 else len(content)))
+            content[place] = int(random.choice([0, 255, content[place] ^ 1 << int(random.integers(8))]))
+        path.write_bytes(content)
+        if k % 2:
+            rewritten(small / "face.keras", path, model=bytes(content))
+        for read in [lambda: write_half(path, half), *([lambda: load_network(path)] if k % 20 == 1 else [])]:
+            try:
+                read()
+            except InputError as problem:
+                assert str(path) in str(problem) and "\n" not in str(problem)
+                refused += 1
+    assert refused > 20
+
+
+@pytest.mark.parametrize("method", [8, 9, 12, 14, 99])  # LZMAError, zlib.error, NotImplementedError ...
+def test_arrays_packed_by_a_method_that_does_not_fit_are_one_line(small, tmp_path, method):
+    content = bytearray((small / "face.keras").read_bytes())
+    with zipfile.ZipFile(small / "face.keras") as archive:
+        local = archive.getinfo("model.weights.h5").header_offset
+    central = content.rindex(b"model.weights.h5") - 46  # its line in the directory at the end
+    for place in (local + 8, central + 10):
+        content[place : place + 2] = method.to_bytes(2, "little")
+    path = tmp_path / "face.keras"
+    path.write_bytes(content)
+    with input_error(path, "corrupt"):
+        load_network(path)
+    with input_error(path, "corrupt"):
+        write_half(path, tmp_path / "half.keras")
+
+
+@pytest.mark.parametrize(
+    ("part", "changes", "says"),
+    [
+        ("model", {"width": 30}, "width is 30; it must be a number from"),
+        ("model", {"width": "1"}, "width"),
+        ("model", {"stages": 100_000}, "stages"),
+        ("model", {"stages": 2.0}, "stages"),
+        ("model", {"input_size": 8_000_000}, "input_size"),
+        ("model", {"heads": {"face": [999]}}, "heads"),
+        ("model", {"heads": {"face": [1, 1]}}, "heads"),
+        ("model", {"heads": {"nose": [1]}}, "heads"),
+        ("model", {"heads": []}, "heads"),
+        ("model", {"sigma": float("nan")}, "sigma"),
+        ("model", {"decode_offset": 1e300}, "decode_offset"),
+        ("model", {"delayed_heads": "ear"}, "delayed_heads"),
+        ("model", {"preset": 5}, "preset"),
+        ("record", {"training_images": 3}, "training_images"),
+        ("record", {"training_images": [["a"]]}, "training_images"),
+        ("record", {"steps": "3"}, "steps"),
+        ("record", {"train_config": []}, "train_config"),
+        ("record", {"averaged": {"one": 5}}, "averaged"),
+        ("record", {"averaged": {"one": {"train_config": 5}}}, "train_config"),
+        ("record", {"validation_nme": "good"}, "validation_nme"),
+    ],
+)
+def test_numbers_in_a_file_are_checked_before_they_are_believed(small, tmp_path, part, changes, says):
+    content = read_description(small / "face.keras")
+    content[part] |= changes
+    path = rewritten(small / "face.keras", tmp_path / "face.keras", landmarks=json.dumps(content))
+    for read in (load_network, read_description, lambda source: write_half(source, tmp_path / "half.keras")):
+        with input_error(path, says):
+            read(path)
+
+
+@pytest.mark.parametrize("record", [[], "x", 3, None])
+def test_a_record_that_is_none_is_refused(small, tmp_path, record):
+    content = read_description(small / "face.keras") | {"record": record}
+    path = rewritten(small / "face.keras", tmp_path / "face.keras", landmarks=json.dumps(content))
+    with input_error(path, "must be an object"):
+        read_description(path)
+
+
+@pytest.mark.parametrize("name", ["landmarks", "model"])
+def test_an_entry_that_unpacks_to_far_more_than_it_should_is_not_unpacked(small, tmp_path, name):
+    path = rewritten(small / "face.keras", tmp_path / "face.keras", **{name: bytes(40 * 2**20)})
+    assert path.stat().st_size < 2**20
+    with input_error(path, "unpacks to 41943040 bytes"):
+        load_network(path)
+
+
+def test_weights_are_read_where_the_temporary_folder_cannot_be_written(small, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "full"))
+    load_network(small / "face.keras")
+    write_half(small / "face.keras", tmp_path / "half.keras")
+    assert load_network(tmp_path / "half.keras").config == load_network(small / "face.keras").config
+
+
+@pytest.mark.parametrize("size", [0, 1000, 20_000, 60_000])
+def test_a_full_disk_is_one_line_and_leaves_the_weights_before(small, tmp_path, size, capfd):
+    path = tmp_path / "face.keras"
+    path.write_bytes((small / "face.keras").read_bytes())
+    network, config = fresh(stages=1, width=1 / 32)
+    with input_error(path, "cannot be written", "large"), files_of_at_most(size):
+        save_network(path, network, config, {})
+    with input_error(path, "cannot be written", "large"), files_of_at_most(size):
+        write_half(small / "face.keras", path)
+    gc.collect()
+    assert "Traceback" not in capfd.readouterr().err
+    assert path.read_bytes() == (small / "face.keras").read_bytes()
+    assert [each.name for each in tmp_path.iterdir()] == ["face.keras"]

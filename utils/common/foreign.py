@@ -1,11 +1,15 @@
-"""Files that are not what their name says: what a download or a copy often leaves instead of the file itself."""
+"""Files that are not what their name says, or damaged: what a download or a copy often leaves of a file."""
 
 from __future__ import annotations
 
 import os
 import re
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from utils.common.cli import InputError
 
 LOOKED_AT = 1024  # bytes at the start, enough for every mark below
 PYTORCH = "a PyTorch file, which nothing here reads"
@@ -40,6 +44,36 @@ def describe_foreign_file(path: str | os.PathLike) -> str | None:
     except OSError:
         pass
     return None
+
+
+@contextmanager
+def reading(path: str | os.PathLike, kind: str, mend: str = "copy or download it again") -> Iterator[None]:
+    """Read a file of another library's format: whatever that raises becomes one `InputError` that names the file.
+
+    A damaged file can make a reader raise anything. `kind` is what the file should be, such as "weights file". Only
+    what reads and parses stands inside: an error of anything else would be taken for damage.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except MemoryError as problem:
+        raise InputError(f"{path}: needs more memory than there is, or is corrupt") from problem
+    except Exception as problem:
+        if isinstance(problem, OSError) and problem.errno is not None and problem.strerror:
+            raise InputError(f"{path}: cannot be read: {problem.strerror}") from problem
+        meaning = describe_foreign_file(path)
+        if meaning is None and "truncated file" in str(problem):  # as HDF5 says it
+            meaning = CUT
+        if meaning is None:
+            meaning = f"corrupt {kind}, or not one of ours ({first_line(problem)}): {mend}"
+        raise InputError(f"{path}: {meaning}") from problem
+
+
+def first_line(problem: Exception) -> str:
+    """The first line of an error's message, cut to 120 characters, or its kind where it has none."""
+    text = str(problem).strip().splitlines()
+    return text[0][:120] if text else type(problem).__name__
 
 
 def _describe_zip(path: str | os.PathLike) -> str | None:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from data.layouts import WHERE_TO_GET, face_folders
 from data.schemes import EAR, FACE, Scheme, parse_landmarks
-from models.config import NORMS, STAGE_INPUTS
+from models.config import KINDS, NORMS, STAGE_INPUTS
 from models.strategies import STRATEGIES
 from utils.common.cli import (
     CommandLine,
@@ -28,12 +28,14 @@ from utils.common.cli import (
 )
 from utils.common.files import check_writable, read_json
 from utils.common.keras_runtime import PRECISIONS
+from utils.common.schema import check_values
 from utils.training.config import DEFAULTS, RunOptions, StudentConfig, TrainConfig
 
 Config = TypeVar("Config", bound=TrainConfig)
 LOSSES = ("combined", "weighted", "squared", "awing")  # of models.losses, whose import would wait for Keras
 TASKS = ("face", "ear", "face2ear")  # each has a script
 CONFIG_FILE = "config.json"
+MOVABLE = ("data", "faces", "replay", "negatives")  # folders whose images a resumed run knows again elsewhere
 RUN_OPTIONS = ("config", "run", "resume", "workers")  # flags that are no part of a config
 
 
@@ -61,7 +63,7 @@ def read_student_config(description: str, argv: list[str] | None = None) -> tupl
     defaults = {"task": "face2ear", "out": "weights/face2ear.keras"}
     config, options = _read(StudentConfig, student_parser(description), defaults, argv)
     check_config(config, options)
-    check_student_config(config)
+    check_student_config(config, options)
     return config, options
 
 
@@ -303,19 +305,29 @@ def _read(
     options = RunOptions(Path(given.pop("run", f"runs/{task}")), given.pop("resume", False), given.pop("workers", 0))
     file = given.pop("config", None)
     if options.resume:
+        if not _holds_a_run(options.folder):
+            raise InputError(f"--resume: {options.folder} holds no run to continue; leave the flag out to start one")
         if file is not None:
             raise InputError(f"--config {file}: a resumed run has a config of its own; leave the flag out")
         config = _from_values(
             kind, defaults | read_config_file(options.folder / CONFIG_FILE, kind, parser, task, resume=True)
         )
         _check_agreement(config, given)
-        return config, options
-    if options.folder.exists():
+        moved = {name: value for name, value in given.items() if name in (*MOVABLE, "epochs")}
+        return _from_values(kind, vars(config) | moved), options
+    if _holds_a_run(options.folder):
         raise InputError(
             f"--run {options.folder}: already there; continue it with --resume, or name another run folder"
         )
     values = read_config_file(Path(file), kind, parser, task) if file is not None else {}
     return _from_values(kind, defaults | values | given), options
+
+
+def _holds_a_run(folder: Path) -> bool:
+    """Whether there is anything in a run folder but what a run leaves that was killed before it had written a file."""
+    return folder.exists() and (
+        not folder.is_dir() or any(not path.name.startswith(".part") for path in folder.iterdir())
+    )
 
 
 def _from_values(kind: type[Config], values: dict[str, Any]) -> Config:
@@ -350,6 +362,11 @@ def read_config_file(
         empty = value is None or value == []  # as a run writes what was not given
         if name in actions and not empty:
             _check_value(flag, name, value, actions[name])
+        elif name in KINDS and not empty:  # a setting of the network that this script has no flag for
+            try:
+                check_values(values, {name: KINDS[name]})
+            except ValueError as problem:
+                raise InputError(f"{flag}: {problem}") from problem
     return {name: value for name, value in values.items() if value is not None and value != []}
 
 
@@ -382,11 +399,16 @@ def _is_text(value: Any) -> bool:
 
 
 def _check_agreement(config: TrainConfig, given: dict[str, Any]) -> None:
-    """Raise an `InputError` for a flag that says something else than the run that is resumed."""
+    """Raise an `InputError` for a flag that says something else than the run that is resumed.
+
+    Its images may have moved, and it may get more epochs.
+    """
     for name, value in given.items():
         known = getattr(config, name)
         same = (tuple(value) if isinstance(value, list) else value) == known
         if same or (name == "precision" and value == "auto"):  # the run keeps what it measured then
+            continue
+        if (name in MOVABLE and known) or (name == "epochs" and value > known):
             continue
         was = "without it" if known is None or known is False or known == () else f"with {known}"
         flag = f"--{name.replace('_', '-')}"
@@ -403,7 +425,10 @@ def check_config(config: TrainConfig, options: RunOptions) -> None:
     """Raise an `InputError` for missing folders and files, and for places that cannot be written to."""
     for folder in config.data:
         if not Path(folder).is_dir():
-            raise InputError(f"--data {folder}: no such folder; {WHERE_TO_GET[config.scheme.task]}")
+            raise InputError(f"--data {folder}: no such folder; {_moved(options) or WHERE_TO_GET[config.scheme.task]}")
+    for folder in config.negatives:
+        if not Path(folder).is_dir():
+            raise InputError(f"--negatives {folder}: no such folder{_moved(options, '; ')}")
     if Path(config.out).suffix != ".keras" or Path(config.out).is_dir():
         raise InputError(f"--out {config.out}: weights are written as .keras; give a name that ends so")
     begun = options.resume and (options.folder / "best.keras").exists() and (options.folder / "state.json").exists()
@@ -411,6 +436,7 @@ def check_config(config: TrainConfig, options: RunOptions) -> None:
         _check_file("--init", config.init)
     if not (options.resume and (options.folder / "split.csv").exists()):
         _check_file("--split", config.split)
+        _check_file("--face-split", getattr(config, "face_split", None))
     if not 0 <= config.seed < 2**32:
         raise InputError(f"--seed {config.seed}: must be from 0 to 2^32 - 1")
     if config.landmarks is not None:
@@ -419,21 +445,25 @@ def check_config(config: TrainConfig, options: RunOptions) -> None:
     check_writable("--out", Path(config.out).parent)
 
 
-def check_student_config(config: StudentConfig) -> None:
+def _moved(options: RunOptions, before: str = "") -> str:
+    """What to do about images that a run to resume no longer finds; nothing for a new run."""
+    return f"{before}if it has moved, say where it is now, all such folders again" if options.resume else ""
+
+
+def check_student_config(config: StudentConfig, options: RunOptions) -> None:
     """Raise an `InputError` for a student's settings that cannot work together, and for missing files."""
     if not Path(config.teacher).is_file():
         raise InputError(f"--teacher {config.teacher}: no such weights file; train it first: python train_face.py")
     for flag, folders in (("faces", config.faces), ("replay", config.replay)):
         for folder in folders:
             if not Path(folder).is_dir():
-                raise InputError(f"--{flag} {folder}: no such folder")
+                raise InputError(f"--{flag} {folder}: no such folder{_moved(options, '; ')}")
     if config.strategy == "joint" and not (config.replay or config.faces or face_folders(config.data)):
         raise InputError("--strategy joint: trains on faces too; name their folder with --replay DIR")
     if config.strategy in ("separate", "frozen") and config.init:
         raise InputError(
             f"--init {config.init}: --strategy {config.strategy} keeps the teacher's weights; leave it out"
         )
-    _check_file("--face-split", config.face_split)
     if not config.ear_weight:
         raise InputError("--ear-weight 0: then no ear is learned; give a number above 0")
     if config.strategy == "joint" and not config.face_weight:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field, fields
+import re
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data.datasets import Sample, read_split, split_rows, write_split
 from utils.common.cli import InputError
 from utils.common.files import read_json, replacing, write_csv, write_json
+from utils.common.schema import Kind, check_values, list_of, mapping_of, number, optional, whole
+from utils.training.checkpoint import read_checkpoint, write_checkpoint
 from utils.training.config import RunOptions, TrainConfig
 from utils.training.flags import CONFIG_FILE
 from utils.training.plots import plot_history
@@ -36,6 +39,19 @@ class RunState:
     checkpoint: str | None = None
 
 
+STATE = {  # what each value of `state.json` must be
+    "epoch": whole(1),
+    "best_nme": optional(number(0, 1e300)),
+    "best_epoch": whole(0),
+    "minutes": number(0, 1e9),
+    "history": list_of(mapping_of(optional(number(-1e300, 1e300)))),
+    "checkpoint": Kind(
+        "the name of a checkpoint, as checkpoint-0001.npz",
+        lambda value: isinstance(value, str) and re.fullmatch(r"checkpoint-\d{4,10}\.npz", value) is not None,
+    ),
+}
+
+
 class RunFolder:
     """A run folder, new or to be resumed.
 
@@ -55,22 +71,15 @@ class RunFolder:
     def _read_state(self) -> RunState:
         path = self.path / "state.json"
         content = read_json(path, f"--resume: {self.path} cannot be resumed")
-        wanted = {each.name for each in fields(RunState)}
-        if not isinstance(content, dict) or not wanted <= set(content):
-            raise InputError(f"--resume: {path} is not that of a run; start anew in another run folder")
-        whole = (
-            isinstance(content["epoch"], int)
-            and content["epoch"] >= 0
-            and isinstance(content["minutes"], (int, float))
-            and isinstance(content["checkpoint"], str)
-            and isinstance(content["history"], list)
-            and all(isinstance(row, dict) for row in content["history"])
-        )
-        if not whole:
-            raise InputError(f"--resume: {path} is not that of a run; start anew in another run folder")
+        try:
+            check_values(content, STATE, required=STATE)
+        except ValueError as problem:
+            raise InputError(
+                f"--resume: {path} is not that of a run ({problem}); start anew in another run folder"
+            ) from problem
         if not self.best.is_file():
             raise InputError(f"--resume: {self.best} is missing; start anew in another run folder")
-        state = RunState(**{name: content[name] for name in wanted})
+        state = RunState(**{name: content[name] for name in STATE})
         # JSON has no NaN: the NME of images that there are none of.
         state.history = [{k: math.nan if v is None else v for k, v in row.items()} for row in state.history]
         return state
@@ -83,14 +92,22 @@ class RunFolder:
     def start(self, config: TrainConfig, parts: dict[str, list[Sample]], problems: list[str]) -> None:
         """Write the config, the split and the list of images that were left out.
 
-        A resumed run has its config. Raises `InputError` if its images are no longer those that it was started with.
+        The config of a resumed run says from then on where its images lie now, and how many epochs it has. Raises
+        `InputError` if its images are no longer those that it was started with.
         """
-        if not self.resumed:
-            write_json(self.path / CONFIG_FILE, config.to_json())
-        elif (self.path / "split.csv").exists() and read_split(self.path / "split.csv") != split_rows(parts):
+        split, before = self.path / "split.csv", self.path / CONFIG_FILE
+        if self.resumed and split.exists() and read_split(split) != split_rows(parts):
             raise InputError(
-                f"--resume: the images below {', '.join(config.data)} have changed since {self.path} began"
+                f"--resume: the images below {', '.join(config.data)} are not those that {self.path} began with"
             )
+        if self.resumed:
+            epochs = read_json(before, f"--resume: {self.path} cannot be resumed").get("epochs", config.epochs)
+            if config.epochs > epochs:
+                print(
+                    f"note:     {config.epochs} epochs instead of {epochs}: from epoch {self.state.epoch + 1} on the "
+                    "learning rate is that of the longer schedule"
+                )
+        write_json(before, config.to_json())
         for left_over in self.path.glob(".part*"):  # of a run that was killed while it wrote
             left_over.unlink()
         write_split(self.path / "split.csv", parts)
@@ -100,23 +117,17 @@ class RunFolder:
 
     def restore(self, trainer: keras.Model) -> None:
         """Load weights and optimiser of the last whole epoch, if there is one. Raises `InputError` if they are lost."""
-        if self.state.checkpoint is None:
-            return
-        checkpoint = self.path / self.state.checkpoint
-        # Without its variables an optimiser silently skips its part of the file (Keras issue 19389).
-        trainer.optimizer.build(trainer.trainable_variables)
-        try:
-            trainer.load_weights(checkpoint)
-        except (OSError, ValueError) as problem:
-            raise InputError(f"{checkpoint}: missing or corrupt; this run cannot be resumed") from problem
+        if self.state.checkpoint is not None:
+            read_checkpoint(self.path / self.state.checkpoint, trainer)
 
     def save_epoch(self, trainer: keras.Model, row: Row) -> None:
         """Write the checkpoint, the curves and, last of all, `state.json`; then drop the checkpoint before."""
-        name = f"checkpoint-{int(row['epoch']):04d}.weights.h5"
+        name = f"checkpoint-{int(row['epoch']):04d}.npz"
         before = self.state.checkpoint
-        with replacing(self.path / name) as part:
-            trainer.save_weights(part)
+        write_checkpoint(self.path / name, trainer)
         self.state.epoch, self.state.minutes, self.state.checkpoint = int(row["epoch"]), row["minutes"], name
+        # What an epoch before did not have stays unknown.
+        self.state.history = [{column: each.get(column, math.nan) for column in row} for each in self.state.history]
         self.state.history.append(row)
         history = ([epoch[column] for column in row] for epoch in self.state.history)
         write_csv(self.path / "history.csv", [list(row), *history])

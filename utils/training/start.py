@@ -9,6 +9,7 @@ import keras
 from data.datasets import Sample
 from models.config import ModelConfig
 from models.weights import read_description, start_from, start_from_imagenet
+from utils.common.cli import InputError
 from utils.training.config import StudentConfig, TrainConfig
 from utils.training.run_folder import RunFolder
 
@@ -42,13 +43,21 @@ def training_record(config: TrainConfig, run: RunFolder, images: list[Sample], s
     """What a weights file says of its training: the config, and the images that it or its teacher may not be scored on.
 
     `steps`, of this run, are added to those of the network that it starts from. A resumed run has said so already, in
-    its best network, and no longer needs the weights that it started from.
+    its best network, and no longer needs the weights that it started from. Raises `InputError` if it would be trained
+    on images that it did not begin with.
     """
+    known = {sample.image_id for sample in images}
     if run.resumed and run.best.exists():
         record = read_description(run.best)["record"]
-        kept = ("train_config", "steps", "training_images", "teacher_training_images")
-        return {name: record[name] for name in kept if name in record}
-    known = {sample.image_id for sample in images}
+        if not known <= set(record.get("training_images", known)):
+            raise InputError(f"--resume: some images to train on are not those that {run.path} began with")
+        was = record.get("train_config", config.to_json())
+        more = config.total_epochs - was.get("epochs", 0) - was.get("extra_epochs", 0)
+        kept = ("training_images", "teacher_training_images")
+        return {name: record[name] for name in kept if name in record} | {
+            "train_config": config.to_json(),
+            "steps": record.get("steps", 0) + more * (steps // config.total_epochs),
+        }
     if config.init is not None and zipfile.is_zipfile(config.init):  # what starts from a network has seen its images
         before = read_description(config.init)["record"]
         known.update(before.get("training_images", ()), before.get("teacher_training_images", ()))

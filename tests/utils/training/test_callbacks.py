@@ -138,13 +138,24 @@ def test_a_resumed_run_goes_on_from_its_epoch_with_its_best_network(tmp_path, ca
 def test_a_run_that_cannot_be_resumed_is_named(tmp_path):
     run = train(tmp_path, [[1.0]])
     (run.path / run.state.checkpoint).write_bytes(b"no checkpoint")
-    with input_error(run.state.checkpoint, "missing or corrupt"):
+    with input_error(run.state.checkpoint, "cannot be resumed"):
+        train(tmp_path, [[1.0]] * 2, resume=True)
+    (run.path / run.state.checkpoint).unlink()
+    with input_error(run.state.checkpoint, "No such file"):
         train(tmp_path, [[1.0]] * 2, resume=True)
     run.best.unlink()
     with input_error("best.keras", "missing"):
         train(tmp_path, [[1.0]] * 2, resume=True)
     state = json.loads((run.path / "state.json").read_text())
-    for spoilt in ({}, [], state | {"history": [1]}, state | {"epoch": "x"}, state | {"checkpoint": 5}):
+    for spoilt in (
+        {},
+        [],
+        *({name: value for name, value in state.items() if name != left_out} for left_out in state),
+        *(state | {"history": value} for value in ([1], [[]], False, math.inf, -1, 0, None, [{"loss": "1"}])),
+        *(state | {"epoch": value} for value in ("x", -1, 10**12, 1.0, True)),
+        *(state | {"checkpoint": value} for value in (5, [], "../../secret.npz", "checkpoint-0001.weights.h5")),
+        *(state | {name: value} for name in ("minutes", "best_nme", "best_epoch") for value in ("1", [], math.nan)),
+    ):
         (run.path / "state.json").write_text(json.dumps(spoilt))
         with input_error("state.json"):
             train(tmp_path, [[1.0]] * 2, resume=True)

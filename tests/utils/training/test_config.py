@@ -1,7 +1,9 @@
 """Flags, config files and resumed runs come to one config, or to one line that says why not."""
 
 import json
+import shutil
 from dataclasses import FrozenInstanceError, replace
+from pathlib import Path
 
 import pytest
 
@@ -185,16 +187,59 @@ class TestResume:
         "flags",
         [
             ["--batch-size", "16"],
-            ["--epochs", "3"],
+            ["--epochs", "3"],  # of 60: fewer
+            ["--negatives", "tests"],  # of none
             ["--precision", "float32"],
             ["--landmarks", "36-47"],
             ["--deterministic"],
-            ["--data", "tests"],
         ],
     )
     def test_a_flag_that_says_otherwise_is_refused_even_if_it_says_the_default(self, started, flags):
         with input_error(*flags, "resumed run keeps its config"):
             read(*started[:2], "--resume", *flags)
+
+    def test_images_that_moved_are_taken_where_they_are_the_same(self, started, faces, tmp_path):
+        moved = Path(shutil.copytree(faces, tmp_path / "moved"))
+        (tmp_path / "run/config.json").write_text(
+            (tmp_path / "run/config.json").read_text().replace(json.dumps(str(faces)), '"gone"')
+        )
+        with input_error("--data gone", "no such folder", "if it has moved"):
+            read(*started[:2], "--resume")
+        config, options = read(*started[:2], "--resume", "--data", moved)
+        assert config.data == (str(moved),) and config.batch_size == 4
+        RunFolder(options).start(config, split_samples(find_samples(config.data, FACE).samples), [])
+        assert read(*started[:2], "--resume")[0].data == (str(moved),)
+
+        next(moved.rglob("*.jpg")).rename(moved / "AFW/other.jpg")
+        other = split_samples(find_samples(config.data, FACE, skip_bad=True).samples)
+        with input_error("--resume", moved, "not those"):
+            RunFolder(options).start(config, other, [])
+
+    def test_a_run_may_get_more_epochs_and_says_so(self, started, capsys):
+        config, options = read(*started[:2], "--resume", "--epochs", 80)
+        assert config.epochs == 80
+        parts = split_samples(find_samples(config.data, FACE).samples)
+        RunFolder(options).start(config, parts, [])
+        assert "80 epochs instead of 60" in capsys.readouterr().out
+        config, options = read(*started[:2], "--resume")
+        RunFolder(options).start(config, parts, [])
+        assert config.epochs == 80 and capsys.readouterr().out == ""
+
+    def test_a_folder_that_a_killed_run_left_without_a_file_is_new(self, places, tmp_path):
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run/.part123-config.json").write_text("{")
+        assert not read(*places)[1].resume
+        with input_error("--resume", tmp_path / "run", "leave the flag out"):
+            read(*places, "--resume")
+        (tmp_path / "run/notes.txt").touch()
+        with input_error("--run", "already there"):
+            read(*places)
+
+    @pytest.mark.parametrize("values", [{"points": 3}, {"sigma": "wide"}, {"stage_input": ["features"]}])
+    def test_a_students_settings_without_a_flag_are_checked_too(self, tmp_path, values):
+        file = as_file(tmp_path, **values)
+        with input_error("--config", file, next(iter(values))):
+            read_student_config("", ["--config", str(file), "--run", str(tmp_path / "run")])
 
     def test_a_config_file_beside_it_is_refused(self, started, tmp_path):
         with input_error("--config"):
@@ -240,4 +285,8 @@ class TestResume:
         resumed, options = read(*started[:2], "--resume")
         (tmp_path / "run/state.json").unlink()
         again = training_record(resumed, RunFolder(options), train, steps=7)
-        assert again == json.loads(json.dumps(record))
+        assert again == json.loads(json.dumps(record)) | {"train_config": resumed.to_json()}
+        longer = training_record(replace(resumed, epochs=62), RunFolder(options), train, steps=62 * 3)
+        assert longer["steps"] == 12 + 2 * 3
+        with input_error("--resume", "not those"):  # of --replay, say, which no split tells of
+            training_record(resumed, RunFolder(options), [replace(train[0], image=ROOT / "README.md")], steps=7)
