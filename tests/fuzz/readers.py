@@ -29,7 +29,8 @@ from utils.common.keras_runtime import start_keras
 from utils.common.video import begin_video, close_video
 from utils.demo.proposals import BOX, COLUMNS, read_verdicts
 from utils.demo.sources import Source, open_source
-from utils.training.config import RunOptions, TrainConfig
+from utils.training.checkpoint import read_checkpoint, write_checkpoint
+from utils.training.config import TrainConfig
 from utils.training.flags import read_train_config
 from utils.training.run_folder import RunFolder, RunState
 
@@ -233,7 +234,7 @@ def _make_run(folder: Path) -> None:
     config = TrainConfig(task="face", out=str(folder / "face.keras"), data=(str(folder / "data"),), preset="tiny")
     write_json(run / "config.json", config.resolved().to_json())
     row = {"epoch": 1, "loss": 0.5, "nme": 10.0, "val_nme": 9.0, "learning_rate": 0.001, "minutes": 0.1}
-    state = RunState(1, 9.0, 1, 0.1, [row], "checkpoint-0001.weights.h5")
+    state = RunState(1, 9.0, 1, 0.1, [row], "checkpoint-0001.npz")
     write_json(run / "state.json", asdict(state))
     write_split(run / "split.csv", split_samples(find_samples([folder / "data"], FACE).samples))
     (run / "best.keras").write_bytes(b"whole")
@@ -264,13 +265,11 @@ def _read_config(folder: Path, path: Path) -> None:
 def _make_checkpoint(folder: Path) -> None:
     trainer = _trainer()
     trainer.optimizer.build(trainer.trainable_variables)
-    trainer.save_weights(folder / "checkpoint.weights.h5")
+    write_checkpoint(folder / "checkpoint.npz", trainer)
 
 
 def _read_checkpoint(folder: Path, path: Path) -> None:
-    run = RunFolder(RunOptions(folder, resume=False, workers=0))
-    run.state.checkpoint = path.name
-    run.restore(_trainer())
+    read_checkpoint(path, _trainer())
 
 
 READERS = (
@@ -283,7 +282,7 @@ READERS = (
     Reader("video", _make_videos, "*.*", _read_video),
     Reader("weights", _make_weights, "*.*", _read_weights),
     Reader("export", _make_export, "*.keras", _read_export),
-    Reader("checkpoint", _make_checkpoint, "*.h5", _read_checkpoint),
+    Reader("checkpoint", _make_checkpoint, "*.npz", _read_checkpoint),
     Reader("run", _make_run, "run/*.*", _read_run),
     Reader("config", _make_config, "recipe.json", _read_config),
 )

@@ -47,7 +47,8 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     except OSError as problem:
         raise InputError(f"{path}: cannot be written: {problem.strerror or problem}") from problem
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # gone by now, or never there
+            part.unlink()
 
 
 @functools.cache  # once a folder: a listing for every file would take quadratic time
