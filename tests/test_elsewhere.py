@@ -22,9 +22,8 @@ TALK = "홍길동 ü"
 
 @pytest.fixture
 def windows(monkeypatch, tmp_path):
-    """Below `tmp_path` the file system of Windows: no sync of a file that is open for reading, no rename or removal of an open file.
-
-    What is done to a file that is open is noted and refused.
+    """Below `tmp_path` the file system of Windows: an open file is neither renamed nor removed, and one that is open
+    for reading is not synced. What a program tries all the same is refused, and noted in the list.
     """
     sync, replace, unlink = os.fsync, os.replace, os.unlink
     wrong = []

@@ -184,7 +184,7 @@ def _make_weights(folder: Path) -> None:
 
     config = preset_config("tiny", {"face": tuple(range(68))}, input_size=32)
     network = build_network(config)
-    record = {"steps": 3, "epoch": 1, "training_images": ["0" * 12], "validation_nme": {"face": 0.1},
+    record = {"steps": 3, "epoch": 1, "training_images": ["0" * 12], "validation_nme": 9.1,
               "train_config": {"data": ["a/b"], "epochs": 1}}  # fmt: skip
     save_network(folder / "tiny.keras", network, config, record)
     network.save_weights(folder / "tiny.weights.h5")

@@ -209,10 +209,16 @@ def _webp_header(stream: BinaryIO) -> tuple[int, int, int]:
 
 
 def _chunks(stream: BinaryIO, png: bool) -> Iterator[tuple[bytes, int]]:
-    """The kind of each chunk of a PNG or WebP, and where its content starts; the stream stands there."""
+    """The kind of each chunk of a PNG or WebP, and where its content starts; the stream stands there.
+
+    Raises `struct.error` for one that is longer than the file: OpenCV takes as much memory as a chunk says.
+    """
+    size = os.fstat(stream.fileno()).st_size
     while len(head := stream.read(8)) == 8:
         length, kind = struct.unpack(">I4s", head) if png else struct.unpack("<4sI", head)[::-1]
         start = stream.tell()
+        if start + length > size:
+            raise struct.error(f"a chunk of {length} bytes")
         yield kind, start
         stream.seek(start + length + (4 if png else length % 2))  # a checksum; a byte that makes the length even
 

@@ -203,6 +203,15 @@ def test_an_image_bomb_is_refused_by_its_header(tmp_path, suffix, monkeypatch):
     assert LARGEST_IMAGE == 150_000_000
 
 
+def test_a_chunk_that_claims_gigabytes_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
+    """OpenCV 5 takes 4 GB for this one."""
+    content = packed(NOISE, ".png")
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("decoded"))
+    (tmp_path / "a.png").write_bytes(content[:33] + b"\xff\xff\x00\x09" + content[37:])
+    with input_error("a.png", "cannot be decoded"):
+        decode_image(tmp_path / "a.png")
+
+
 def damaged(suffix: str) -> bytes:
     """An image that is whole at both ends and of which the middle is lost."""
     smooth = cv2.GaussianBlur(np.random.default_rng(1).integers(0, 256, (200, 200, 3), np.uint8), (0, 0), 5)
