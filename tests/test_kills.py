@@ -1,99 +1,75 @@
-"""Runs that are killed again and again end as a run that nobody disturbed."""
+"""Whatever moment a training run is killed at, it goes on as if nothing had happened."""
 
-import contextlib
-import csv
-import json
 import os
 import random
+import shutil
 import signal
 import subprocess
-import sys
 import time
 
 import numpy as np
 import pytest
 
-from models.weights import load_network
-from tests.conftest import ROOT
+from data.schemes import EAR, FACE
+from tests.conftest import ROOT, SMALL, command, run_process
+from tests.test_scripts import losses
+from utils.training.flags import read_student_config, read_train_config
+from utils.training.run_folder import RunFolder
 
-KILLS = 10
-FEW = ["--limit", 24, "--epochs", 4, "--batch-size", 4, "--precision", "float32", "--deterministic", "--seed", 3]
-NEW = ["--preset", "tiny", "--input-size", 32]
-
-
-class Server:
-    """`tests.fork_server` of a script: runs that need not import TensorFlow."""
-
-    def __init__(self, script, errors):
-        self._errors = errors
-        command = [sys.executable, "-m", "tests.fork_server", script]
-        with open(errors, "w") as stream:
-            self.process = subprocess.Popen(
-                command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stream, text=True
-            )
-
-    def run(self, flags, seconds=None):
-        """The exit status of a run; -9 where it was killed after some seconds."""
-        self.process.stdin.write(json.dumps([str(flag) for flag in flags]) + "\n")
-        self.process.stdin.flush()
-        number = int(self.process.stdout.readline())
-        if seconds is not None:
-            time.sleep(seconds)
-            with contextlib.suppress(ProcessLookupError):  # it has ended
-                os.kill(number, signal.SIGKILL)
-        return int(self.process.stdout.readline())
-
-    @property
-    def errors(self):
-        """What its runs wrote to stderr."""
-        return self._errors.read_text()
-
-    def close(self):
-        self.process.stdin.close()
-        self.process.wait(30)
+MOMENTS = 10
+FEW = ["--limit", 16, "--epochs", 4, "--batch-size", 4, "--precision", "float32", "--deterministic", "--seed", 3]
 
 
-@pytest.fixture
-def server(request, tmp_path):
-    one = Server(request.param, tmp_path / "errors")
-    yield one
-    one.close()
+def stop_and_copy(process, run, folder):
+    """Copies of a run folder, each as a kill -9 at a random moment would leave it, until the run has ended.
 
-
-def history(run):
-    with open(run / "history.csv", newline="") as stream:
-        return [{key: float(value) for key, value in row.items() if key != "minutes"} for row in csv.DictReader(stream)]
+    The process is stopped meanwhile: what is on the disk is then what it would be if the process had died.
+    """
+    copies, pauses = [], random.Random(0)
+    while process.poll() is None:
+        time.sleep(pauses.uniform(0, 0.6))
+        process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+        if run.exists():
+            copies.append(folder / f"{len(copies):04d}")
+            shutil.copytree(run, copies[-1])
+        process.send_signal(signal.SIGCONT)
+    return copies
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("server", ["train_face", "train_ear", "train_face2ear"], indirect=True)
-def test_a_run_killed_at_ten_random_moments_ends_as_one_that_nobody_disturbed(
-    server, images, trained, tmp_path, request
-):
-    script = request.node.callspec.params["server"]
-    network = ["--teacher", trained / "face.keras"] if script == "train_face2ear" else NEW
-    flags = [*FEW, *network, "--data", images]
-    start = time.monotonic()
+@pytest.mark.parametrize("script", ["train_face.py", "train_ear.py", "train_face2ear.py"])
+def test_a_run_killed_at_ten_random_moments_goes_on_as_if_nothing_had_happened(script, images, trained, tmp_path):
+    student = script == "train_face2ear.py"
+    flags = [*FEW, *(["--teacher", trained / "face.keras"] if student else SMALL[:4]), "--data", images]
+    where = ["--out", tmp_path / "weights.keras", "--run"]
     whole = tmp_path / "whole"
-    assert server.run([*flags, "--run", whole, "--out", whole.with_suffix(".keras")]) == 0, server.errors
-    length = time.monotonic() - start
+    with subprocess.Popen(
+        command(script, *flags, *where, whole), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
+        copies = stop_and_copy(process, whole, tmp_path / "copies")
+        assert process.wait() == 0, process.stderr.read()
+    assert len(copies) >= MOMENTS
+    chosen = random.Random(1).sample(copies, MOMENTS)
 
-    moments, runs, kills, status = random.Random(0), [], 0, 0
-    while kills < KILLS or status != 0:
-        if status == 0:
-            runs.append(tmp_path / f"parted{len(runs)}")
-        resume = ["--resume"] if (runs[-1] / "config.json").exists() else []
-        undisturbed = kills == KILLS
-        status = server.run(
-            [*flags, "--run", runs[-1], "--out", runs[-1].with_suffix(".keras"), *resume],
-            None if undisturbed else moments.uniform(0, length),
-        )
-        assert status in ((0,) if undisturbed else (0, -signal.SIGKILL)), server.errors
-        kills += status != 0
-    for run in runs:
-        for one, other in zip(history(whole), history(run), strict=True):
-            assert one == pytest.approx(other, rel=1e-5)
-        pair = [load_network(each.with_suffix(".keras")).network.get_weights() for each in (whole, run)]
-        for one, other in zip(*pair, strict=True):
-            np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
-        assert not list(run.glob(".part*"))
+    epochs = []
+    for run in chosen:
+        resume = [] if not (run / "config.json").exists() else ["--resume"]
+        argv = [str(flag) for flag in [*flags, *where, run, *resume]]
+        if student:
+            _, options = read_student_config("", argv)
+        else:
+            _, options = read_train_config(FACE if script == "train_face.py" else EAR, "", argv)
+        state = RunFolder(options).state
+        epochs.append(state.epoch)
+        assert [row["epoch"] for row in state.history] == list(range(1, state.epoch + 1))
+        assert [row["loss"] for row in state.history] == losses(whole)[: state.epoch]
+        if state.checkpoint is not None:
+            with np.load(run / state.checkpoint) as arrays:
+                assert all(np.isfinite(arrays[name]).all() for name in arrays.files)
+
+    begun = [run for run, epoch in zip(chosen, epochs, strict=True) if 0 < epoch < 4] or copies[-1:]
+    goes_on = run_process(script, *flags, *where, begun[0], "--resume")
+    assert goes_on.returncode == 0, goes_on.stderr
+    assert losses(begun[0]) == pytest.approx(losses(whole), rel=1e-5)
+    assert not list(begun[0].glob(".part*"))
