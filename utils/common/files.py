@@ -17,6 +17,7 @@ from pathlib import Path
 from utils.common.cli import InputError
 
 LONG_NAME = 220  # bytes
+LARGEST_JSON = 32 << 20  # bytes: a run of 100,000 epochs has 20 MB
 LEFT_OVER = 24 * 3600  # seconds: a temporary file that nobody has written to for so long is a killed run's
 
 
@@ -93,8 +94,13 @@ def _without_formula(cell: object) -> object:
 
 
 def read_json(path: str | os.PathLike, meaning: str) -> dict:
-    """The JSON in a file. Raises an `InputError` that begins with `meaning` if it is missing, corrupt or ambiguous."""
+    """The JSON in a file. Raises an `InputError` that begins with `meaning` if it is missing, corrupt or ambiguous.
+
+    A file of more than `LARGEST_JSON` bytes is refused before it is read.
+    """
     try:
+        if Path(path).stat().st_size > LARGEST_JSON:
+            raise InputError(f"{meaning} ({path} has more than {LARGEST_JSON >> 20} MB)")
         return json.loads(Path(path).read_text(encoding="utf-8-sig"), object_pairs_hook=_without_repeats)
     except (OSError, ValueError, RecursionError) as problem:
         raise InputError(f"{meaning} ({path} is missing or corrupt)") from problem

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from tests.conftest import input_error
-from utils.common.files import replacing, write_csv, write_json
+from utils.common.files import LARGEST_JSON, read_json, replacing, write_csv, write_json
 
 
 @pytest.mark.parametrize("name", ["a" * 250 + ".json", "ü" * 125 + ".json", "short.json"])
@@ -91,3 +91,10 @@ def test_a_name_in_a_table_is_no_formula_for_a_spreadsheet(tmp_path):
         "./@a.jpg,-1.5",
         "b=.jpg,test",
     ]
+
+
+def test_json_that_is_too_large_is_refused_before_it_is_read(tmp_path):
+    with open(tmp_path / "a.json", "wb") as stream:
+        stream.truncate(LARGEST_JSON + 1)
+    with input_error("the notes", "a.json", "32 MB"):
+        read_json(tmp_path / "a.json", "the notes cannot be read")
