@@ -364,7 +364,7 @@ def _read_identities(root: Path) -> dict[str, str]:
         return {}
     endings = re.compile("|".join(re.escape(suffix) + "$" for suffix in IMAGE_SUFFIXES), re.IGNORECASE)
     table = _read_table(path, ("name", "identity"))
-    people = {name: endings.sub("", plain_name(name.strip())).removeprefix("./") for name, _ in table}
+    people = {name: endings.sub("", plain_name(name.strip())) for name, _ in table}
     images = [path for path in files_in(root, recursive=True) if path.suffix.lower() in IMAGE_SUFFIXES]
     known = {
         plain_name(name)

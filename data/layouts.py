@@ -350,8 +350,8 @@ def files_in(folder: Path, recursive: bool, besides: Sequence[Path] = ()) -> lis
 
 
 def plain_name(name: str) -> str:
-    """A name as names in tables are compared: in composed characters, and with / between folders as on Linux."""
-    return unicodedata.normalize("NFC", name).replace("\\", "/")
+    """A name as names in tables are compared: in composed characters, with / between folders, without ./ before it."""
+    return unicodedata.normalize("NFC", name).replace("\\", "/").removeprefix("./")
 
 
 def visible_fraction(notes: Path, content: object, name: str) -> float:

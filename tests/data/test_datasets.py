@@ -909,3 +909,16 @@ def test_points_of_an_image_that_cannot_be_read_here_say_what_would_read_it(tmp_
     (tmp_path / "a.pts").unlink()
     with input_error("no face images", "1 .psd"):
         find_samples([tmp_path], FACE)
+
+
+def test_a_name_that_a_spreadsheet_would_run_survives_a_split_file(tmp_path):
+    points = np.random.default_rng(0).uniform(5, 60, (68, 2))
+    for name in ("=1+1", "a"):
+        save_image(tmp_path / f"{name}.jpg", np.zeros((64, 64, 3), np.uint8))
+        write_pts(tmp_path / f"{name}.pts", points)
+    parts = split_samples(find_samples([tmp_path], FACE).samples)
+    write_split(tmp_path / "split.csv", parts)
+    assert "./=1+1.jpg" in (tmp_path / "split.csv").read_text()
+    assert read_split(tmp_path / "split.csv") == split_rows(parts)
+    again = split_samples(find_samples([tmp_path], FACE).samples, tmp_path / "split.csv")
+    assert split_rows(again) == split_rows(parts)

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from data.augment import Warp, crop_warp, warp_image
 from data.drawing import contact_sheet, crop_with_landmarks, write_label
 from data.formats import write_pts
+from data.layouts import plain_name
 from data.schemes import EAR, FACE, Scheme
 from utils.common.cli import InputError
 from utils.common.files import replacing, write_csv, write_json
@@ -159,7 +160,7 @@ def read_verdicts(path: Path) -> Verdicts:
             box = np.array([float(row[edge].replace(",", ".")) for edge in BOX])
         except ValueError as problem:
             raise InputError(f"{where}: the box must be four numbers, as it was written") from problem
-        key = row["image"], row["side"]
+        key = plain_name(row["image"]), row["side"]
         if row["side"] not in SIDES or key in verdicts:
             raise InputError(f"{where}: needs a side ({' or '.join(SIDES)}), and each ear once")
         verdicts[key] = Verdict(word, box)
@@ -177,7 +178,7 @@ def write_dataset(out: Path, proposals: Sequence[Proposal], verdicts: Verdicts) 
     written: Counter[str] = Counter()
     people = []
     for proposal in proposals:
-        verdict = verdicts.get((proposal.image.name, proposal.side))
+        verdict = verdicts.get((plain_name(proposal.image.name), proposal.side))
         if verdict is None or not verdict.is_about(proposal):
             continue
         image, name = proposal.image, f"{proposal.image.stem}_{proposal.side}"
