@@ -21,7 +21,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from data.annotation import Annotation
-from data.formats import read_300w_lp, read_pts
+from data.formats import PTS_ORIGIN, read_300w_lp, read_pts
 from data.layouts import (
     EAR_FILES,
     LEAST_SHOWN,
@@ -331,10 +331,11 @@ def _check_shape(points: np.ndarray, scheme: Scheme, source: Path, size: tuple[i
         raise InputError(
             f"{source}: all points lie within {np.ptp(points, axis=0).max():.2g} px: not annotated, or not in pixels"
         )
+    written = PTS_ORIGIN if source.suffix.lower() == ".pts" else 0  # what the file itself says
     for (x, y), count in Counter(map(tuple, points.tolist())).items():
         if count > (1 if (x, y) in NOT_ANNOTATED else MOST_ON_ONE_SPOT):
             raise InputError(
-                f"{source}: {count} points lie on one spot, ({x:.4g}, {y:.4g}) counted from 0: not annotated"
+                f"{source}: {count} points lie on one spot, ({x + written:.4g}, {y + written:.4g}): not annotated"
             )
     if isinstance(scheme.normaliser, tuple):
         one, other = scheme.normaliser

@@ -18,6 +18,7 @@ import numpy as np
 from utils.common.cli import InputError
 from utils.common.complaints import listen
 from utils.common.files import replacing
+from utils.common.foreign import describe_foreign_file
 from utils.common.video import mp4_boxes
 
 READS_AVIF = cv2.haveImageWriter("x.avif")  # a build that reads it writes it; the other question wants a file
@@ -38,6 +39,7 @@ _MENDS = {
     ),
 }
 LARGEST_IMAGE = 150_000_000  # pixels: 0.45 GB once decoded; a file of 1 KB can claim gigabytes
+NO_IMAGE = "not a JPEG, PNG, BMP, WebP, TIFF, AVIF or HEIC image"
 UNDECODABLE = "cannot be decoded; it is corrupt or no image: replace it or take it away"
 
 
@@ -134,7 +136,7 @@ def _read_header(stream: BinaryIO, path: str | os.PathLike) -> _Header:
     read = _heif_header if _is_heif(head) else None
     read = read or next((reader for begins, reader in _READERS.items() if head.startswith(begins)), None)
     if read is None or (read is _webp_header and head[8:12] != b"WEBP"):
-        raise InputError(f"{path}: not a JPEG, PNG, BMP, WebP, TIFF, AVIF or HEIC image")
+        raise InputError(f"{path}: {describe_foreign_file(path) or NO_IMAGE}")
     try:
         width, height, orientation = read(stream)
     except (struct.error, KeyError, IndexError) as problem:
@@ -361,7 +363,7 @@ def check_image_is_whole(path: Path) -> None:
             if not _is_avif(stream):
                 _require_heic(path)
     else:
-        raise InputError(f"{path}: not a JPEG, PNG, BMP, WebP, TIFF, AVIF or HEIC image")
+        raise InputError(f"{path}: {describe_foreign_file(path) or NO_IMAGE}")
     if not whole:
         raise InputError(f"{path}: truncated image (its end is missing); copy it again")
 

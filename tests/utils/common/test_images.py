@@ -243,3 +243,14 @@ def test_threads_name_each_damaged_image_and_no_other(tmp_path):
 
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(is_good, range(40))) == [number % 7 != 3 for number in range(40)]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"), (b"<!DOCTYPE html>", "web page")],
+)
+def test_what_stands_in_an_images_place_is_called_what_it_is(tmp_path, content, words):
+    (tmp_path / "a.jpg").write_bytes(content * 9)
+    for read in (decode_image, image_size, check_image_is_whole):
+        with input_error("a.jpg", words):
+            read(tmp_path / "a.jpg")
