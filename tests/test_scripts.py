@@ -121,7 +121,7 @@ def test_images_that_a_network_was_trained_on_are_not_scored_unless_asked_for(tr
 
 
 def test_a_run_folder_is_refused_to_other_runs_and_to_other_flags(trained, trained_flags, tmp_path):
-    flags = [*trained_flags, "--run", trained / "run", "--out", tmp_path / "face.keras"]
+    flags = [*trained_flags, "--run", trained / "run", "--out", trained / "face.keras"]
     refused = run_script("train_face.py", *flags)
     assert refused.returncode == 2
     assert "--resume" in refused.stderr
