@@ -212,7 +212,7 @@ def main(argv: list[str] | None = None) -> int:
     timer = StepTimer()
     predictor = LandmarkPredictor(weights, args.size, args.precision, Thresholds(landmark=args.threshold), timer)
     tasks = " and ".join(predictor.tasks)
-    print(f"weights:  {weights} ({tasks}, crops of {predictor.size} px, {predictor.precision})", flush=True)
+    print(f"weights:  {printable(weights)} ({tasks}, crops of {predictor.size} px, {predictor.precision})", flush=True)
 
     mirror = args.window and sources[0].is_camera if args.mirror is None else args.mirror
     view = View(args.threshold, args.overlay, mirror=mirror)

@@ -63,9 +63,9 @@ def main(argv: list[str] | None = None) -> None:
     # Training
     print_summary(config, run, listing, parts, pipeline, network, model_config)
     used = parts | {"train": parts["train"] + negatives}
+    record = training_record(config, run, used["train"], steps)
     run.start(config, used, listing.problems)
     reader = LandmarkReader(network, model_config)
-    record = training_record(config, run, used["train"], steps)
     with clear_errors(run, pipeline):
         trainer.fit(
             pipeline.batches(first_epoch=run.state.epoch),

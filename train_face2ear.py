@@ -101,11 +101,11 @@ def main(argv: list[str] | None = None) -> None:
     # Training
     print_summary(config, run, listing, ears, pipeline, student, model_config)
     used = ears | {"train": ears["train"] + negatives}
+    record = training_record(config, run, used["train"] + replayed, steps)
     run.start(config, {part: used[part] + faces[part] for part in used}, listing.problems)
     scored = {"val_ear_nme": (LandmarkReader(student, model_config, (EAR.task,)), ears["validation"])}
     if faces["validation"]:
         scored["val_face_nme"] = (LandmarkReader(student, model_config, (FACE.task,)), faces["validation"])
-    record = training_record(config, run, used["train"] + replayed, steps)
     with clear_errors(run, pipeline):
         trainer.fit(
             pipeline.batches(first_epoch=run.state.epoch),

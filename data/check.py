@@ -16,7 +16,7 @@ from data.datasets import DatasetListing, Sample, find_samples, split_samples, s
 from data.drawing import Layer, contact_sheet, crop_with_landmarks, write_label
 from data.layouts import NoSuchImagesError
 from data.schemes import SCHEMES, Scheme
-from utils.common.cli import CommandLine, InputError, positive_int, run_main
+from utils.common.cli import CommandLine, InputError, positive_int, printable, run_main
 from utils.common.files import check_writable
 from utils.common.images import decode_image, save_image
 
@@ -100,7 +100,7 @@ def main(argv: list[str] | None = None) -> int:
             print(f"    {problem}")
         sheet = Path(args.out) / f"{Path(args.folder).resolve().name}_{scheme.task}.png"
         save_image(sheet, draw_samples(found.samples, scheme))
-        print(f"  contact sheet: {sheet}")
+        print(f"  contact sheet: {printable(sheet)}")
     if len(nothing) == (1 if args.task else len(SCHEMES)):
         raise nothing[0]
     return 1 if problems else 0

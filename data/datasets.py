@@ -398,13 +398,15 @@ def _read_table(path: Path, columns: tuple[str, str], errors: str = "strict") ->
     wanted = f"{path}: not a readable CSV file in UTF-8 with the columns {', '.join(columns)}"
     try:
         with open(path, newline="", encoding="utf-8-sig", errors=errors) as stream:
-            reader = csv.DictReader(stream)
+            reader = csv.DictReader(stream, strict=True)  # a quote that is not closed would swallow lines
             if not set(columns).issubset(reader.fieldnames or ()):
-                raise InputError(wanted)
+                raise InputError(f"{wanted}; its first line is {_shown(','.join(reader.fieldnames or ()))}")
             rows = [(row[columns[0]], row[columns[1]]) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as problem:
         raise InputError(wanted) from problem
     for first, second in rows:
+        if "\0" in f"{first}{second}":
+            raise InputError(f"{path}: the line of {_shown(first or '')} holds a zero byte; save it anew")
         if first is None or second is None:
             raise InputError(f"{path}: the line of {_shown(first or '')} ends before its {columns[1]}")
     return rows

@@ -73,7 +73,8 @@ def find_pairs(root: Path, scheme: Scheme) -> list[Pair]:
     are no points of the scheme in it.
     """
     if not root.is_dir():
-        raise InputError(f"{root}: no such folder; {WHERE_TO_GET[scheme.task]}")
+        what = "is no folder" if root.exists() else "no such folder"
+        raise InputError(f"{root}: {what}; {WHERE_TO_GET[scheme.task]}")
     pairs = _face_layouts(root) if scheme is FACE else _ear_layouts(root)
     hint = ""
     if not any(pair.landmarks for pair in pairs):
@@ -94,7 +95,10 @@ def _are_of_another_scheme(pairs: Iterable[Pair], scheme: Scheme) -> bool:
     """Whether there are points, all in `.pts` files that say to hold as many as another scheme has."""
     counts = {other.count for other in SCHEMES.values() if other is not scheme}
     annotated = [pair.landmarks for pair in pairs if pair.landmarks]
-    return bool(annotated) and all(path.suffix.lower() == ".pts" and said_count(path) in counts for path in annotated)
+    if not all(path.suffix.lower() == ".pts" for path in annotated):
+        return False
+    said = {said_count(path) for path in annotated} - {None}  # a damaged file says nothing
+    return bool(said) and said <= counts
 
 
 def _refuse_nested(root: Path, name: str) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from utils.common.cli import CommandLine, InputError, run_main, unit_interval
+from utils.common.cli import CommandLine, InputError, printable, run_main, unit_interval
 from utils.common.files import check_writable
 from utils.common.keras_runtime import start_keras
 
@@ -37,7 +37,8 @@ def main(argv: list[str] | None = None) -> None:
 
     average = average_networks(load_network(args.first), load_network(args.second), args.alpha)
     save_network(args.out, average.network, average.config, average.record)
-    print(f"{args.out}: {1 - args.alpha:g} x {args.first} + {args.alpha:g} x {args.second}")
+    first, second = printable(args.first), printable(args.second)
+    print(f"{printable(args.out)}: {1 - args.alpha:g} x {first} + {args.alpha:g} x {second}")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from pathlib import Path
 from data.datasets import PARTS, Sample, find_samples, split_samples, spread
 from data.layouts import NoSuchImagesError
 from data.schemes import SCHEMES, Scheme
-from utils.common.cli import CommandLine, InputError, network_size, positive_int, run_main
+from utils.common.cli import CommandLine, InputError, network_size, positive_int, printable, run_main
 from utils.common.files import check_writable, write_json
 from utils.common.keras_runtime import PRECISIONS, start_keras
 from utils.demo import LandmarkPredictor
@@ -95,7 +95,7 @@ def score_weights(
         except NoSuchImagesError:
             if len(tasks) == 1:
                 raise
-            print(f"{weights}  {task}  not scored: no such points in {args.data}")
+            print(f"{printable(weights)}  {task}  not scored: no such points in {printable(args.data)}")
             continue
         if not args.allow_trained:
             refuse_trained_images(weights, loaded.record, samples, UNSEEN)
@@ -105,7 +105,7 @@ def score_weights(
         else:
             reader = LandmarkReader(loaded.network, config, (task,))
             scores = score_samples(reader, samples, args.batch_size, args.input_size)
-        print(f"{weights}  {task}  {scores.line}")
+        print(f"{printable(weights)}  {task}  {scores.line}")
         results[Path(weights).stem if len(tasks) == 1 else f"{Path(weights).stem}_{task}"] = scores
     return results
 
@@ -135,7 +135,7 @@ def main(argv: list[str] | None = None) -> None:
     limit = max(scores.scheme.failure_at for scores in results.values())
     plot_ced(Path(args.out) / "ced.png", {name: s.errors for name, s in results.items()}, limit, str(args.data))
     write_json(Path(args.out) / "scores.json", {name: scores.summary for name, scores in results.items()})
-    print(f"report in {args.out}")
+    print(f"report in {printable(args.out)}")
 
 
 if __name__ == "__main__":

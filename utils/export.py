@@ -11,7 +11,7 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
-from utils.common.cli import CommandLine, InputError, run_main
+from utils.common.cli import CommandLine, InputError, printable, run_main
 from utils.common.foreign import describe_foreign_file
 from utils.common.keras_runtime import start_keras
 
@@ -33,7 +33,7 @@ def main(argv: list[str] | None = None) -> None:
 
     write_half(args.weights, args.out)
     before, after = (Path(path).stat().st_size / 1e6 for path in (args.weights, args.out))
-    print(f"{args.out}: {after:.1f} MB (before: {before:.1f} MB)")
+    print(f"{printable(args.out)}: {after:.1f} MB (before: {before:.1f} MB)")
 
 
 if __name__ == "__main__":

@@ -237,7 +237,8 @@ def _make_run(folder: Path) -> None:
     state = RunState(1, 9.0, 1, 0.1, [row], "checkpoint-0001.npz")
     write_json(run / "state.json", asdict(state))
     write_split(run / "split.csv", split_samples(find_samples([folder / "data"], FACE).samples))
-    (run / "best.keras").write_bytes(b"whole")
+    for name in ("best.keras", state.checkpoint):
+        (run / str(name)).write_bytes(b"whole")
 
 
 def _read_run(folder: Path, path: Path) -> None:

@@ -69,7 +69,7 @@ def run_main(main: Callable[[], int | None]) -> None:
             sys.stderr.close()
             sys.exit(1)
         print(
-            f"error: {printable(problem.filename or 'a file')}: {printable(problem.strerror or problem)}",
+            f"error: {printable(problem.filename or 'a file or the output')}: {printable(problem.strerror or problem)}",
             file=sys.stderr,
         )
         status = 2

@@ -13,7 +13,8 @@ from utils.common.cli import InputError
 
 LOOKED_AT = 1024  # bytes at the start, enough for every mark below
 PYTORCH = "a PyTorch file, which nothing here reads"
-CUT = "cut off before its end: copy or download it again"
+CUT = "cut off before its end"
+MEND = "copy or download it again"
 MARKS = (  # the first bytes of a file, and what it is
     (rb"version https://git-lfs", "a Git LFS pointer, not the file itself: run git lfs pull"),
     (rb"(\xef\xbb\xbf)?\s*<(!doctype|html|head|\?xml|!--)", "a web page, not the file itself: download it again"),
@@ -21,6 +22,7 @@ MARKS = (  # the first bytes of a file, and what it is
     (rb"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19\.", PYTORCH),
     (rb"\x80[\x02-\x05][\x8a\x95}\]cq(K]", "a Python pickle, which nothing here reads"),
     (rb"\x93NUMPY", "a NumPy array, which nothing here reads"),
+    (rb"#EXTM3U|ffconcat|\[playlist\]", "a playlist, which names other files: give those"),
     (rb"\x1f\x8b|\xfd7zXZ\0|BZh[1-9]1AY|7z\xbc\xaf\x27\x1c|Rar!\x1a\x07|\x28\xb5\x2f\xfd", "packed: unpack it first"),
     (rb"\xff\xd8\xff|\x89PNG\r\n", "a picture, not the file itself: download it again"),
 )
@@ -47,7 +49,7 @@ def describe_foreign_file(path: str | os.PathLike) -> str | None:
 
 
 @contextmanager
-def reading(path: str | os.PathLike, kind: str, mend: str = "copy or download it again") -> Iterator[None]:
+def reading(path: str | os.PathLike, kind: str, mend: str = MEND) -> Iterator[None]:
     """Read a file of another library's format: whatever that raises becomes one `InputError` that names the file.
 
     A damaged file can make a reader raise anything. `kind` is what the file should be, such as "weights file". Only
@@ -61,10 +63,11 @@ def reading(path: str | os.PathLike, kind: str, mend: str = "copy or download it
         raise InputError(f"{path}: needs more memory than there is, or is corrupt") from problem
     except Exception as problem:
         if isinstance(problem, OSError) and problem.errno is not None and problem.strerror:
-            raise InputError(f"{path}: cannot be read: {problem.strerror}") from problem
+            hint = "" if mend == MEND else f"; {mend}"
+            raise InputError(f"{path}: cannot be read: {problem.strerror}{hint}") from problem
         meaning = describe_foreign_file(path)
-        if meaning is None and "truncated file" in str(problem):  # as HDF5 says it
-            meaning = CUT
+        if "truncated file" in str(problem) or (meaning or "").startswith(CUT):  # the first as HDF5 says it
+            meaning = f"{CUT}: {mend}"
         if meaning is None:
             meaning = f"corrupt {kind}, or not one of ours ({first_line(problem)}): {mend}"
         raise InputError(f"{path}: {meaning}") from problem
@@ -80,7 +83,7 @@ def _describe_zip(path: str | os.PathLike) -> str | None:
     if Path(path).suffix.lower() in (".pt", ".pth"):
         return PYTORCH
     if not zipfile.is_zipfile(path):
-        return CUT
+        return f"{CUT}: {MEND}"
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()

@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 
 from utils.common.cli import InputError
+from utils.common.foreign import describe_foreign_file
 from utils.common.images import IMAGE_SUFFIXES, LARGEST_IMAGE, decode_image, skipped_images
 from utils.common.video import mp4_seconds, open_video, video_ends_early
 
@@ -363,7 +364,8 @@ class Feed:
             with contextlib.suppress(OSError):
                 early = video_ends_early(name)
             why = "its end is missing: copy it again" if early else "it is corrupt or no video"
-            return UnreadableError(f"{name}: cannot be opened; {why}")
+            why = describe_foreign_file(name) or f"cannot be opened; {why}"
+            return UnreadableError(f"{name}: {why}")
         if self.source.is_camera:
             return InputError(
                 f"{self._words()}: cannot be opened; it is not there, or another program uses it "

@@ -67,6 +67,8 @@ class RunFolder:
         self.state = RunState()
         if self.resumed and (self.path / "state.json").exists():
             self.state = self._read_state()
+        elif self.resumed and self._checkpoints(after=1):  # a kill in the first epoch leaves one without a state
+            raise InputError(f"--resume: {self.path / 'state.json'} is missing; start anew in another run folder")
 
     def _read_state(self) -> RunState:
         path = self.path / "state.json"
@@ -77,12 +79,22 @@ class RunFolder:
             raise InputError(
                 f"--resume: {path} is not that of a run ({problem}); start anew in another run folder"
             ) from problem
-        if not self.best.is_file():
-            raise InputError(f"--resume: {self.best} is missing; start anew in another run folder")
+        if [row.get("epoch") for row in content["history"]] != list(range(1, content["epoch"] + 1)):
+            raise InputError(
+                f"--resume: {path} is not that of a run (its history has other epochs than 1 to {content['epoch']}); "
+                "start anew in another run folder"
+            )
+        for needed in (self.best, self.path / content["checkpoint"]):
+            if not needed.is_file():
+                raise InputError(f"--resume: {needed} is missing; start anew in another run folder")
         state = RunState(**{name: content[name] for name in STATE})
         # JSON has no NaN: the NME of images that there are none of.
         state.history = [{k: math.nan if v is None else v for k, v in row.items()} for row in state.history]
         return state
+
+    def _checkpoints(self, after: int) -> list[Path]:
+        """The checkpoints of epochs after one."""
+        return [path for path in self.path.glob("checkpoint-*.npz") if int(path.stem.partition("-")[2] or 0) > after]
 
     def split_file(self, given: str | None) -> Path | str | None:
         """The file that says which image is in which part: of a run that was split by a file, its own copy of it."""
@@ -96,6 +108,8 @@ class RunFolder:
         `InputError` if its images are no longer those that it was started with.
         """
         split, before = self.path / "split.csv", self.path / CONFIG_FILE
+        if self.state.epoch and not split.is_file():
+            raise InputError(f"--resume: {split} is missing; start anew in another run folder")
         if self.resumed and split.exists() and read_split(split) != split_rows(parts):
             raise InputError(
                 f"--resume: the images below {', '.join(config.data)} are not those that {self.path} began with"

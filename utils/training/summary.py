@@ -9,6 +9,7 @@ from data.pipeline import Pipeline
 from models.config import ModelConfig
 from models.trainer import LandmarkReader
 from models.weights import load_network, save_network
+from utils.common.cli import printable
 from utils.evaluation.reports import write_report
 from utils.evaluation.scoring import Scores, score_samples
 from utils.training.config import TrainConfig
@@ -29,14 +30,14 @@ def print_summary(
         print(f"left out: {problem}")
     counts = ", ".join(f"{len(samples)} {part}" for part, samples in parts.items())
     landmarks = " and ".join(f"{len(head)} {task} landmarks" for task, head in model_config.heads.items())
-    print(f"images:   {counts} (from {', '.join(config.data)})")
+    print(f"images:   {counts} (from {printable(', '.join(config.data))})")
     print(
         f"network:  {model_config.preset}, {network.count_params():,} parameters, {model_config.input_size} px, "
         f"{model_config.stages} stages, {landmarks}, {config.precision}"
     )
     print(
         f"training: {config.total_epochs} epochs of {pipeline.steps} steps of {pipeline.batch_size}, "
-        f"run folder {run.path}"
+        f"run folder {printable(run.path)}"
     )
     if not parts["validation"]:
         print("note:     no validation images, so the last epoch counts as the best")
@@ -66,5 +67,5 @@ def test_and_export(run: RunFolder, config: TrainConfig, tests: dict[str, list[S
     if summaries:
         record["test"] = summaries if len(tests) > 1 else next(iter(summaries.values()))
     save_network(config.out, best.network, best.config, record)
-    print(f"written:  {config.out}; curves, images and scores in {run.path}")
+    print(f"written:  {printable(config.out)}; curves, images and scores in {printable(run.path)}")
     return results

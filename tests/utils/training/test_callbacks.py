@@ -141,7 +141,7 @@ def test_a_run_that_cannot_be_resumed_is_named(tmp_path):
     with input_error(run.state.checkpoint, "cannot be resumed"):
         train(tmp_path, [[1.0]] * 2, resume=True)
     (run.path / run.state.checkpoint).unlink()
-    with input_error(run.state.checkpoint, "No such file"):
+    with input_error(run.state.checkpoint, "missing"):
         train(tmp_path, [[1.0]] * 2, resume=True)
     run.best.unlink()
     with input_error("best.keras", "missing"):
@@ -188,3 +188,12 @@ def test_what_stopped_the_pipeline_is_told_in_its_own_words(tmp_path):
     batches.problem = None
     with pytest.raises(RuntimeError, match="pages of words"), clear_errors(run, batches):
         raise RuntimeError("pages of words")
+
+
+def test_a_run_without_its_state_is_not_begun_anew_over_later_epochs(tmp_path):
+    """A kill in the first epoch leaves a checkpoint and no state; later ones never do."""
+    (tmp_path / "checkpoint-0001.npz").write_bytes(b"")
+    assert RunFolder(RunOptions(tmp_path, resume=True, workers=0)).state.epoch == 0
+    (tmp_path / "checkpoint-0002.npz").write_bytes(b"")
+    with input_error("--resume", "state.json is missing"):
+        RunFolder(RunOptions(tmp_path, resume=True, workers=0))
