@@ -137,6 +137,17 @@ def test_a_run_folder_is_refused_to_other_runs_and_to_other_flags(trained, train
     assert broken.returncode == 2 and "state.json" in broken.stderr and broken.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("lost", [None, "split.csv", "state.json", "best.keras"])
+def test_a_resume_that_is_refused_changes_nothing(trained, faces, lost, tmp_path):
+    shutil.copytree(trained / "run", tmp_path / "run")
+    if lost is not None:
+        (tmp_path / "run" / lost).unlink()
+    before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.is_file()}
+    done = run_script("train_face.py", "--run", tmp_path / "run", "--resume", "--data", faces, "--epochs", 9)
+    assert done.returncode == 2 and (lost in (None, "split.csv") or lost in done.stderr), done.stderr
+    assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.is_file()} == before
+
+
 @pytest.mark.slow
 def test_ctrl_c_says_how_to_go_on_and_loses_only_the_epoch(images, tmp_path):
     flags = [*SMALL, "--data", images, "--epochs", 200, "--run", tmp_path / "run", "--out", tmp_path / "ear.keras"]

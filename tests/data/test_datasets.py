@@ -922,3 +922,29 @@ def test_a_name_that_a_spreadsheet_would_run_survives_a_split_file(tmp_path):
     assert read_split(tmp_path / "split.csv") == split_rows(parts)
     again = split_samples(find_samples([tmp_path], FACE).samples, tmp_path / "split.csv")
     assert split_rows(again) == split_rows(parts)
+
+
+def test_a_damaged_file_among_faces_makes_no_ears_of_them(tmp_path):
+    write_faces_as_pts(tmp_path, 3)
+    (tmp_path / "face1.pts").write_bytes(b"")
+    with pytest.raises(NoSuchImagesError, match="no ear images"):
+        find_samples([tmp_path], EAR)
+    assert len(find_samples([tmp_path], FACE, skip_bad=True).samples) == 2
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [('name,identity\nface0,a\nface1,"a\nface2,b\n', "not a readable CSV"), ("name,identity\nface0,a\0\n", "face0"),
+     ("Name;Identity\nface0;a\n", "Name;Identity")],
+)  # fmt: skip
+def test_a_table_of_persons_that_would_be_misread_is_refused(tmp_path, table, words):
+    write_faces_as_pts(tmp_path, 3)
+    (tmp_path / "identities.csv").write_text(table)
+    with input_error("identities.csv", words):
+        find_samples([tmp_path], FACE)
+
+
+def write_faces_as_pts(folder, count):
+    for k in range(count):
+        save_image(folder / f"face{k}.jpg", np.zeros((64, 64, 3), np.uint8))
+        write_pts(folder / f"face{k}.pts", np.random.default_rng(k).uniform(5, 60, (68, 2)))
