@@ -29,7 +29,10 @@ def stop_and_copy(process, run, folder):
     while process.poll() is None:
         time.sleep(pauses.uniform(0, 0.6))
         process.send_signal(signal.SIGSTOP)
-        os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+        try:
+            os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+        except ChildProcessError:  # it had ended, and was waited for
+            break
         if run.exists():
             copies.append(folder / f"{len(copies):04d}")
             shutil.copytree(run, copies[-1])
