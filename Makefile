@@ -15,7 +15,7 @@ QUICK := runs/quickstart
 .PHONY: quickstart demo test test-slow test-all check lint figures clean
 .DELETE_ON_ERROR:
 
-# TensorFlow leaves oneDNN off on processors without AVX-512; small networks train twice as fast with it there.
+# TensorFlow leaves oneDNN off on processors without AVX-512; small networks train nearly twice as fast with it there.
 quickstart: export TF_ENABLE_ONEDNN_OPTS := 1
 quickstart: $(VENV)/.runtime
 	rm -rf $(QUICK)
