@@ -140,6 +140,10 @@ def test_a_run_folder_is_refused_to_other_runs_and_to_other_flags(trained, train
 @pytest.mark.parametrize("lost", [None, "split.csv", "state.json", "best.keras"])
 def test_a_resume_that_is_refused_changes_nothing(trained, faces, lost, tmp_path):
     shutil.copytree(trained / "run", tmp_path / "run")
+    config = json.loads((tmp_path / "run/config.json").read_text())
+    write_json(
+        tmp_path / "run/config.json", config | {"deterministic": False}
+    )  # which would bind this process for good
     if lost is not None:
         (tmp_path / "run" / lost).unlink()
     before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.is_file()}
