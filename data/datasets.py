@@ -40,9 +40,8 @@ from utils.common.images import IMAGE_SUFFIXES, check_image_is_whole, decode_ima
 
 _ANNOTATION = re.compile(r"(_pts\.mat|\.mat|(\.face|\.ear_left|\.ear_right)?\.pts)$", re.IGNORECASE)
 _COPY = re.compile(r"[_-](mirror(ed)?|h?flip(ped)?)$", re.IGNORECASE)  # at the end of a mirrored copy's stem
-FARTHEST = (
-    2  # image diagonals that points may lie outside: those of a turned head are guessed, by some tens of per cent
-)
+# Image diagonals that points may lie outside: those of a turned head are guessed, by some tens of per cent.
+FARTHEST = 2
 SMALLEST = 3  # pixels, the longer side of the points' box: the least drawn ear has 5, fractions of the image's size 1
 MOST_ON_ONE_SPOT = 6  # points: on a grid of 2 px, the coarsest that people train on, there are up to 5
 # Spots where tools put what nobody annotated: (0, 0) and (-1, -1), counted from 0 or, in a .pts file, from 1.
@@ -151,9 +150,8 @@ def find_negatives(folders: Iterable[str | os.PathLike], scheme: Scheme, skip_ba
             raise InputError(f"--negatives {folder}: no such folder")
         before, files = len(found), files_in(folder, recursive=True)
         annotated = {_folded(path, _ANNOTATION.sub("", path.name)) for path in files if _ANNOTATION.search(path.name)}
-        annotated |= {
-            (place, re.sub(r"_\d{1,2}$", "", stem)) for place, stem in annotated
-        }  # several faces of one image
+        # Several faces of one image.
+        annotated |= {(place, re.sub(r"_\d{1,2}$", "", stem)) for place, stem in annotated}
         for image in files:
             within = [name.lower() for name in image.relative_to(folder.parent).parts[:-1]]
             ours = {"both", "test"}.intersection(within) or any(map(is_face_folder, within))

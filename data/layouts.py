@@ -97,8 +97,13 @@ def _are_of_another_scheme(pairs: Iterable[Pair], scheme: Scheme) -> bool:
     annotated = [pair.landmarks for pair in pairs if pair.landmarks]
     if not all(path.suffix.lower() == ".pts" for path in annotated):
         return False
-    said = {said_count(path) for path in annotated} - {None}  # a damaged file says nothing
-    return bool(said) and said <= counts
+    known = False
+    for path in annotated:  # the first of our own ends it: a large dataset is not read twice
+        said = said_count(path)
+        if said is not None and said not in counts:
+            return False
+        known = known or said is not None  # a damaged file says nothing
+    return known
 
 
 def _refuse_nested(root: Path, name: str) -> None:

@@ -31,14 +31,13 @@ from data.schemes import SCHEMES
 from models.config import NORMS, PRESETS, STAGE_INPUTS, ModelConfig
 from models.cpm import TRUNK, StandardisedConv2D, build_network, copy_layers, fold_network
 from utils.common.cli import InputError
-from utils.common.files import replacing
+from utils.common.files import LARGEST_JSON, replacing
 from utils.common.foreign import describe_foreign_file, first_line, reading
 from utils.common.hdf5 import open_hdf5
 from utils.common.schema import OBJECT, TEXT, Kind, check_values, list_of, mapping_of, number, optional, whole
 
 WHAT = "weights file"
 ENTRY, ARRAYS, KERAS_ENTRIES = "landmarks.json", "model.weights.h5", ("metadata.json", "config.json")
-LARGEST_JSON = 32 * 2**20  # bytes of an entry with JSON: the names of a million images
 LARGEST_ARRAYS = 2 * 2**30  # bytes of the arrays, where no network says how large they are
 FORMAT = 2
 # What a record says of the training; other names may stand beside these.

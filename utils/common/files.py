@@ -17,7 +17,7 @@ from pathlib import Path
 from utils.common.cli import InputError
 
 LONG_NAME = 220  # bytes
-LARGEST_JSON = 32 << 20  # bytes: a run of 100,000 epochs has 20 MB
+LARGEST_JSON = 32 << 20  # bytes: a run of 100,000 epochs has 20 MB, a record of a million images as much
 LEFT_OVER = 24 * 3600  # seconds: a temporary file that nobody has written to for so long is a killed run's
 
 

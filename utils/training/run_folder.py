@@ -67,7 +67,8 @@ class RunFolder:
         self.state = RunState()
         if self.resumed and (self.path / "state.json").exists():
             self.state = self._read_state()
-        elif self.resumed and self._checkpoints(after=1):  # a kill in the first epoch leaves one without a state
+        # A kill in the first epoch leaves its checkpoint without a state; later ones never do.
+        elif self.resumed and any(path.name != "checkpoint-0001.npz" for path in self.path.glob("checkpoint-*.npz")):
             raise InputError(f"--resume: {self.path / 'state.json'} is missing; start anew in another run folder")
 
     def _read_state(self) -> RunState:
@@ -91,10 +92,6 @@ class RunFolder:
         # JSON has no NaN: the NME of images that there are none of.
         state.history = [{k: math.nan if v is None else v for k, v in row.items()} for row in state.history]
         return state
-
-    def _checkpoints(self, after: int) -> list[Path]:
-        """The checkpoints of epochs after one."""
-        return [path for path in self.path.glob("checkpoint-*.npz") if int(path.stem.partition("-")[2] or 0) > after]
 
     def split_file(self, given: str | None) -> Path | str | None:
         """The file that says which image is in which part: of a run that was split by a file, its own copy of it."""
