@@ -251,7 +251,7 @@ def _read_pair(pair: Pair, scheme: Scheme, points: str, people: dict[str, str]) 
     person = next((people[name] for name in names if name in people), "")
     others = _other_ears(pair.image, pair.landmarks, size) if scheme is EAR else None
     annotation = Annotation.of(scheme, landmarks, others)
-    return Sample(pair.name, pair.image, annotation, person or _image_of(stem), pair.part)
+    return Sample(pair.name, pair.image, annotation, person or _image_of(stem, pair.image.parent.name), pair.part)
 
 
 def _original(name: str) -> str:
@@ -341,14 +341,17 @@ def _check_shape(points: np.ndarray, scheme: Scheme, source: Path, size: tuple[i
             raise InputError(f"{source}: points {one} and {other} coincide, and errors are measured by their distance")
 
 
-def _image_of(stem: str) -> str:
-    """The image that an image was made from: 300W-LP's posed and mirrored copies are one image for a split.
+def _image_of(stem: str, folder: str = "") -> str:
+    """The image that an image was made from: the copies and the faces of one image stay together in a split.
 
-    Its names are `AFW_<image>_<face>_<pose>`; those of LFPW (`LFPW_image_train_0001_<pose>`) have no face number.
-    Other mirrored copies are named `<image>_mirror` or `<image>_flip`.
+    300W-LP names its posed copies `AFW_<image>_<face>_<pose>`; those of LFPW (`LFPW_image_train_0001_<pose>`) have no
+    face number. 300-W's own folder `afw` holds `<image>_<face>`. Mirrored copies are named `<image>_mirror` or
+    `<image>_flip`.
     """
     stem = _original(stem)
     match = re.fullmatch(r"((?:AFW|HELEN|IBUG)_.+)_\d+_\d+", stem) or re.fullmatch(r"(LFPW_.+)_\d+", stem)
+    if match is None and _original(folder).lower() == "afw":
+        match = re.fullmatch(r"(.+)_\d{1,2}", stem)
     return match[1] if match else stem
 
 
