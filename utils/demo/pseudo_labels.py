@@ -7,8 +7,6 @@ CVPR 2018). Faces are found by the network itself, ears lie in boxes that are gi
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import sys
 from collections import Counter
@@ -23,13 +21,13 @@ from data.augment import Warp, crop_warp
 from data.formats import write_pts
 from data.layouts import plain_name
 from data.schemes import EAR, FACE, Scheme
-from utils.common.cli import InputError
+from utils.common.cli import LARGEST, InputError
 from utils.common.files import write_csv, write_json
 from utils.common.images import decode_image, save_image
 from utils.demo.detections import is_face
 from utils.demo.prediction import Landmarks
 from utils.demo.predictor import LandmarkPredictor
-from utils.demo.proposals import write_annotated
+from utils.demo.proposals import BOX, read_table, write_annotated
 from utils.demo.search import next_square
 from utils.evaluation.metrics import normaliser_length
 
@@ -42,7 +40,7 @@ MIDDLE_READINGS = 2  # of the image's middle, then of the face's own square
 BOX_MARGIN = 0.15  # of a box's longer side: masks are drawn by hand, and a little more than the box is its ear
 LEAST_ROOM = 0.4  # of an ear's longer side: so much of its surroundings must be in its image on each side
 SMALLEST_EMPTY = 64  # pixels: the shorter side of an image without an ear
-BOX_COLUMNS = ("photo", "left", "top", "right", "bottom")
+BOX_COLUMNS = ("photo", *BOX)
 REASONS = ("the score is low", "the passes disagree", "the points leave the box")
 
 Box = np.ndarray  # (4,): left, top, right, bottom in pixels, the edges of the outer pixels (-0.5 is an image's edge)
@@ -200,31 +198,18 @@ def read_boxes(path: Path) -> dict[str, list[Box]]:
 
     By the file name of the image. Raises `InputError` that names a wrong line.
     """
-    try:
-        rows = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig"))))
-    except (OSError, UnicodeDecodeError, csv.Error) as problem:
-        raise InputError(f"--boxes {path}: cannot be read; save it as CSV in UTF-8") from problem
-    names = [name.strip().lower() for name in rows[0]] if rows else []
-    if not set(BOX_COLUMNS) <= set(names):
-        raise InputError(f"--boxes {path}: its first line must name the columns {','.join(BOX_COLUMNS)}")
     boxes: dict[str, list[Box]] = {}
-    for line, values in enumerate(rows[1:], start=2):
-        if not any(values):
-            continue
-        row = {name: value.strip() for name, value in zip(names, values, strict=False)}
+    for where, row in read_table("--boxes", path, BOX_COLUMNS, BOX_COLUMNS):
         try:
-            left, top, right, bottom = (int(row[edge]) for edge in BOX_COLUMNS[1:])
-        except (KeyError, ValueError) as problem:
-            raise InputError(f"--boxes {path}, line {line}: the box must be four whole numbers") from problem
-        if not (left < right and top < bottom):
-            raise InputError(
-                f"--boxes {path}, line {line}: the box is empty; write left,top,right,bottom in this order"
-            )
-        boxes.setdefault(plain_name(row["photo"]), []).append(
-            np.array([left, top, right + 1, bottom + 1], np.float64) - 0.5
-        )
+            left, top, right, bottom = (int(row[edge]) for edge in BOX)
+        except ValueError as problem:
+            raise InputError(f"{where}: the box must be four whole numbers, in pixels") from problem
+        if not (0 <= left < right < LARGEST and 0 <= top < bottom < LARGEST):
+            raise InputError(f"{where}: is no box; write left, top, right, bottom, in pixels from 0")
+        box = np.array([left, top, right + 1, bottom + 1], np.float64) - 0.5
+        boxes.setdefault(plain_name(row["photo"]), []).append(box)
     if not boxes:
-        raise InputError(f"--boxes {path}: holds no box")
+        raise InputError(f"--boxes {path}: holds no box; write a line for each ear")
     return boxes
 
 
@@ -235,10 +220,14 @@ def label_ears(
     passes: int,
     skipped: list[str],
 ) -> Iterator[tuple[Path, list[Label]]]:
-    """Of each image that has boxes the label of the ear in each."""
+    """Of each image that has boxes the label of the ear in each. Raises `InputError` for a box outside its image."""
     known = [path for path in paths if plain_name(path.name) in boxes]
     for names, images in _images(known, skipped):
         ours = [boxes[plain_name(path.name)] for path in names]
+        for path, image, some in zip(names, images, ours, strict=True):
+            wide, high = image.shape[1], image.shape[0]
+            if any((box[2:] > (wide, high)).any() for box in some):
+                raise InputError(f"--boxes: a box of {path} leaves its {wide} x {high} px; measure the boxes in it")
         squares = [
             (image, crop_warp(EAR, box.reshape(2, 2))) for image, some in zip(images, ours, strict=True) for box in some
         ]
