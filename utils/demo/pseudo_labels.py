@@ -61,9 +61,9 @@ class Limits:
     overlap: float = 0.0
 
 
-# Chosen on 60 images each of LFW (faces) and AWE (ears), looked at. The faces all had a score of at least 0.8 and a spread
-# of at most 3.8, and none was wrong. Wrong ears had a score below 0.75, a spread above 3 or an overlap below 0.5. So did
-# some right ones: narrow ears overlap little. Of 27 others that these limits accept one was wrong.
+# Chosen on 60 images each of LFW (faces) and AWE (ears), looked at. The faces had a score of at least 0.8 and a spread
+# of at most 3.8, and none was wrong. Wrong ears had a score below 0.75, a spread above 3 or an overlap below 0.5, and
+# so had some right ones: narrow ears overlap little. Of 27 others that these limits accept one was wrong.
 LIMITS = {FACE.task: Limits(0.7, 4.0), EAR.task: Limits(0.75, 3.0, 0.5)}
 
 
