@@ -28,6 +28,7 @@ from utils.common.images import check_rgb, decode_image, save_image
 from utils.common.keras_runtime import start_keras
 from utils.common.video import begin_video, close_video
 from utils.demo.proposals import BOX, COLUMNS, read_verdicts
+from utils.demo.pseudo_labels import BOX_COLUMNS, read_boxes
 from utils.demo.sources import Source, open_source
 from utils.training.checkpoint import read_checkpoint, write_checkpoint
 from utils.training.config import TrainConfig
@@ -263,6 +264,14 @@ def _read_config(folder: Path, path: Path) -> None:
     config.model_config()
 
 
+def _make_boxes(folder: Path) -> None:
+    write_csv(folder / "boxes.csv", [BOX_COLUMNS, *((f"a{k}.jpg", 1, 2, 30, 40) for k in range(4))])
+
+
+def _read_boxes(folder: Path, path: Path) -> None:
+    read_boxes(path)
+
+
 def _make_checkpoint(folder: Path) -> None:
     trainer = _trainer()
     trainer.optimizer.build(trainer.trainable_variables)
@@ -279,6 +288,7 @@ READERS = (
     Reader("notes", _make_notes, "**/*.json", _read_notes),
     Reader("tables", _make_tables, "*.csv", _read_tables),
     Reader("verdicts", _make_verdicts, "*.csv", _read_verdicts),
+    Reader("boxes", _make_boxes, "*.csv", _read_boxes),
     Reader("image", _make_images, "*.*", _read_image),
     Reader("video", _make_videos, "*.*", _read_video),
     Reader("weights", _make_weights, "*.*", _read_weights),

@@ -129,31 +129,38 @@ def write_proposals(out: Path, proposals: Sequence[Proposal]) -> None:
 # --- judged -----------------------------------------------------------------------------------------------------------
 
 
-def read_verdicts(path: Path) -> Verdicts:
-    """(image's file name, side) -> verdict, of the lines that have one. Raises `InputError` that names a wrong line.
+def read_table(flag: str, path: Path, columns: Sequence[str], needed: Sequence[str]) -> Iterator[tuple[str, dict]]:
+    """The lines of a table as (what to name in a complaint, value by column), those without any value left out.
 
-    Takes what spreadsheets make of the table: commas, semicolons or tabs between the columns, capitals, empty lines.
+    Takes what spreadsheets make of a CSV: commas, semicolons or tabs between the columns, capitals, empty lines. Raises
+    `InputError` that begins with `flag` where it cannot be read, or its first line lacks a `needed` one of `columns`.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as problem:
-        raise InputError(f"--verdicts {path}: cannot be read; save it as CSV in UTF-8") from problem
+        raise InputError(f"{flag} {path}: cannot be read; save it as CSV in UTF-8") from problem
     head = text.partition("\n")[0]
     separator = max(",;\t", key=head.count)
     try:
         rows = list(csv.reader(io.StringIO(text), delimiter=separator))
     except csv.Error as problem:
-        raise InputError(f"--verdicts {path}: cannot be read as a table: {problem}") from problem
+        raise InputError(f"{flag} {path}: cannot be read as a table: {problem}") from problem
     names = [name.strip().lower() for name in rows[0]] if rows else []
-    if not {"image", "side", *BOX, "verdict"} <= set(names):
-        raise InputError(f"--verdicts {path}: its first line must name the columns {', '.join(COLUMNS)}")
-    verdicts: Verdicts = {}
+    if not set(needed) <= set(names):
+        raise InputError(f"{flag} {path}: its first line must name the columns {', '.join(columns)}")
     for line, values in enumerate(rows[1:], start=2):
-        row = {name: value.strip() for name, value in zip(names, values, strict=False)}
-        word = row.get("verdict", "").lower()
+        row = dict.fromkeys(needed, "") | {name: v.strip() for name, v in zip(names, values, strict=False)}
+        if any(row.values()):
+            yield f"{flag} {path}, line {line}", row
+
+
+def read_verdicts(path: Path) -> Verdicts:
+    """(image's file name, side) -> verdict, of the lines that have one. Raises `InputError` that names a wrong line."""
+    verdicts: Verdicts = {}
+    for where, row in read_table("--verdicts", path, COLUMNS, ("image", "side", *BOX, "verdict")):
+        word = row["verdict"].lower()
         if not word:
             continue
-        where = f"--verdicts {path}, line {line}"
         if word not in VERDICTS:
             raise InputError(f"{where}: {row['verdict']!r} is no verdict; write {' or '.join(VERDICTS)}, or nothing")
         try:
