@@ -87,6 +87,7 @@ def test_the_scripts_own_words_are_not_drowned(trained):
         assert noise not in words, noise
 
 
+@pytest.mark.slow
 def test_300w_is_trained_on_by_its_own_protocol_and_resumed(tmp_path):
     rng = np.random.default_rng(0)
     for place in ("afw", "helen/trainset", "helen/testset", "ibug"):
