@@ -16,11 +16,13 @@ import numpy as np
 import pytest
 
 from data.formats import write_pts
+from data.schemes import FACE
 from models.strategies import STRATEGIES
 from models.weights import read_description
 from tests.conftest import ROOT, SMALL, command, run_process, run_script
-from tests.images import write_ears, write_faces
+from tests.images import drawn_image, write_ears, write_faces
 from utils.common.files import write_json
+from utils.common.images import save_image
 from utils.training.comparison import plan_runs
 from utils.training.flags import read_student_config
 from utils.training.table import read_row
@@ -83,6 +85,37 @@ def test_the_scripts_own_words_are_not_drowned(trained):
     words = (trained / "stderr").read_text()
     for noise in ("oneDNN", "cuda", "absl", "WARNING", "Warning", "E0000"):
         assert noise not in words, noise
+
+
+@pytest.mark.slow
+def test_300w_is_trained_on_by_its_own_protocol_and_resumed(tmp_path):
+    rng = np.random.default_rng(0)
+    for place in ("afw", "helen/trainset", "helen/testset", "ibug"):
+        for k in range(12):
+            image, points = drawn_image(FACE, 64, rng)
+            save_image(tmp_path / "300w" / place / f"{k}_{place[-5:]}.jpg", image)
+            write_pts(tmp_path / "300w" / place / f"{k}_{place[-5:]}.pts", points)
+    flags = ["--run", tmp_path / "run", "--out", tmp_path / "w" / "face.keras"]
+    begin = [*SMALL, "--data", tmp_path / "300w", "--split", "300w", "--epochs", 1, *flags]
+    done = run_script("train_face.py", *begin)
+    assert done.returncode == 0, done.stderr
+    tested = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("test:")]
+    assert tested == ["NME", "common", "challenging", "full"]
+    scores = json.loads((tmp_path / "run/scores.json").read_text())
+    assert {name: own["images"] for name, own in scores["subsets"].items()} == {
+        "common": 12, "challenging": 12, "full": 24}  # fmt: skip
+    again = run_script("train_face.py", "--run", tmp_path / "run", "--resume", "--epochs", 2)
+    assert again.returncode == 0, again.stderr
+    scored = run_script("utils.evaluate", tmp_path / "w/face.keras", tmp_path / "300w", "--out", tmp_path / "out")
+    assert scored.returncode == 0 and scored.stdout.count("NME") == 4, scored.stderr
+
+
+def test_the_protocol_of_300w_is_refused_for_other_images(images, tmp_path):
+    for script in ("train_face.py", "train_ear.py"):
+        flags = [*SMALL, "--data", images, "--split", "300w", "--run", tmp_path / "run", "--out", tmp_path / "w.keras"]
+        done = run_script(script, *flags)
+        assert done.returncode == 2 and "300-W as it is handed out" in done.stderr and done.stderr.count("\n") == 1
+        assert not (tmp_path / "run").exists() and not (tmp_path / "w.keras").exists()
 
 
 def test_evaluating_the_weights_again_gives_the_score_of_the_run(trained, images, tmp_path):

@@ -12,6 +12,7 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+from data.datasets import PROTOCOL_300W
 from data.layouts import WHERE_TO_GET, face_folders
 from data.schemes import EAR, FACE, Scheme, parse_landmarks
 from models.config import KINDS, NORMS, STAGE_INPUTS
@@ -135,7 +136,11 @@ def student_parser(description: str) -> argparse.ArgumentParser:
         metavar="DIR",
         help="face images to measure forgetting on (default: the --data folders that hold AFW/ and the like)",
     )
-    add("--face-split", metavar="FILE", help="CSV (name, part) to split the faces by, as the teacher's split.csv")
+    add(
+        "--face-split",
+        metavar="FILE",
+        help=f"CSV (name, part) to split the faces by, as the teacher's split.csv, or '{PROTOCOL_300W}' as of --split",
+    )
     add("--replay", action="append", metavar="DIR", help="mix these face images into training (joint: default --faces)")
     _add_network(
         add,
@@ -168,7 +173,12 @@ def _add_data(add: _Flags, scheme: Scheme) -> None:
         help="folder that holds AFW/ or CollectionA/, or images with .pts (default: {default}); repeatable",
     )
     add("--landmarks", metavar="LIST", help="train a subset only, such as 36-47,60 (0-based; default: all)")
-    add("--split", metavar="FILE", help="CSV (name, part) to split by, as a run's split.csv (default: by name, fixed)")
+    protocol = f", or '{PROTOCOL_300W}': its own protocol, for 300-W as it is handed out" if face else ""
+    add(
+        "--split",
+        metavar="FILE",
+        help=f"CSV (name, part) to split by, as a run's split.csv{protocol} (default: by name, fixed)",
+    )
     add("--limit", type=positive_int, metavar="N", help="use only N images of each folder, to try things out")
     add("--skip-bad", action="store_true", help="leave out unusable images and list them, instead of stopping")
     add(
@@ -435,8 +445,9 @@ def check_config(config: TrainConfig, options: RunOptions) -> None:
     if config.init not in (None, "imagenet") and not begun:
         _check_file("--init", config.init)
     if not (options.resume and (options.folder / "split.csv").exists()):
-        _check_file("--split", config.split)
-        _check_file("--face-split", getattr(config, "face_split", None))
+        for flag, split in (("--split", config.split), ("--face-split", getattr(config, "face_split", None))):
+            if split != PROTOCOL_300W:
+                _check_file(flag, split)
     if not 0 <= config.seed < 2**32:
         raise InputError(f"--seed {config.seed}: must be from 0 to 2^32 - 1")
     if config.landmarks is not None:
