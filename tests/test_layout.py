@@ -144,6 +144,7 @@ def flags_without_help(parser) -> list[str]:
     "module",
     [
         "data.check",
+        "data.convert",
         "data.synthetic.__main__",
         "demo_multi",
         "utils.benchmark",
