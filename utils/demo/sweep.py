@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Hashable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from data.augment import Warp
 from utils.demo.prediction import Landmarks, Prediction
 from utils.demo.predictor import LandmarkPredictor
+from utils.demo.timing import StepTimer
 
 
 class SweepingPredictor(LandmarkPredictor):
@@ -22,8 +23,11 @@ class SweepingPredictor(LandmarkPredictor):
     comes. So every answer is exactly that of a `LandmarkPredictor` with those thresholds.
     """
 
-    _readings: dict[Hashable, dict[str, Landmarks]]
-    _image: bytes = b""
+    def __init__(self, weights: str | os.PathLike, precision: str = "auto", timer: StepTimer | None = None):
+        """As a `LandmarkPredictor`'s."""
+        super().__init__(weights, precision=precision, timer=timer)
+        self._readings: dict[Hashable, dict[str, Landmarks]] = {}
+        self._image = b""
 
     def at(self, image: np.ndarray, face: float, ear: float) -> Prediction:
         """Landmarks of an image (height, width, 3) uint8 RGB at these thresholds of face and ear."""
@@ -46,7 +50,7 @@ class SweepingPredictor(LandmarkPredictor):
         places = tuple((name, square.matrix(self.size).tobytes()) for name, square in squares.items())
         return self._once((digest(image), places), lambda: read(image, squares))
 
-    def _once(self, key: Hashable, read: Callable[[], dict[str, Landmarks]]) -> dict[str, Any]:
+    def _once(self, key: Hashable, read: Callable[[], dict[str, Landmarks]]) -> dict[str, Landmarks]:
         if key not in self._readings:
             self._readings[key] = read()
         return self._readings[key]
