@@ -148,6 +148,7 @@ def flags_without_help(parser) -> list[str]:
         "demo_multi",
         "utils.benchmark",
         "utils.compare",
+        "utils.detection",
         "utils.diagrams",
         "utils.evaluate",
     ],
