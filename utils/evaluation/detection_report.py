@@ -78,15 +78,15 @@ def plot_curves(path: Path, curves: Mapping[str, Sequence[Point]], chosen: Mappi
     }
     for axes, (task, curve) in zip(panels, curves.items(), strict=True):
         thresholds = [point.threshold for point in curve]
-        for name, (label, style) in lines.items():
+        for number, (name, (label, style)) in enumerate(lines.items()):
             values = [getattr(point, name) for point in curve]
             if any(value is not None for value in values):  # where nothing is drawn there is no precision
                 shown = [np.nan if value is None else 100 * value for value in values]
-                axes.plot(thresholds, shown, style, marker=".", label=label)
+                axes.plot(thresholds, shown, style, color=f"C{number}", marker=".", label=label)
         axes.axvline(chosen[task], color="gray", linewidth=1, label=f"threshold {chosen[task]:g}")
         axes.set(title=f"{task}s", xlabel="threshold (score)", ylabel="%", ylim=(0, 101))
         axes.grid(alpha=0.3)
-        axes.legend(fontsize="small")
+        axes.legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2)
     write_figure(path, figure)
 
 
