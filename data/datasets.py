@@ -138,7 +138,9 @@ def find_samples(
     return found
 
 
-def find_negatives(folders: Iterable[str | os.PathLike], scheme: Scheme, skip_bad: bool = False) -> list[Sample]:
+def find_negatives(
+    folders: Iterable[str | os.PathLike], scheme: Scheme, skip_bad: bool = False, flag: str = "--negatives"
+) -> list[Sample]:
     """Negative images below `folders`, which show no face (or no ear), as training samples in a fixed order.
 
     Every landmark of theirs is annotated and none is present. An image is negative if its `NAME.json` says so
@@ -146,12 +148,12 @@ def find_negatives(folders: Iterable[str | os.PathLike], scheme: Scheme, skip_ba
     are no points beside it either, and it lies in no folder of a face dataset. Test parts are left out.
 
     Raises `InputError` if a folder is missing or holds none, or an image is empty or truncated; with `skip_bad` such an
-    image is named and left out.
+    image is named and left out. Messages begin with `flag`.
     """
     found: list[Sample] = []
     for folder in map(Path, folders):
         if not folder.is_dir():
-            raise InputError(f"--negatives {folder}: no such folder")
+            raise InputError(f"{flag} {folder}: no such folder")
         before, files = len(found), files_in(folder, recursive=True)
         annotated = {_folded(path, _ANNOTATION.sub("", path.name)) for path in files if _ANNOTATION.search(path.name)}
         # Several faces of one image.
@@ -179,7 +181,7 @@ def find_negatives(folders: Iterable[str | os.PathLike], scheme: Scheme, skip_ba
                 found.append(Sample(name, image, Annotation.absent(scheme), image.stem, "train"))
         if len(found) == before:
             raise InputError(
-                f"--negatives {folder}: no image in it that shows no {scheme.task}, by what is known of them "
+                f"{flag} {folder}: no image in it that shows no {scheme.task}, by what is known of them "
                 "(test parts do not count)"
             )
         if skipped := skipped_images(files):

@@ -149,6 +149,7 @@ def flags_without_help(parser) -> list[str]:
         "demo_multi",
         "utils.benchmark",
         "utils.compare",
+        "utils.detection",
         "utils.diagrams",
         "utils.evaluate",
     ],

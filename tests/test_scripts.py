@@ -509,6 +509,7 @@ def test_runs_are_compared_in_a_table_and_a_figure(taught, tmp_path):
 def test_replayed_faces_are_learned_and_softened_maps_distilled(taught_flags, images, tmp_path):
     flags = [*taught_flags, "--strategy", "distill", "--replay", images, "--temperature", 2]
     flags += ["--negatives", write_noise(tmp_path / "negatives")]
+    flags += ["--face-negatives", write_noise(tmp_path / "nobody")]
     done = run_script("train_face2ear.py", *flags, "--run", tmp_path / "run", "--out", tmp_path / "student.keras")
     assert done.returncode == 0, done.stderr
     with open(tmp_path / "run" / "history.csv", newline="") as stream:
@@ -516,6 +517,8 @@ def test_replayed_faces_are_learned_and_softened_maps_distilled(taught_flags, im
     assert all(float(row[name]) > 0 for name in ("ear", "face", "distillation", "nme"))
     trained = read_description(tmp_path / "student.keras")["record"]
     assert trained["train_config"]["negatives"] == [str(tmp_path / "negatives")]
+    assert trained["train_config"]["face_negatives"] == [str(tmp_path / "nobody")]
+    assert "that show no ear" in done.stdout and "that show no face" in done.stdout
     assert "attention" not in row
     replayed = re.search(r"faces: +(\d+) to train on", done.stdout)
     assert int(replayed[1]) > 0
@@ -569,6 +572,10 @@ def test_what_is_missing_of_the_comparison_is_trained_and_what_is_there_is_not(t
         (["--strategy", "finetune", "--replay", "IMAGES", "--face-weight", "0"], "--face-weight"),
         (["--strategy", "joint", "--faces", "IMAGES", "--face-weight", "0"], "--face-weight"),
         (["--replay", "BARE"], "utils.annotate --faces"),
+        (["--face-negatives", "BARE"], "--replay"),
+        (["--replay", "IMAGES", "--face-negatives", "BARE", "--face-weight", "0"], "--face-negatives"),
+        (["--replay", "IMAGES", "--face-negatives", "nowhere"], "--face-negatives nowhere"),
+        (["--replay", "IMAGES", "--face-negatives", "IMAGES"], "--face-negatives"),
     ],
 )
 def test_bad_flags_of_a_student_are_one_line(images, taught_flags, tmp_path, flags, says):

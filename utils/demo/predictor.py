@@ -66,7 +66,7 @@ class LandmarkPredictor:
 
         with dtype_policy(POLICIES[self.precision]):
             loaded = load_network(weights, with_features=True)
-        self.config = loaded.config
+        self.config, self.record = loaded.config, loaded.record
         self.size = size or loaded.config.input_size
         self.thresholds = thresholds or Thresholds()
         self.tasks = tuple(loaded.config.heads)

@@ -36,7 +36,8 @@ Config = TypeVar("Config", bound=TrainConfig)
 LOSSES = ("combined", "weighted", "squared", "awing")  # of models.losses, whose import would wait for Keras
 TASKS = ("face", "ear", "face2ear")  # each has a script
 CONFIG_FILE = "config.json"
-MOVABLE = ("data", "faces", "replay", "negatives")  # folders whose images a resumed run knows again elsewhere
+# Folders whose images a resumed run knows again elsewhere.
+MOVABLE = ("data", "faces", "replay", "negatives", "face_negatives")
 RUN_OPTIONS = ("config", "run", "resume", "workers")  # flags that are no part of a config
 
 
@@ -142,6 +143,12 @@ def student_parser(description: str) -> argparse.ArgumentParser:
         help=f"CSV (name, part) to split the faces by, as the teacher's split.csv, or '{PROTOCOL_300W}' as of --split",
     )
     add("--replay", action="append", metavar="DIR", help="mix these face images into training (joint: default --faces)")
+    add(
+        "--face-negatives",
+        action="append",
+        metavar="DIR",
+        help="mix crops of these images, which show no face, into the replayed faces (--negatives teach ears alone)",
+    )
     _add_network(
         add,
         preset="network size (default: the teacher's); another starts from scratch or --init",
@@ -465,12 +472,20 @@ def check_student_config(config: StudentConfig, options: RunOptions) -> None:
     """Raise an `InputError` for a student's settings that cannot work together, and for missing files."""
     if not Path(config.teacher).is_file():
         raise InputError(f"--teacher {config.teacher}: no such weights file; train it first: python train_face.py")
-    for flag, folders in (("faces", config.faces), ("replay", config.replay)):
+    for flag, folders in (
+        ("faces", config.faces),
+        ("replay", config.replay),
+        ("face-negatives", config.face_negatives),
+    ):
         for folder in folders:
             if not Path(folder).is_dir():
                 raise InputError(f"--{flag} {folder}: no such folder{_moved(options, '; ')}")
     if config.strategy == "joint" and not (config.replay or config.faces or face_folders(config.data)):
         raise InputError("--strategy joint: trains on faces too; name their folder with --replay DIR")
+    if config.face_negatives and not ((config.replay or config.strategy == "joint") and config.face_weight):
+        raise InputError(
+            "--face-negatives: the loss on replayed faces learns from them; give --replay DIR, and no --face-weight 0"
+        )
     if config.strategy in ("separate", "frozen") and config.init:
         raise InputError(
             f"--init {config.init}: --strategy {config.strategy} keeps the teacher's weights; leave it out"
