@@ -2,45 +2,49 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
-from utils.common.cli import InputError
+from data.layouts import plain_name
+from utils.common.cli import LARGEST, InputError
+from utils.common.tables import read_table
 
-COLUMNS = ("photo", "left", "top", "right", "bottom")
+EDGES = ("left", "top", "right", "bottom")
+COLUMNS = ("photo", *EDGES)
+
+# (4,): left, top, right, bottom in pixels, the edges of the outer pixels (-0.5 is an image's edge).
+Box: TypeAlias = np.ndarray
 
 
-def read_boxes(path: Path) -> dict[Path, np.ndarray]:
-    """Image -> boxes (n, 4) float32 of left, top, right, bottom, in the order of the file.
+def read_boxes(path: Path) -> dict[str, list[Box]]:
+    """The boxes of a CSV with the columns `photo,left,top,right,bottom`, whole pixels, both ends included.
 
-    A line has a `photo`, relative to the file's folder, and whole pixels, both ends included. Pixel centres are at
-    whole numbers, so an edge lies half a pixel beyond them. Raises `InputError` for another file, a box that is none,
-    or an image that is not there.
+    By the file name of the image. Raises `InputError` that names a wrong line.
     """
-    wanted = f"{path}: not a readable CSV file in UTF-8 with the columns {', '.join(COLUMNS)}"
-    found: dict[Path, list[tuple[float, ...]]] = {}
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as stream:
-            reader = csv.DictReader(stream, strict=True)
-            if not set(COLUMNS).issubset(reader.fieldnames or ()):
-                raise InputError(wanted)
-            for number, row in enumerate(reader, start=2):
-                image = path.parent / (row["photo"] or "")
-                try:
-                    left, top, right, bottom = (int(row[name]) for name in COLUMNS[1:])
-                except (TypeError, ValueError):
-                    raise InputError(
-                        f"{path}: line {number} needs whole numbers for {', '.join(COLUMNS[1:])}"
-                    ) from None
-                if right < left or bottom < top:
-                    raise InputError(f"{path}: line {number} is no box: right < left or bottom < top")
-                if image not in found and not image.is_file():
-                    raise InputError(f"{path}: line {number} names {row['photo']}, which is not beside it")
-                found.setdefault(image, []).append((left - 0.5, top - 0.5, right + 0.5, bottom + 0.5))
-    except (OSError, UnicodeDecodeError, csv.Error) as problem:
-        raise InputError(wanted) from problem
-    if not found:
-        raise InputError(f"{path}: holds no box")
-    return {image: np.array(boxes, np.float32) for image, boxes in found.items()}
+    boxes: dict[str, list[Box]] = {}
+    for where, row in read_table("--boxes", path, COLUMNS, COLUMNS):
+        try:
+            left, top, right, bottom = (int(row[edge]) for edge in EDGES)
+        except ValueError as problem:
+            raise InputError(f"{where}: the box must be four whole numbers, in pixels") from problem
+        if not (0 <= left < right < LARGEST and 0 <= top < bottom < LARGEST):
+            raise InputError(f"{where}: is no box; write left, top, right, bottom, in pixels from 0")
+        box = np.array([left, top, right + 1, bottom + 1], np.float64) - 0.5
+        boxes.setdefault(plain_name(row["photo"]), []).append(box)
+    if not boxes:
+        raise InputError(f"--boxes {path}: holds no box; write a line for each ear")
+    return boxes
+
+
+def box_of(points: np.ndarray) -> Box:
+    """Left, top, right, bottom of points (landmarks, 2)."""
+    return np.concatenate([points.min(axis=0), points.max(axis=0)])
+
+
+def overlap_of(one: Box, other: Box) -> float:
+    """Intersection over union of two boxes."""
+    inner = np.clip(np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2]), 0, None).prod()
+    union = (one[2:] - one[:2]).prod() + (other[2:] - other[:2]).prod() - inner
+    return float(inner / union) if union > 0 else 0.0

@@ -27,6 +27,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from data.boxes import read_boxes
 from data.datasets import spread
 from data.schemes import EAR, FACE
 from utils.common.cli import CommandLine, InputError, positive_float, positive_int, run_main, unit_interval
@@ -43,7 +44,7 @@ from utils.demo.proposals import (
     write_faces,
     write_proposals,
 )
-from utils.demo.pseudo_labels import LIMITS, make_ears, make_faces, read_boxes
+from utils.demo.pseudo_labels import LIMITS, make_ears, make_faces
 
 
 def parse_flags(argv: list[str] | None) -> argparse.Namespace:

@@ -1,47 +1,43 @@
 import numpy as np
 import pytest
 
-from data.boxes import read_boxes
+from data.boxes import overlap_of, read_boxes
 from tests.conftest import input_error
-from utils.common.images import save_image
 
 HEAD = "photo,left,top,right,bottom\n"
 
 
-@pytest.fixture
-def table(tmp_path):
-    for name in ("a.png", "b.png"):
-        save_image(tmp_path / name, np.zeros((8, 8, 3), np.uint8))
-    return tmp_path / "boxes.csv"
-
-
-def test_boxes_by_image_reach_half_a_pixel_beyond_the_centres_of_their_end_pixels(table):
-    table.write_text(f"{HEAD}a.png,2,3,5,3\nb.png,0,0,1,1\na.png,6,6,7,7\n")
+def test_boxes_are_read_by_photo(tmp_path):
+    table = tmp_path / "boxes.csv"
+    table.write_text(HEAD + "a.jpg,1,2,3,4\n\nb.jpg,5,6,7,8\na.jpg,10,20,30,40\n")
     boxes = read_boxes(table)
-    assert list(boxes) == [table.parent / "a.png", table.parent / "b.png"]
-    assert boxes[table.parent / "a.png"].tolist() == [[1.5, 2.5, 5.5, 3.5], [5.5, 5.5, 7.5, 7.5]]
+    assert [box.tolist() for box in boxes["a.jpg"]] == [[0.5, 1.5, 3.5, 4.5], [9.5, 19.5, 30.5, 40.5]]
+    assert [box.tolist() for box in boxes["b.jpg"]] == [[4.5, 5.5, 7.5, 8.5]]
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("text", "named"),
     [
-        ("", "columns"),
-        ("photo,left,top\n", "columns"),
-        (HEAD, "no box"),
-        (f"{HEAD}a.png,1,2,3\n", "line 2"),
-        (f"{HEAD}a.png,0,0,1,1\na.png,1,2,3,x\n", "line 3"),
-        (f"{HEAD}a.png,5,0,1,1\n", "right < left"),
-        (f"{HEAD}c.png,0,0,1,1\n", "c.png"),
-        (f'{HEAD}"a.png,0,0,1,1\n', "columns"),
+        ("", "must name the columns"),
+        ("photo,left,top\na.jpg,1,2\n", "must name the columns"),
+        (HEAD, "holds no box"),
+        (HEAD + "a.jpg,1,2,3,4\na.jpg,1,2,x,4\n", "line 3"),
+        (HEAD + "a.jpg,1,2,3\n", "line 2"),
+        (HEAD + "a.jpg,3,2,1,4\n", "line 2: is no box"),
+        (HEAD + "a.jpg,-3,2,1,4\n", "line 2: is no box"),
     ],
 )
-def test_a_table_that_cannot_be_used_is_named(table, content, says):
-    table.write_text(content)
-    with input_error(table, says):
+def test_boxes_that_say_nothing_sensible_are_refused(tmp_path, text, named):
+    table = tmp_path / "boxes.csv"
+    table.write_text(text)
+    with input_error(table, named):
         read_boxes(table)
 
 
-def test_a_table_that_is_no_text_is_named(table):
-    table.write_bytes(b"\xff\xfe\x00")
-    with input_error(table, "columns"):
-        read_boxes(table)
+def test_overlap_is_intersection_over_union():
+    box = np.array([0.0, 0, 10, 10])
+    assert overlap_of(box, box) == 1
+    assert overlap_of(box, np.array([5.0, 0, 15, 10])) == pytest.approx(50 / 150)
+    assert overlap_of(box, np.array([20.0, 20, 30, 30])) == 0
+    point = np.array([1.0, 1, 1, 1])
+    assert overlap_of(point, point) == 0  # it fills nothing

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -14,6 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from data.augment import Warp, crop_warp, warp_image
+from data.boxes import EDGES
 from data.drawing import contact_sheet, crop_with_landmarks, write_label
 from data.formats import write_pts
 from data.layouts import plain_name
@@ -21,12 +20,12 @@ from data.schemes import EAR, FACE, Scheme
 from utils.common.cli import InputError
 from utils.common.files import replacing, write_csv, write_json
 from utils.common.images import IMAGE_SUFFIXES, decode_image, save_image
+from utils.common.tables import read_table
 from utils.demo.prediction import SIDES
 from utils.demo.predictor import LandmarkPredictor
 from utils.demo.sources import find_sources
 
-BOX = ("left", "top", "right", "bottom")
-COLUMNS = ("number", "image", "side", "score", *BOX, "verdict")
+COLUMNS = ("number", "image", "side", "score", *EDGES, "verdict")
 VERDICTS = ("right", "none")
 TABLE = "verdicts.csv"
 A_SHEET = (4, 7)  # columns, rows
@@ -129,42 +128,17 @@ def write_proposals(out: Path, proposals: Sequence[Proposal]) -> None:
 # --- judged -----------------------------------------------------------------------------------------------------------
 
 
-def read_table(flag: str, path: Path, columns: Sequence[str], needed: Sequence[str]) -> Iterator[tuple[str, dict]]:
-    """The lines of a table as (what to name in a complaint, value by column), those without any value left out.
-
-    Takes what spreadsheets make of a CSV: commas, semicolons or tabs between the columns, capitals, empty lines. Raises
-    `InputError` that begins with `flag` where it cannot be read, or its first line lacks a `needed` one of `columns`.
-    """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as problem:
-        raise InputError(f"{flag} {path}: cannot be read; save it as CSV in UTF-8") from problem
-    head = text.partition("\n")[0]
-    separator = max(",;\t", key=head.count)
-    try:
-        rows = list(csv.reader(io.StringIO(text), delimiter=separator))
-    except csv.Error as problem:
-        raise InputError(f"{flag} {path}: cannot be read as a table: {problem}") from problem
-    names = [name.strip().lower() for name in rows[0]] if rows else []
-    if not set(needed) <= set(names):
-        raise InputError(f"{flag} {path}: its first line must name the columns {', '.join(columns)}")
-    for line, values in enumerate(rows[1:], start=2):
-        row = dict.fromkeys(needed, "") | {name: v.strip() for name, v in zip(names, values, strict=False)}
-        if any(row.values()):
-            yield f"{flag} {path}, line {line}", row
-
-
 def read_verdicts(path: Path) -> Verdicts:
     """(image's file name, side) -> verdict, of the lines that have one. Raises `InputError` that names a wrong line."""
     verdicts: Verdicts = {}
-    for where, row in read_table("--verdicts", path, COLUMNS, ("image", "side", *BOX, "verdict")):
+    for where, row in read_table("--verdicts", path, COLUMNS, ("image", "side", *EDGES, "verdict")):
         word = row["verdict"].lower()
         if not word:
             continue
         if word not in VERDICTS:
             raise InputError(f"{where}: {row['verdict']!r} is no verdict; write {' or '.join(VERDICTS)}, or nothing")
         try:
-            box = np.array([float(row[edge].replace(",", ".")) for edge in BOX])
+            box = np.array([float(row[edge].replace(",", ".")) for edge in EDGES])
         except ValueError as problem:
             raise InputError(f"{where}: the box must be four numbers, as it was written") from problem
         key = plain_name(row["image"]), row["side"]

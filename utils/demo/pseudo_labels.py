@@ -18,16 +18,17 @@ import numpy as np
 from tqdm import tqdm
 
 from data.augment import Warp, crop_warp
+from data.boxes import Box, box_of, overlap_of
 from data.formats import write_pts
 from data.layouts import plain_name
 from data.schemes import EAR, FACE, Scheme
-from utils.common.cli import LARGEST, InputError
+from utils.common.cli import InputError
 from utils.common.files import write_csv, write_json
 from utils.common.images import decode_image, save_image
 from utils.demo.detections import is_face
 from utils.demo.prediction import Landmarks
 from utils.demo.predictor import LandmarkPredictor
-from utils.demo.proposals import BOX, read_table, write_annotated
+from utils.demo.proposals import write_annotated
 from utils.demo.search import next_square
 from utils.evaluation.metrics import normaliser_length
 
@@ -40,10 +41,7 @@ MIDDLE_READINGS = 2  # of the image's middle, then of the face's own square
 BOX_MARGIN = 0.15  # of a box's longer side: masks are drawn by hand, and a little more than the box is its ear
 LEAST_ROOM = 0.4  # of an ear's longer side: so much of its surroundings must be in its image on each side
 SMALLEST_EMPTY = 64  # pixels: the shorter side of an image without an ear
-BOX_COLUMNS = ("photo", *BOX)
 REASONS = ("the score is low", "the passes disagree", "the points leave the box")
-
-Box = np.ndarray  # (4,): left, top, right, bottom in pixels, the edges of the outer pixels (-0.5 is an image's edge)
 
 
 @dataclass(frozen=True)
@@ -193,26 +191,6 @@ def find_faces(predictor: LandmarkPredictor, images: Sequence[np.ndarray]) -> It
 # --- ears in boxes ----------------------------------------------------------------------------------------------------
 
 
-def read_boxes(path: Path) -> dict[str, list[Box]]:
-    """The boxes of a CSV with the columns `photo,left,top,right,bottom`, whole pixels, both ends included.
-
-    By the file name of the image. Raises `InputError` that names a wrong line.
-    """
-    boxes: dict[str, list[Box]] = {}
-    for where, row in read_table("--boxes", path, BOX_COLUMNS, BOX_COLUMNS):
-        try:
-            left, top, right, bottom = (int(row[edge]) for edge in BOX)
-        except ValueError as problem:
-            raise InputError(f"{where}: the box must be four whole numbers, in pixels") from problem
-        if not (0 <= left < right < LARGEST and 0 <= top < bottom < LARGEST):
-            raise InputError(f"{where}: is no box; write left, top, right, bottom, in pixels from 0")
-        box = np.array([left, top, right + 1, bottom + 1], np.float64) - 0.5
-        boxes.setdefault(plain_name(row["photo"]), []).append(box)
-    if not boxes:
-        raise InputError(f"--boxes {path}: holds no box; write a line for each ear")
-    return boxes
-
-
 def label_ears(
     predictor: LandmarkPredictor,
     paths: Sequence[Path],
@@ -240,17 +218,6 @@ def _ear_label(points: np.ndarray, score: float, box: Box) -> Label:
     mean = points.mean(axis=0)
     diagonal = float(np.linalg.norm(box[2:] - box[:2]))
     return Label(mean, score, spread_of(points, diagonal), overlap_of(box_of(mean), box), box)
-
-
-def box_of(points: np.ndarray) -> Box:
-    """Left, top, right, bottom of points (landmarks, 2)."""
-    return np.concatenate([points.min(axis=0), points.max(axis=0)])
-
-
-def overlap_of(one: Box, other: Box) -> float:
-    """Intersection over union of two boxes."""
-    inner = np.clip(np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2]), 0, None).prod()
-    return float(inner / ((one[2:] - one[:2]).prod() + (other[2:] - other[:2]).prod() - inner))
 
 
 def free_rectangles(shape: Sequence[int], boxes: Sequence[Box]) -> list[np.ndarray]:

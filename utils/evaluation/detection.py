@@ -13,9 +13,9 @@ from typing import Protocol
 import numpy as np
 from tqdm import tqdm
 
-from data.boxes import read_boxes
+from data.boxes import box_of, overlap_of, read_boxes
 from data.datasets import Sample
-from data.layouts import files_in
+from data.layouts import files_in, plain_name
 from data.schemes import EAR, FACE
 from utils.common.cli import InputError
 from utils.common.images import IMAGE_SUFFIXES, decode_image
@@ -132,8 +132,17 @@ def annotated_photos(samples: Iterable[Sample], task: str, landmarks: Sequence[i
 
 
 def boxed_photos(path: Path) -> list[Photo]:
-    """Images of a CSV of boxes of all their ears (`read_boxes`)."""
-    return [Photo(image, "boxes", {EAR.task: Truth(boxes)}) for image, boxes in read_boxes(path).items()]
+    """Images of a CSV of boxes of all their ears (`read_boxes`), which lie beside it.
+
+    Raises `InputError` for an image that does not.
+    """
+    beside = {plain_name(image.name): image for image in path.parent.iterdir()}
+    photos = []
+    for name, boxes in read_boxes(path).items():
+        if name not in beside:
+            raise InputError(f"--boxes {path}: names {name}, which is not beside it")
+        photos.append(Photo(beside[name], "boxes", {EAR.task: Truth(np.stack(boxes))}))
+    return photos
 
 
 def folder_photos(folder: Path, kind: str) -> list[Photo]:
@@ -149,18 +158,6 @@ def folder_photos(folder: Path, kind: str) -> list[Photo]:
 # --- judging ----------------------------------------------------------------------------------------------------------
 
 
-def box_of(points: np.ndarray) -> np.ndarray:
-    """Left, top, right, bottom (4,) of points (n, 2)."""
-    return np.concatenate([points.min(axis=0), points.max(axis=0)])
-
-
-def overlap(one: np.ndarray, other: np.ndarray) -> float:
-    """Intersection over union of two boxes (4,)."""
-    shared = np.prod(np.maximum(np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2]), 0))
-    union = np.prod(one[2:] - one[:2]) + np.prod(other[2:] - other[:2]) - shared
-    return float(shared / union) if union > 0 else 0.0
-
-
 def judge(photo: Photo, task: str, threshold: float, found: Answers) -> Judged:
     """Count what was drawn against what is known of the task; each true box has one answer at most, the best."""
     truth = photo.truth[task]
@@ -172,7 +169,7 @@ def judge(photo: Photo, task: str, threshold: float, found: Answers) -> Judged:
         return Judged(photo, task, threshold, 1, min(len(answers), 1), 0, tuple(answers), tuple(hits))
     hits = [False] * len(answers)
     pairs = [
-        (overlap(box_of(answer.points), box), a, b)
+        (overlap_of(box_of(answer.points), box), a, b)
         for a, answer in enumerate(answers)
         for b, box in enumerate(truth.boxes)
     ]

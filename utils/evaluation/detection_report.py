@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from data.augment import Warp, apply_matrix, warp_image
+from data.boxes import box_of
 from data.drawing import contact_sheet, paint_landmarks, paint_square, write_label
 from data.schemes import SCHEMES
 from utils.common.files import write_csv, write_json
 from utils.common.images import decode_image, save_image
-from utils.evaluation.detection import Judged, Point, box_of
+from utils.evaluation.detection import Judged, Point
 from utils.evaluation.plots import new_figure, write_figure
 from utils.evaluation.scoring import Answer
 

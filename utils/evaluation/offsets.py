@@ -86,10 +86,7 @@ def _line_directions(points: np.ndarray, scheme: Scheme) -> tuple[np.ndarray, np
     for group in scheme.groups:
         own = list(group.indices)
         line = points[:, own]
-        if group.closed:
-            step = np.roll(line, -1, axis=1) - np.roll(line, 1, axis=1)
-        else:
-            step = np.gradient(line, axis=1)
+        step = np.roll(line, -1, axis=1) - np.roll(line, 1, axis=1) if group.closed else np.gradient(line, axis=1)
         step /= np.maximum(np.linalg.norm(step, axis=-1, keepdims=True), 1e-9)
         normal = np.stack([step[..., 1], -step[..., 0]], axis=-1)
         # A mirrored image turns the normals round: each line's are turned outwards together.

@@ -10,16 +10,14 @@ from data.datasets import find_negatives, find_samples
 from data.schemes import EAR, FACE
 from data.synthetic.scene import draw_image
 from tests.charts import draw_chart, place, save_chart_network
-from tests.conftest import input_error, run_script
+from tests.conftest import run_script
 from utils.demo import LandmarkPredictor
 from utils.demo.pseudo_labels import (
     Label,
     Limits,
     empty_part,
-    overlap_of,
     part_around,
     pass_squares,
-    read_boxes,
     spread_of,
 )
 from utils.evaluation.metrics import normaliser_length
@@ -53,13 +51,6 @@ def test_the_spread_is_the_mean_distance_from_the_mean_of_the_passes():
     assert spread_of(points, 50.0) == pytest.approx(5.0)
 
 
-def test_overlap_is_intersection_over_union():
-    box = np.array([0.0, 0, 10, 10])
-    assert overlap_of(box, box) == 1
-    assert overlap_of(box, np.array([5.0, 0, 15, 10])) == pytest.approx(50 / 150)
-    assert overlap_of(box, np.array([20.0, 20, 30, 30])) == 0
-
-
 def test_a_label_is_refused_for_the_first_limit_that_it_breaks():
     limits = Limits(score=0.5, agreement=3, overlap=0.6)
     points = np.zeros((55, 2))
@@ -83,33 +74,6 @@ def test_an_ear_is_cut_out_with_its_surroundings_and_without_the_box_that_nobody
     assert part_around((120, 300), ear, [other]).tolist() == [0, 0, 194, 120]
     assert part_around((120, 300), other, [ear]).tolist() == [66, 0, 300, 120]
     assert part_around((120, 300), ear, [edges(65, 40, 84, 79)]) is None
-
-
-def test_boxes_are_read_by_photo(tmp_path):
-    table = tmp_path / "boxes.csv"
-    table.write_text(HEAD + "a.jpg,1,2,3,4\n\nb.jpg,5,6,7,8\na.jpg,10,20,30,40\n")
-    boxes = read_boxes(table)
-    assert [box.tolist() for box in boxes["a.jpg"]] == [[0.5, 1.5, 3.5, 4.5], [9.5, 19.5, 30.5, 40.5]]
-    assert [box.tolist() for box in boxes["b.jpg"]] == [[4.5, 5.5, 7.5, 8.5]]
-
-
-@pytest.mark.parametrize(
-    ("text", "named"),
-    [
-        ("", "must name the columns"),
-        ("photo,left,top\na.jpg,1,2\n", "must name the columns"),
-        (HEAD, "holds no box"),
-        (HEAD + "a.jpg,1,2,3,4\na.jpg,1,2,x,4\n", "line 3"),
-        (HEAD + "a.jpg,1,2,3\n", "line 2"),
-        (HEAD + "a.jpg,3,2,1,4\n", "line 2: is no box"),
-        (HEAD + "a.jpg,-3,2,1,4\n", "line 2: is no box"),
-    ],
-)
-def test_boxes_that_say_nothing_sensible_are_refused(tmp_path, text, named):
-    table = tmp_path / "boxes.csv"
-    table.write_text(text)
-    with input_error(table, named):
-        read_boxes(table)
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,6 @@ from utils.evaluation.detection import (
     judge,
     measure,
     negatives_with_anything,
-    overlap,
 )
 
 
@@ -38,12 +37,6 @@ def boxes(*each):
 def counts(photo, task, found):
     judged = judge(photo, task, 0.5, found)
     return judged.true, judged.right, judged.wrong
-
-
-def test_overlap_is_intersection_over_union():
-    assert overlap(np.array([0, 0, 2, 2]), np.array([1, 0, 3, 2])) == pytest.approx(2 / 6)
-    assert overlap(np.array([0, 0, 2, 2]), np.array([2, 2, 3, 3])) == 0
-    assert overlap(np.array([1, 1, 1, 1]), np.array([1, 1, 1, 1])) == 0  # a single point fills nothing
 
 
 def test_an_answer_is_right_from_an_overlap_of_a_half_on_and_each_truth_has_one():
