@@ -162,6 +162,7 @@ def test_it_says_which_weights_and_where_the_time_went(folder, weights):
     assert "frames/s" in done.stdout.splitlines()[-1] and "find" in done.stdout.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_weights_of_ears_find_an_ear_and_huge_images_do_not_hurt(tmp_path):
     weights = save_chart_network(tmp_path / "ear.keras", tasks=("ear",))
     image, truth = draw_chart(160, 200, place((-60, 130), 260))  # nothing but an ear

@@ -132,6 +132,7 @@ def test_boxes_make_ears_and_images_without_an_ear(given, tmp_path):
     assert {sample.image.name for sample in find_negatives([out / "NoEar"], EAR)} == {"one_empty.jpg", "two_empty.jpg"}
 
 
+@pytest.mark.slow
 def test_faces_are_kept_where_the_passes_agree(tmp_path):
     (tmp_path / "images").mkdir()
     truth = {}

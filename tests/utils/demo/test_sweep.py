@@ -32,6 +32,7 @@ def same(one, other):
         np.testing.assert_array_equal(left.confidence, right.confidence)
 
 
+@pytest.mark.slow
 def test_at_each_threshold_it_finds_what_a_predictor_with_that_threshold_finds(weights):
     sweeping, plain = SweepingPredictor(weights, precision="float32"), LandmarkPredictor(weights, precision="float32")
     usual, found = plain.thresholds, set()
