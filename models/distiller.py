@@ -25,6 +25,8 @@ from models.weights import LoadedModel
 from utils.common.cli import InputError
 
 TERMS = ("ear", "face", "distillation", "attention", "boundary")
+TEACHER_TERMS = {"distillation", "attention", "boundary"}  # they ask the teacher
+FACE_TERMS = {"face", "distillation"}  # they reach the face heads
 
 
 def choose_trainable(
@@ -46,7 +48,7 @@ def choose_trainable(
             layer.trainable = layer.name in ear_heads or layer.name.startswith(f"{EAR.task}_")
         elif starts_as_teacher and plan.from_teacher:
             layer.trainable = not isinstance(layer, keras.layers.BatchNormalization)
-        if layer.name in face_heads and not {"face", "distillation"} & set(terms):
+        if layer.name in face_heads and not FACE_TERMS & set(terms):
             layer.trainable = False
 
 
@@ -83,7 +85,7 @@ class Distiller(keras.Model):
         self.term_weights = {name: weight for name, weight in weights.items() if weight}
         self.stage_loss = STAGE_LOSSES[stage_loss]
         self.temperature = temperature
-        self.needs_teacher = bool({"distillation", "attention", "boundary"} & set(self.term_weights))
+        self.needs_teacher = bool(TEACHER_TERMS & set(self.term_weights))
         self.teacher_size = teacher_size or (teacher.config.input_size if teacher else 0)
         self.teacher = teacher  # a `LoadedModel`, which Keras does not track: checkpoints hold the student alone
         if self.needs_teacher:
