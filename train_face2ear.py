@@ -33,6 +33,7 @@ def main(argv: list[str] | None = None) -> None:
     listing = find_samples(config.data, EAR, skip_bad=config.skip_bad, limit=config.limit, progress=True)
     ears = split_samples(listing.samples, run.split_file(config.split))
     negatives = find_negatives(config.negatives, EAR, config.skip_bad)
+    face_negatives = find_negatives(config.face_negatives, FACE, config.skip_bad, "--face-negatives")
 
     # Keras starts once flags and ears are known to be right.
     config = replace(config, precision=start_keras(config.precision, config.seed, config.deterministic))
@@ -94,13 +95,14 @@ def main(argv: list[str] | None = None) -> None:
         workers=-(-options.workers // 2) if replayed else options.workers,  # each of two pipelines has its own
     )
     main_batches = batches(ears["train"], EAR, negatives=[sample.image for sample in negatives])
-    pipeline = PairedPipeline(main_batches, batches(replayed, FACE) if replayed else None, FACE.task)
+    face_batches = batches(replayed, FACE, negatives=[sample.image for sample in face_negatives]) if replayed else None
+    pipeline = PairedPipeline(main_batches, face_batches, FACE.task)
     steps = config.total_epochs * pipeline.steps
     trainer.compile(optimizer=make_optimizer(learning_rate=config.learning_rate, steps=steps))
 
     # Training
     print_summary(config, run, listing, ears, pipeline, student, model_config)
-    used = ears | {"train": ears["train"] + negatives}
+    used = ears | {"train": ears["train"] + negatives + face_negatives}
     record = training_record(config, run, used["train"] + replayed, steps)
     run.start(config, {part: used[part] + faces[part] for part in used}, listing.problems)
     scored = {"val_ear_nme": (LandmarkReader(student, model_config, (EAR.task,)), ears["validation"])}

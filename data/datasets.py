@@ -47,6 +47,8 @@ MOST_ON_ONE_SPOT = 6  # points: on a grid of 2 px, the coarsest that people trai
 # Spots where tools put what nobody annotated: (0, 0) and (-1, -1), counted from 0 or, in a .pts file, from 1.
 NOT_ANNOTATED = ((0, 0), (-1, -1), (-2, -2))
 PARTS = ("train", "validation", "test")
+PROTOCOL_300W = "300w"  # as a split: 300-W's own protocol, and no other images
+SUBSETS_300W = ("common", "challenging", "full")  # its test sets
 
 
 class NoUsableImageError(InputError):
@@ -61,6 +63,7 @@ class Sample:
     - `annotation`: what is known of its landmarks, in pixels of the image as displayed, 0-based.
     - `group`: the person if known, else the image; a split never parts a group.
     - `part`: "train" or "test" where the dataset comes split, else "".
+    - `subset`: "common" or "challenging" in the test part of 300-W as it is handed out, else "".
     """
 
     name: str
@@ -68,6 +71,7 @@ class Sample:
     annotation: Annotation
     group: str
     part: str = ""
+    subset: str = ""
 
     @property
     def points(self) -> np.ndarray:
@@ -134,7 +138,9 @@ def find_samples(
     return found
 
 
-def find_negatives(folders: Iterable[str | os.PathLike], scheme: Scheme, skip_bad: bool = False) -> list[Sample]:
+def find_negatives(
+    folders: Iterable[str | os.PathLike], scheme: Scheme, skip_bad: bool = False, flag: str = "--negatives"
+) -> list[Sample]:
     """Negative images below `folders`, which show no face (or no ear), as training samples in a fixed order.
 
     Every landmark of theirs is annotated and none is present. An image is negative if its `NAME.json` says so
@@ -142,12 +148,12 @@ def find_negatives(folders: Iterable[str | os.PathLike], scheme: Scheme, skip_ba
     are no points beside it either, and it lies in no folder of a face dataset. Test parts are left out.
 
     Raises `InputError` if a folder is missing or holds none, or an image is empty or truncated; with `skip_bad` such an
-    image is named and left out.
+    image is named and left out. Messages begin with `flag`.
     """
     found: list[Sample] = []
     for folder in map(Path, folders):
         if not folder.is_dir():
-            raise InputError(f"--negatives {folder}: no such folder")
+            raise InputError(f"{flag} {folder}: no such folder")
         before, files = len(found), files_in(folder, recursive=True)
         annotated = {_folded(path, _ANNOTATION.sub("", path.name)) for path in files if _ANNOTATION.search(path.name)}
         # Several faces of one image.
@@ -175,7 +181,7 @@ def find_negatives(folders: Iterable[str | os.PathLike], scheme: Scheme, skip_ba
                 found.append(Sample(name, image, Annotation.absent(scheme), image.stem, "train"))
         if len(found) == before:
             raise InputError(
-                f"--negatives {folder}: no image in it that shows no {scheme.task}, by what is known of them "
+                f"{flag} {folder}: no image in it that shows no {scheme.task}, by what is known of them "
                 "(test parts do not count)"
             )
         if skipped := skipped_images(files):
@@ -251,7 +257,8 @@ def _read_pair(pair: Pair, scheme: Scheme, points: str, people: dict[str, str]) 
     person = next((people[name] for name in names if name in people), "")
     others = _other_ears(pair.image, pair.landmarks, size) if scheme is EAR else None
     annotation = Annotation.of(scheme, landmarks, others)
-    return Sample(pair.name, pair.image, annotation, person or _image_of(stem, pair.image.parent.name), pair.part)
+    group = person or _image_of(stem, pair.image.parent.name)
+    return Sample(pair.name, pair.image, annotation, group, pair.part, pair.subset)
 
 
 def _original(name: str) -> str:
@@ -436,8 +443,12 @@ def split_samples(samples: list[Sample], split_file: str | os.PathLike | None = 
 
     `split_file` (CSV with columns name, part, as `write_split` writes it) overrides `part_of`; a name may be an image's
     path, its path below its dataset, or a group's. Raises `InputError` if it misses an image, names another part, or
-    names two for one name.
+    names two for one name. `PROTOCOL_300W` in its place is the split of `part_of`, and an `InputError` for images that
+    are not of 300-W as it is handed out.
     """
+    if split_file == PROTOCOL_300W:
+        _refuse_all_but_300w(samples)
+        split_file = None
     parts: dict[str, list[Sample]] = {part: [] for part in PARTS}
     chosen: dict[str, str] = {}
     for name, part in read_split(split_file) if split_file is not None else []:
@@ -457,6 +468,27 @@ def split_samples(samples: list[Sample], split_file: str | os.PathLike | None = 
             raise InputError(f"{split_file}: {wrong} {sample.name}")
         parts[given].append(sample)
     return parts
+
+
+def _refuse_all_but_300w(samples: Sequence[Sample]) -> None:
+    handed_out = any(sample.subset for sample in samples)
+    for sample in samples:
+        if not handed_out or not (sample.subset or sample.part == "train"):
+            raise InputError(
+                f"the split {PROTOCOL_300W}: {sample.image} is not of 300-W as it is handed out (afw/, helen/ and "
+                "lfpw/ with trainset/ and testset/, ibug/); give a folder with these alone, or another split"
+            )
+
+
+def subsets_of_300w(samples: Sequence[Sample]) -> dict[str, list[int]]:
+    """The test sets of 300-W's own protocol that there are images of, by name: the places of theirs in `samples`.
+
+    Common: the testsets of HELEN and LFPW, 554 images; challenging: ibug, 135; full: both, where both are there (Ren et
+    al., "Face Alignment at 3000 FPS via Regressing Local Binary Features", CVPR 2014). Mirrored copies do not count.
+    """
+    counted = [k for k, sample in enumerate(samples) if sample.subset and not _COPY.search(sample.image.stem)]
+    found = {name: [k for k in counted if samples[k].subset == name] for name in SUBSETS_300W[:2]}
+    return found | {"full": counted} if all(found.values()) else {name: own for name, own in found.items() if own}
 
 
 def split_rows(parts: dict[str, list[Sample]]) -> list[tuple[str, str]]:

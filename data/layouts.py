@@ -6,7 +6,7 @@ Layouts that are recognised below the folder given as `--data`:
   image's own `NAME.mat` beside it;
 - 300W-LP as the predecessor laid it out: `AFW/NAME.jpg` with `AFW_landmark/NAME_pts.mat`;
 - 300-W as handed out: `afw/`, `helen/trainset`, `helen/testset`, `lfpw/trainset`, `lfpw/testset`, `ibug/`, images with
-  `.pts`; helen's and lfpw's `testset` and `ibug` are the test part;
+  `.pts`; helen's and lfpw's `testset` (its common subset) and `ibug` (its challenging one) are the test part;
 - ibug-ears: `CollectionA/train` and `CollectionA/test`, images with `.pts` of the same stem; synthetic ears have a
   `NAME.json` too, which says that all ears are annotated (`all_ears_annotated`) and where the other is (`other_ears`);
 - synthetic heads for scoring: `Both/NAME.jpg` with `NAME.face.pts`, `NAME.ear_left.pts`, `NAME.ear_right.pts` and
@@ -55,8 +55,9 @@ class NoSuchImagesError(InputError):
 class Pair:
     """An image and the file with its points; either is None where it is missing.
 
-    `name` is the image's path below its dataset; `part` is "train" or "test" where the dataset comes split. `twin` is
-    another image of the same stem, so that it is unknown whose the points are.
+    `name` is the image's path below its dataset; `part` is "train" or "test" where the dataset comes split. `subset` is
+    "common" or "challenging" in the test part of 300-W. `twin` is another image of the same stem, so that it is unknown
+    whose the points are.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Pair:
     landmarks: Path | None
     part: str = ""
     twin: Path | None = None
+    subset: str = ""
 
 
 def find_pairs(root: Path, scheme: Scheme) -> list[Pair]:
@@ -186,17 +188,19 @@ def _of_scheme(pairs: Iterable[Pair], scheme: Scheme, complete: bool = False) ->
 
 
 def _parted(pairs: list[Pair]) -> list[Pair]:
-    """The pairs with the parts of 300-W as it is handed out; as they are where there is no test part of it."""
+    """The pairs with the parts and subsets of 300-W as handed out; as they are where there is no test part of it."""
 
-    def part(pair: Pair) -> str:
+    def parted(pair: Pair) -> Pair:
         first, *below = pair.name.lower().split("/")[:-1] or [""]
-        if "testset" in below or (first == "ibug" and handed_out):
-            return "test"
-        return "train" if is_face_folder(first) else ""
+        if "testset" in below:
+            return replace(pair, part="test", subset="common" if first in ("helen", "lfpw") else "")
+        if first == "ibug" and handed_out:
+            return replace(pair, part="test", subset="challenging")
+        return replace(pair, part="train" if is_face_folder(first) else "")
 
     handed_out = any(SETS_OF_300W.intersection(pair.name.lower().split("/")[1:-1]) for pair in pairs)
-    parts = [part(pair) for pair in pairs]
-    return [replace(pair, part=given) for pair, given in zip(pairs, parts, strict=True)] if "test" in parts else pairs
+    with_parts = [parted(pair) for pair in pairs]
+    return with_parts if any(pair.part == "test" for pair in with_parts) else pairs
 
 
 def _ear_layouts(root: Path) -> list[Pair]:

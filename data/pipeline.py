@@ -23,6 +23,7 @@ from data.annotation import Annotation, stack_annotations
 from data.augment import (
     BACKGROUND_FRACTION,
     CLOSE_UP_FRACTION,
+    FACE_MASK_FRACTION,
     crop_warp,
     draw_background_warp,
     draw_close_up_warp,
@@ -32,7 +33,8 @@ from data.augment import (
     warp_image,
 )
 from data.datasets import Sample
-from data.schemes import SCHEMES, Scheme
+from data.face_mask import draw_face_mask
+from data.schemes import FACE, SCHEMES, Scheme
 from utils.common.cli import InputError
 from utils.common.images import decode_image
 from utils.common.workers import call_worker, cpu_count, imap_ordered, process_pool, use_one_opencv_thread
@@ -72,8 +74,9 @@ def training_example(
 ) -> tuple[np.ndarray, Annotation]:
     """One augmented crop of an image: (size, size, 3) uint8, and its annotation in pixels of the crop.
 
-    A few crops are close-ups of a part. Where the whole image is annotated, a few show background alone: then all
-    points lie outside. `augment` scales the spreads (1: as tuned, 0: the crop that scores use).
+    A few crops are close-ups of a part, and a few faces wear a mask. Where the whole image is annotated, a few show
+    background alone: then all points lie outside. `augment` scales the spreads (1: as tuned, 0: the crop that scores
+    use).
     """
     image = decode_image(sample.image)
     annotation = sample.annotation
@@ -90,8 +93,11 @@ def training_example(
             red, green, blue = rng.integers(0, 256, 3).tolist()
             fill = (red, green, blue)
     matrix = warp.matrix(size)
-    crop = jitter_image(warp_image(image, matrix, size, border, fill), rng, augment)
-    return crop, annotation.warped(matrix, scheme.flip_order if warp.flip else None)
+    crop = warp_image(image, matrix, size, border, fill)
+    annotation = annotation.warped(matrix, scheme.flip_order if warp.flip else None)
+    if scheme == FACE and rng.random() < FACE_MASK_FRACTION * min(augment, 1.0):
+        crop = draw_face_mask(crop, annotation.points[0], rng)
+    return jitter_image(crop, rng, augment), annotation
 
 
 def negative_example(

@@ -53,6 +53,7 @@ class Scheme:
     - `train_sides`: range of that side in training, from a tight crop to a head somewhere in the image.
     - `train_squeeze`: range of the horizontal squeeze in training (an ear seen from the front is narrow).
     - `instances`: how many of them an image of one person can show: one face, two ears.
+    - `inner`: landmarks whose NME is reported beside that of all: the 51 without the jaw, as in 300-W. Empty: no such.
     - `annotated_sides`: where only one instance is annotated, the image may show another. Then a square round the
       annotated points is known and nothing outside it; this is its side, in longer sides of the points' box. None: the
       whole image is known.
@@ -69,6 +70,7 @@ class Scheme:
     train_squeeze: tuple[float, float]
     instances: int
     annotated_sides: float | None
+    inner: range = range(0)
 
     def group_of(self, landmark: int) -> Group:
         """The group that landmark `landmark` (0-based) belongs to."""
@@ -113,6 +115,7 @@ FACE = Scheme(
     train_squeeze=(0.85, 1.0),
     instances=1,
     annotated_sides=None,
+    inner=range(17, 68),
 )
 
 EAR = Scheme(

@@ -144,10 +144,12 @@ def flags_without_help(parser) -> list[str]:
     "module",
     [
         "data.check",
+        "data.convert",
         "data.synthetic.__main__",
         "demo_multi",
         "utils.benchmark",
         "utils.compare",
+        "utils.detection",
         "utils.diagrams",
         "utils.evaluate",
     ],

@@ -16,11 +16,13 @@ import numpy as np
 import pytest
 
 from data.formats import write_pts
+from data.schemes import FACE
 from models.strategies import STRATEGIES
 from models.weights import read_description
 from tests.conftest import ROOT, SMALL, command, run_process, run_script
-from tests.images import write_ears, write_faces
+from tests.images import drawn_image, write_ears, write_faces
 from utils.common.files import write_json
+from utils.common.images import save_image
 from utils.training.comparison import plan_runs
 from utils.training.flags import read_student_config
 from utils.training.table import read_row
@@ -83,6 +85,37 @@ def test_the_scripts_own_words_are_not_drowned(trained):
     words = (trained / "stderr").read_text()
     for noise in ("oneDNN", "cuda", "absl", "WARNING", "Warning", "E0000"):
         assert noise not in words, noise
+
+
+@pytest.mark.slow
+def test_300w_is_trained_on_by_its_own_protocol_and_resumed(tmp_path):
+    rng = np.random.default_rng(0)
+    for place in ("afw", "helen/trainset", "helen/testset", "ibug"):
+        for k in range(12):
+            image, points = drawn_image(FACE, 64, rng)
+            save_image(tmp_path / "300w" / place / f"{k}_{place[-5:]}.jpg", image)
+            write_pts(tmp_path / "300w" / place / f"{k}_{place[-5:]}.pts", points)
+    flags = ["--run", tmp_path / "run", "--out", tmp_path / "w" / "face.keras"]
+    begin = [*SMALL, "--data", tmp_path / "300w", "--split", "300w", "--epochs", 1, *flags]
+    done = run_script("train_face.py", *begin)
+    assert done.returncode == 0, done.stderr
+    tested = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("test:")]
+    assert tested == ["NME", "common", "challenging", "full"]
+    scores = json.loads((tmp_path / "run/scores.json").read_text())
+    assert {name: own["images"] for name, own in scores["subsets"].items()} == {
+        "common": 12, "challenging": 12, "full": 24}  # fmt: skip
+    again = run_script("train_face.py", "--run", tmp_path / "run", "--resume", "--epochs", 2)
+    assert again.returncode == 0, again.stderr
+    scored = run_script("utils.evaluate", tmp_path / "w/face.keras", tmp_path / "300w", "--out", tmp_path / "out")
+    assert scored.returncode == 0 and scored.stdout.count("NME") == 4, scored.stderr
+
+
+def test_the_protocol_of_300w_is_refused_for_other_images(images, tmp_path):
+    for script in ("train_face.py", "train_ear.py"):
+        flags = [*SMALL, "--data", images, "--split", "300w", "--run", tmp_path / "run", "--out", tmp_path / "w.keras"]
+        done = run_script(script, *flags)
+        assert done.returncode == 2 and "300-W as it is handed out" in done.stderr and done.stderr.count("\n") == 1
+        assert not (tmp_path / "run").exists() and not (tmp_path / "w.keras").exists()
 
 
 def test_evaluating_the_weights_again_gives_the_score_of_the_run(trained, images, tmp_path):
@@ -476,6 +509,7 @@ def test_runs_are_compared_in_a_table_and_a_figure(taught, tmp_path):
 def test_replayed_faces_are_learned_and_softened_maps_distilled(taught_flags, images, tmp_path):
     flags = [*taught_flags, "--strategy", "distill", "--replay", images, "--temperature", 2]
     flags += ["--negatives", write_noise(tmp_path / "negatives")]
+    flags += ["--face-negatives", write_noise(tmp_path / "nobody")]
     done = run_script("train_face2ear.py", *flags, "--run", tmp_path / "run", "--out", tmp_path / "student.keras")
     assert done.returncode == 0, done.stderr
     with open(tmp_path / "run" / "history.csv", newline="") as stream:
@@ -483,6 +517,8 @@ def test_replayed_faces_are_learned_and_softened_maps_distilled(taught_flags, im
     assert all(float(row[name]) > 0 for name in ("ear", "face", "distillation", "nme"))
     trained = read_description(tmp_path / "student.keras")["record"]
     assert trained["train_config"]["negatives"] == [str(tmp_path / "negatives")]
+    assert trained["train_config"]["face_negatives"] == [str(tmp_path / "nobody")]
+    assert "that show no ear" in done.stdout and "that show no face" in done.stdout
     assert "attention" not in row
     replayed = re.search(r"faces: +(\d+) to train on", done.stdout)
     assert int(replayed[1]) > 0
@@ -536,6 +572,10 @@ def test_what_is_missing_of_the_comparison_is_trained_and_what_is_there_is_not(t
         (["--strategy", "finetune", "--replay", "IMAGES", "--face-weight", "0"], "--face-weight"),
         (["--strategy", "joint", "--faces", "IMAGES", "--face-weight", "0"], "--face-weight"),
         (["--replay", "BARE"], "utils.annotate --faces"),
+        (["--face-negatives", "BARE"], "--replay"),
+        (["--replay", "IMAGES", "--face-negatives", "BARE", "--face-weight", "0"], "--face-negatives"),
+        (["--replay", "IMAGES", "--face-negatives", "nowhere"], "--face-negatives nowhere"),
+        (["--replay", "IMAGES", "--face-negatives", "IMAGES"], "--face-negatives"),
     ],
 )
 def test_bad_flags_of_a_student_are_one_line(images, taught_flags, tmp_path, flags, says):

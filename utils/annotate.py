@@ -2,7 +2,9 @@
 
   python -m utils.annotate WEIGHTS images/ --out runs/looked_at       # draws the ears it finds, lists them in a table
   python -m utils.annotate WEIGHTS images/ --out runs/mine --verdicts runs/looked_at/verdicts.csv
+  python -m utils.annotate WEIGHTS images/ --out runs/boxed --boxes boxes.csv          # ears in boxes, unseen
   python -m utils.annotate WEIGHTS images/ --out runs/faces --faces   # faces that a student is not to forget
+  python -m utils.annotate WEIGHTS images/ --out runs/sure --faces --passes 8          # those that passes agree on
 
 Ears: a network proposes, a person looks and judges. The first command writes numbered images and verdicts.csv, one
 line an ear. Look at the images and write into the last column "right" (every part lies where it should) or "none"
@@ -10,19 +12,25 @@ line an ear. Look at the images and write into the last column "right" (every pa
 and images without an ear of the others. No verdict makes an ear more exact than it was drawn: they teach a network on
 which images to be sure, and where not to see an ear.
 
-Faces: the third makes face images with the points that the network finds. They tell where faces are, and not more; that
-is enough for `train_face2ear.py --replay runs/faces --face-weight 0`, where the teacher says the rest.
+Boxes round all ears take the place of the person: the third reads each ear in several augmented passes. Where they
+agree with each other and with the box, their mean is a label. Places outside the boxes show no ear.
+
+Faces: the fourth makes face images with the points that the network finds. They tell where faces are, and not more;
+that is enough for `train_face2ear.py --replay runs/faces --face-weight 0`, where the teacher says the rest. With
+several passes the mean of those that agree is a label to learn from.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+from data.boxes import read_boxes
 from data.datasets import spread
 from data.schemes import EAR, FACE
-from utils.common.cli import CommandLine, InputError, positive_int, run_main
+from utils.common.cli import CommandLine, InputError, positive_float, positive_int, run_main, unit_interval
 from utils.common.files import check_writable
 from utils.common.keras_runtime import PRECISIONS
 from utils.demo import LandmarkPredictor
@@ -36,6 +44,7 @@ from utils.demo.proposals import (
     write_faces,
     write_proposals,
 )
+from utils.demo.pseudo_labels import LIMITS, make_ears, make_faces
 
 
 def parse_flags(argv: list[str] | None) -> argparse.Namespace:
@@ -49,6 +58,12 @@ def parse_flags(argv: list[str] | None) -> argparse.Namespace:
     add("--faces", action="store_true", help="make face images of the faces that are found: nothing to judge")
     add("--limit", type=positive_int, metavar="N", help="look at N of the images only, evenly spread")
     add("--precision", choices=PRECISIONS, default="auto", help="auto (default): the fastest here")
+    add("--boxes", metavar="FILE", help="CSV photo,left,top,right,bottom with all ears: makes the dataset of these")
+    add("--passes", type=positive_int, metavar="N", help="readings of each (default: 8 with --boxes, 1 with --faces)")
+    add("--agreement", type=positive_float, metavar="PERCENT", help="how far passes lie from their mean, at most; of "
+        "the outer eye corners' distance (default: 4) or the box's diagonal (3)")  # fmt: skip
+    add("--score", type=unit_interval, help="mean confidence, at least (default: 0.7 for faces, 0.75 for ears)")
+    add("--overlap", type=unit_interval, help="points' box and given box, intersection over union (default: 0.5)")
     args = parser.parse_args(argv)
     out = Path(args.out)
     if not Path(args.weights).is_file():
@@ -60,6 +75,19 @@ def parse_flags(argv: list[str] | None) -> argparse.Namespace:
         raise InputError("--limit: the images are those of --verdicts; leave it out")
     if args.verdicts and args.faces:
         raise InputError("--faces: verdicts are of ears; leave it out")
+    if args.boxes and (args.faces or args.verdicts):
+        raise InputError("--boxes: they are of ears and need no verdict; leave --faces and --verdicts out")
+    args.passes = args.passes or (8 if args.boxes else 1)
+    if args.passes > 1 and not (args.boxes or args.faces):
+        raise InputError("--passes: needs --boxes or --faces")
+    if args.boxes and args.passes < 2:
+        raise InputError("--passes: one pass agrees with itself; take 2 or more")
+    given = {name: getattr(args, name) for name in ("agreement", "score", "overlap")}
+    given = {name: value for name, value in given.items() if value is not None}
+    for flag in given:
+        if args.passes < 2 or (flag == "overlap" and args.faces):
+            raise InputError(f"--{flag}: needs --boxes{'' if flag == 'overlap' else ', or --faces with --passes'}")
+    args.limits = replace(LIMITS[FACE.task if args.faces else EAR.task], **given)
     return args
 
 
@@ -80,6 +108,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parse_flags(argv)
     out, scheme = Path(args.out), FACE if args.faces else EAR
     verdicts = read_verdicts(Path(args.verdicts)) if args.verdicts else {}
+    boxes = read_boxes(Path(args.boxes)) if args.boxes else {}
     images = choose_images(args, verdicts)
 
     predictor = LandmarkPredictor(args.weights, precision=args.precision)
@@ -87,6 +116,10 @@ def main(argv: list[str] | None = None) -> int:
         whose = "face weights" if args.faces else "a student's"
         raise InputError(f"{args.weights}: has no head with all {scheme.count} {scheme.task} points; take {whose}")
     skipped: list[str] = []
+    if args.boxes:
+        return make_ears(predictor, images, boxes, args.passes, args.limits, out)
+    if args.passes > 1:
+        return make_faces(predictor, images, args.passes, args.limits, out)
     proposals = list(propose(predictor, images, skipped, scheme))
     for problem in skipped:
         print(f"skipped: {problem}", file=sys.stderr)

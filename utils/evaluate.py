@@ -11,9 +11,9 @@ from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 
-from data.datasets import PARTS, Sample, find_samples, split_samples, spread
+from data.datasets import PARTS, SUBSETS_300W, Sample, find_samples, split_samples, spread, subsets_of_300w
 from data.layouts import NoSuchImagesError
-from data.schemes import SCHEMES, Scheme
+from data.schemes import FACE, SCHEMES, Scheme
 from utils.common.cli import CommandLine, InputError, network_size, positive_int, printable, run_main
 from utils.common.files import check_writable, write_json
 from utils.common.keras_runtime import PRECISIONS, start_keras
@@ -35,7 +35,12 @@ def evaluation_flags() -> CommandLine:
     )
     parser.add_argument("weights", nargs="+", help="weights files (.keras, .weights.h5, old .h5)")
     parser.add_argument("data", help="dataset folder: holds AFW/, CollectionA/ or Both/, or images with .pts")
-    parser.add_argument("--split", choices=(*PARTS, "all"), default="test", help="which images (default: test)")
+    parser.add_argument(
+        "--split",
+        choices=(*PARTS, "all", *SUBSETS_300W),
+        default="test",
+        help="which images; common, challenging, full: 300-W's test sets (default: test)",
+    )
     parser.add_argument("--split-file", help="split.csv of a run folder, for weights that were trained with --split")
     parser.add_argument(
         "--protocol",
@@ -65,10 +70,12 @@ def list_samples(args: Namespace, scheme: Scheme, points: str) -> list[Sample]:
     found = find_samples([args.data], scheme, points, args.skip_bad)
     for problem in found.problems:
         print(f"left out: {problem}")
-    parts = split_samples(found.samples, args.split_file)
-    samples = spread(found.samples if args.split == "all" else parts[args.split], args.limit)
+    parts = split_samples(found.samples, args.split_file) | {"all": found.samples}
+    parts |= {name: [found.samples[k] for k in own] for name, own in subsets_of_300w(found.samples).items()}
+    samples = spread(parts.get(args.split, []), args.limit)
     if not samples:
-        raise InputError(f"{args.data}: its {args.split} part is empty; choose another --split")
+        hint = " (it wants 300-W as it is handed out: readme/datasets.md)" if args.split in SUBSETS_300W else ""
+        raise InputError(f"{args.data}: its {args.split} part is empty{hint}; choose another --split")
     return samples
 
 
@@ -85,7 +92,7 @@ def score_weights(
 
     loaded = load_network(weights)
     config = loaded.config
-    tasks = [args.task] if args.task else list(config.heads)
+    tasks = [args.task] if args.task else [FACE.task] if args.split in SUBSETS_300W else list(config.heads)
     predictor = LandmarkPredictor(weights, args.input_size, precision) if args.protocol == "photo" else None
     results = {}
     for task in tasks:
@@ -105,7 +112,8 @@ def score_weights(
         else:
             reader = LandmarkReader(loaded.network, config, (task,))
             scores = score_samples(reader, samples, args.batch_size, args.input_size)
-        print(f"{printable(weights)}  {task}  {scores.line}")
+        for line in (scores.line, *scores.subset_lines):
+            print(f"{printable(weights)}  {task}  {line}")
         results[Path(weights).stem if len(tasks) == 1 else f"{Path(weights).stem}_{task}"] = scores
     return results
 

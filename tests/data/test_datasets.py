@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import unicodedata
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from data.annotation import Annotation
 from data.datasets import (
     PARTS,
+    PROTOCOL_300W,
     DatasetListing,
     Sample,
     find_negatives,
@@ -24,6 +26,7 @@ from data.datasets import (
     split_rows,
     split_samples,
     spread,
+    subsets_of_300w,
     write_split,
 )
 from data.formats import write_300w_lp, write_pts
@@ -210,6 +213,37 @@ class TestLayouts:
         expected = ["train", "train", "test", "train", "test", "test", ""]
         assert parts == {f"face_{k}": part for k, part in enumerate(expected)}
         assert face_folders([str(tmp_path)]) == (str(tmp_path),)
+
+    @pytest.mark.parametrize("change", [str, str.lower, str.upper])
+    def test_test_sets_of_300w_are_known_in_any_case_and_mirrored_copies_are_none_of_them(self, tmp_path, change):
+        common = ["helen/testset/30427236_1", "lfpw/testset/image_0001"]
+        challenging = ["ibug/image_003_1", "ibug/image_004_1"]
+        for stem in [*common, *challenging, "afw/111076519_1", "helen/trainset/a", "lfpw/trainset/b", "Mine/testset/c"]:
+            place, _, name = stem.rpartition("/")
+            put_face(tmp_path / change(place) / name)
+            put_face(tmp_path / change(place) / f"{name}_mirror")
+        samples = find_samples([tmp_path], FACE).samples
+        found = {
+            name: sorted(samples[k].image.stem for k in places) for name, places in subsets_of_300w(samples).items()
+        }
+        stems = {
+            name: sorted(Path(stem).name for stem in given)
+            for name, given in (("common", common), ("challenging", challenging), ("full", common + challenging))
+        }
+        assert found == stems
+        assert len(split_samples(samples)["test"]) == 10  # with the copies, and what is no folder of 300-W's
+
+    def test_where_one_test_set_is_missing_there_is_no_full_one(self, tmp_path):
+        for stem in ("afw/a", "helen/testset/b"):
+            put_face(tmp_path / stem)
+        samples = find_samples([tmp_path], FACE).samples
+        assert {name: len(places) for name, places in subsets_of_300w(samples).items()} == {"common": 1}
+
+    def test_ibug_of_300w_lp_and_ears_are_no_test_set(self, tmp_path, ears):
+        put_own_mat(put(tmp_path / "IBUG" / "IBUG_image_003_1_0.jpg").with_suffix(".mat"))
+        put_own_mat(put(tmp_path / "HELEN" / "HELEN_1_1_0.jpg").with_suffix(".mat"))
+        assert subsets_of_300w(find_samples([tmp_path], FACE).samples) == {}
+        assert subsets_of_300w(find_samples([ears], EAR).samples) == {}
 
     @pytest.mark.parametrize("change", [str.lower, str.upper])
     def test_300w_without_a_test_set_is_split_by_the_hash(self, tmp_path, change):
@@ -495,6 +529,22 @@ class TestGroups:
         for stem, group in (("10_1", "10_1"), ("AFW_134212_1_0", "AFW_134212"), ("anna", "Ann")):
             assert by_name[f"{stem}.jpg"] == by_name[f"{folder}{stem}{ending}.jpg"] == group
 
+    @pytest.mark.parametrize("folder", ["afw", "AFW", "AFW_Flip"])
+    def test_faces_of_one_image_of_afw_are_one_group_with_their_copies(self, tmp_path, folder):
+        for stem in ("1130084326_1", "1130084326_2", "1130084326_12", "1130084326_2_mirror", "5_1"):
+            put_face(tmp_path / folder / stem)
+        for stem in ("1130084326_3", "5_1"):  # elsewhere such names count images, not faces
+            put_face(tmp_path / "helen" / "trainset" / stem)
+        assert groups(find_samples([tmp_path], FACE)) == {
+            f"{folder}/1130084326_1.jpg": "1130084326",
+            f"{folder}/1130084326_12.jpg": "1130084326",
+            f"{folder}/1130084326_2.jpg": "1130084326",
+            f"{folder}/1130084326_2_mirror.jpg": "1130084326",
+            f"{folder}/5_1.jpg": "5",
+            "helen/trainset/1130084326_3.jpg": "1130084326_3",
+            "helen/trainset/5_1.jpg": "5_1",
+        }
+
     def test_copy_in_another_folder_has_its_originals_person_and_test_part(self, tmp_path):
         put_face(tmp_path / "300w" / "ibug" / "a")
         put_face(tmp_path / "300w" / "helen" / "testset" / "b")
@@ -689,6 +739,39 @@ class TestSplit:
         with input_error(tmp_path / "runs" / "split.csv"):
             write_split(tmp_path / "runs" / "split.csv", {"train": [sample_of("x")]})
         assert [path.name for path in tmp_path.iterdir()] == ["runs"]
+
+
+class TestSplitOf300W:
+    PLACES = ("afw", "helen/trainset", "helen/testset", "lfpw/trainset", "lfpw/testset", "ibug")
+
+    @pytest.fixture
+    def handed_out(self, tmp_path):
+        for place in self.PLACES:
+            for k in range(10):
+                put_face(tmp_path / "300w" / place / f"{place.replace('/', '_')}_{k:04d}")
+        return tmp_path / "300w"
+
+    def test_trains_on_afw_and_the_trainsets_and_validates_on_some_of_them(self, handed_out):
+        samples = find_samples([handed_out], FACE).samples
+        parts = split_samples(samples, PROTOCOL_300W)
+        assert parts == split_samples(samples)
+        assert [len(parts[part]) for part in ("train", "test")] == [30 - len(parts["validation"]), 30]
+        assert 0 < len(parts["validation"]) < 10
+        assert {sample.subset for sample in parts["train"] + parts["validation"]} == {""}
+        assert Counter(sample.subset for sample in parts["test"]) == {"common": 20, "challenging": 10}
+
+    @pytest.mark.parametrize("place", ["Mine", "01_Indoor/sub", "Mine/testset"])
+    def test_refuses_images_beside_it(self, handed_out, place):
+        put_face(handed_out / place / "a")
+        with input_error(PROTOCOL_300W, handed_out / place / "a.jpg", "helen/"):
+            split_samples(find_samples([handed_out], FACE).samples, PROTOCOL_300W)
+
+    def test_refuses_faces_without_a_test_set_other_faces_and_ears(self, handed_out, tmp_path, faces, ears):
+        put_face(tmp_path / "cut" / "afw" / "a")
+        put_face(tmp_path / "cut" / "helen_train" / "b")
+        for folders, scheme in (([tmp_path / "cut"], FACE), ([handed_out, faces], FACE), ([ears], EAR)):
+            with input_error(PROTOCOL_300W, folders[-1], "handed out"):
+                split_samples(find_samples(folders, scheme).samples, PROTOCOL_300W)
 
 
 class TestFoundByUse:

@@ -209,3 +209,18 @@ def test_a_paired_pipeline_without_faces_has_ears_alone(ears):
     images, targets = next(iter(PairedPipeline(main, None, "face").batches()))
     assert images.shape == (2, 40, 40, 3) and targets["face"]["points"].shape == (2, 1, 68, 2)
     assert not targets["face"]["annotated"].any() and targets["ear"]["present"][:, 0].all()
+
+
+def test_negatives_of_a_pair_teach_the_head_of_their_own_pipeline(faces, ears):
+    """Images without a face say so of the face alone: whether an ear is in view, nobody has looked."""
+    nobody = [find_samples([ears], EAR).samples[0].image]
+    main = TrainingPipeline(find_samples([ears], EAR).samples[:4], EAR, size=32, batch_size=4)
+    other = TrainingPipeline(find_samples([faces], FACE).samples[:4], FACE, size=32, batch_size=4, negatives=nobody)
+    batches = itertools.islice(PairedPipeline(main, other, "face").batches(), 60)
+    face, ear = (
+        {name: np.concatenate([targets[name] for targets in each]) for name in ("annotated", "present")}
+        for each in zip(*((targets["face"], targets["ear"]) for _, targets in batches), strict=True)
+    )
+    empty = face["annotated"].all(axis=(1, 2)) & ~face["present"].any(axis=(1, 2))
+    assert empty.mean() == pytest.approx(NEGATIVES_FRACTION / 2, abs=0.04)  # of the whole batch; half are ears
+    assert not ear["annotated"][empty].any()

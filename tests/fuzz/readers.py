@@ -17,6 +17,8 @@ import cv2
 import numpy as np
 import scipy.io
 
+from data.boxes import COLUMNS as BOX_COLUMNS
+from data.boxes import EDGES, read_boxes
 from data.datasets import find_negatives, find_samples, split_samples, write_split
 from data.formats import write_300w_lp, write_pts
 from data.schemes import EAR, FACE
@@ -27,7 +29,7 @@ from utils.common.files import write_csv, write_json
 from utils.common.images import check_rgb, decode_image, save_image
 from utils.common.keras_runtime import start_keras
 from utils.common.video import begin_video, close_video
-from utils.demo.proposals import BOX, COLUMNS, read_verdicts
+from utils.demo.proposals import COLUMNS, read_verdicts
 from utils.demo.sources import Source, open_source
 from utils.training.checkpoint import read_checkpoint, write_checkpoint
 from utils.training.config import TrainConfig
@@ -123,7 +125,7 @@ def _read_tables(folder: Path, path: Path) -> None:
 
 
 def _make_verdicts(folder: Path) -> None:
-    box = dict(zip(BOX, (1, 2.5, 30, 40), strict=True))
+    box = dict(zip(EDGES, (1, 2.5, 30, 40), strict=True))
     rows = [{"image": f"a{k}.jpg", "side": "left", "verdict": "right", **box} for k in range(4)]
     write_csv(folder / "verdicts.csv", [COLUMNS, *([row.get(name, "") for name in COLUMNS] for row in rows)])
 
@@ -263,6 +265,14 @@ def _read_config(folder: Path, path: Path) -> None:
     config.model_config()
 
 
+def _make_boxes(folder: Path) -> None:
+    write_csv(folder / "boxes.csv", [BOX_COLUMNS, *((f"a{k}.jpg", 1, 2, 30, 40) for k in range(4))])
+
+
+def _read_boxes(folder: Path, path: Path) -> None:
+    read_boxes(path)
+
+
 def _make_checkpoint(folder: Path) -> None:
     trainer = _trainer()
     trainer.optimizer.build(trainer.trainable_variables)
@@ -279,6 +289,7 @@ READERS = (
     Reader("notes", _make_notes, "**/*.json", _read_notes),
     Reader("tables", _make_tables, "*.csv", _read_tables),
     Reader("verdicts", _make_verdicts, "*.csv", _read_verdicts),
+    Reader("boxes", _make_boxes, "*.csv", _read_boxes),
     Reader("image", _make_images, "*.*", _read_image),
     Reader("video", _make_videos, "*.*", _read_video),
     Reader("weights", _make_weights, "*.*", _read_weights),

@@ -122,6 +122,61 @@ def test_notes_that_do_not_say_what_is_visible_are_named(heads, content):
     assert len(find_samples([heads], FACE).samples) == 3
 
 
+@pytest.fixture
+def handed_out(tmp_path):
+    """300-W as it is handed out: two faces in each folder, each with its mirrored copy."""
+    rng = np.random.default_rng(0)
+    for place in ("afw", "helen/trainset", "helen/testset", "lfpw/trainset", "lfpw/testset", "ibug"):
+        for name in ("1_1", "1_1_mirror", "2_1", "2_1_mirror"):
+            image, points = drawn_image(FACE, 64, rng)
+            save_image(tmp_path / "300w" / place / f"{name}.jpg", image)
+            write_pts(tmp_path / "300w" / place / f"{name}.pts", points)
+    return tmp_path / "300w"
+
+
+@pytest.fixture
+def whole_face(tmp_path):
+    """An untrained network with all points of the face, and some of the ear."""
+    config = preset_config("tiny", {"face": tuple(range(68)), "ear": (0, 20)}, stages=1, input_size=32)
+    save_network(tmp_path / "both.keras", build_network(config), config, {})
+    return tmp_path / "both.keras"
+
+
+@pytest.mark.parametrize("protocol", ["crop", "photo"])
+def test_300w_is_scored_by_its_test_sets_without_being_asked(
+    handed_out, whole_face, protocol, tmp_path, monkeypatch, capsys
+):
+    run(monkeypatch, whole_face, handed_out, "--task", "face", "--protocol", protocol, "--out", tmp_path / "out")
+    printed = [line.split()[2:] for line in capsys.readouterr().out.splitlines() if line.startswith(str(whole_face))]
+    assert [words[0] for words in printed[1:]] == ["common", "challenging", "full"]
+    for scores in (
+        json.loads((tmp_path / "out" / "scores.json").read_text())["both"],
+        json.loads((tmp_path / "out" / "both" / "scores.json").read_text()),
+    ):
+        assert scores["images"] == 12  # with the copies
+        subsets = scores["subsets"]
+        assert {name: own["images"] for name, own in subsets.items()} == {"common": 4, "challenging": 2, "full": 6}
+        if protocol == "crop":
+            weighted = (4 * subsets["common"]["nme_inner"] + 2 * subsets["challenging"]["nme_inner"]) / 6
+            assert subsets["full"]["nme_inner"] == pytest.approx(weighted)
+
+
+@pytest.mark.parametrize(("subset", "count"), [("common", 4), ("challenging", 2), ("full", 6)])
+def test_one_test_set_of_300w_can_be_chosen_and_means_faces(
+    handed_out, whole_face, subset, count, tmp_path, monkeypatch
+):
+    run(monkeypatch, whole_face, handed_out, "--split", subset, "--out", tmp_path / "out")
+    scores = json.loads((tmp_path / "out" / "scores.json").read_text())
+    assert {name: (score["task"], score["images"]) for name, score in scores.items()} == {"both": ("face", count)}
+
+
+def test_a_test_set_of_300w_is_refused_for_a_folder_that_is_none(whole_face, faces, ears, tmp_path, monkeypatch):
+    for data, task in ((faces, "face"), (ears, "ear")):
+        with input_error(data, "common", "300-W", "readme/datasets.md"):
+            run(monkeypatch, whole_face, data, "--split", "common", "--task", task, "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_where_nothing_is_found_there_is_no_nme_and_the_json_is_json(tmp_path):
     samples = [
         Sample(f"{k}.png", tmp_path / f"{k}.png", Annotation.of(FACE, reference_shape(FACE) * 50), str(k))

@@ -14,14 +14,14 @@ frame to frame by a `Tracker`.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from data.augment import Warp, apply_matrix, invert_matrix, warp_image
-from data.schemes import EAR, FACE, SCHEMES
+from data.schemes import EAR, FACE, SCHEMES, Scheme
 from utils.common.cli import InputError
 from utils.common.images import check_rgb
 from utils.common.keras_runtime import POLICIES, PRECISIONS, resolve_precision
@@ -66,7 +66,7 @@ class LandmarkPredictor:
 
         with dtype_policy(POLICIES[self.precision]):
             loaded = load_network(weights, with_features=True)
-        self.config = loaded.config
+        self.config, self.record = loaded.config, loaded.record
         self.size = size or loaded.config.input_size
         self.thresholds = thresholds or Thresholds()
         self.tasks = tuple(loaded.config.heads)
@@ -127,6 +127,27 @@ class LandmarkPredictor:
                 confidence,
                 squares[name],
             )
+        return detections
+
+    def read_squares(self, scheme: Scheme, squares: Sequence[tuple[np.ndarray, Warp]]) -> list[Landmarks]:
+        """What the head of a scheme reads in squares of images, each (height, width, 3) uint8 RGB; one batch.
+
+        It is credible or not. A square may be mirrored: the points are in the scheme's order all the same, for which
+        the head must have all of them.
+        """
+        matrices = [square.matrix(self.size) for _, square in squares]
+        crops = np.empty((len(squares), self.size, self.size, 3), np.uint8)
+        with self._timer("crop"):
+            for (image, _), crop, matrix in zip(squares, crops, matrices, strict=True):
+                warp_image(image, matrix, self.size, out=crop)
+        answers = self._read(crops, faces=len(crops) if scheme is FACE else 0)
+        detections, indices = [], self.config.heads[scheme.task]
+        rows = zip(answers[f"{scheme.task}_points"], answers[f"{scheme.task}_confidence"], strict=True)
+        for (_, square), matrix, (points, confidence) in zip(squares, matrices, rows, strict=True):
+            if square.flip:
+                points, confidence = points[list(scheme.flip_order)], confidence[list(scheme.flip_order)]
+            points = apply_matrix(invert_matrix(matrix), points)
+            detections.append(Landmarks(scheme, indices, points, confidence, square))
         return detections
 
     def maps(self, image: np.ndarray, square: Warp) -> dict[str, np.ndarray]:

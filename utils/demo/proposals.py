@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -14,6 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from data.augment import Warp, crop_warp, warp_image
+from data.boxes import EDGES
 from data.drawing import contact_sheet, crop_with_landmarks, write_label
 from data.formats import write_pts
 from data.layouts import plain_name
@@ -21,12 +20,12 @@ from data.schemes import EAR, FACE, Scheme
 from utils.common.cli import InputError
 from utils.common.files import replacing, write_csv, write_json
 from utils.common.images import IMAGE_SUFFIXES, decode_image, save_image
+from utils.common.tables import read_table
 from utils.demo.prediction import SIDES
 from utils.demo.predictor import LandmarkPredictor
 from utils.demo.sources import find_sources
 
-BOX = ("left", "top", "right", "bottom")
-COLUMNS = ("number", "image", "side", "score", *BOX, "verdict")
+COLUMNS = ("number", "image", "side", "score", *EDGES, "verdict")
 VERDICTS = ("right", "none")
 TABLE = "verdicts.csv"
 A_SHEET = (4, 7)  # columns, rows
@@ -130,34 +129,16 @@ def write_proposals(out: Path, proposals: Sequence[Proposal]) -> None:
 
 
 def read_verdicts(path: Path) -> Verdicts:
-    """(image's file name, side) -> verdict, of the lines that have one. Raises `InputError` that names a wrong line.
-
-    Takes what spreadsheets make of the table: commas, semicolons or tabs between the columns, capitals, empty lines.
-    """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as problem:
-        raise InputError(f"--verdicts {path}: cannot be read; save it as CSV in UTF-8") from problem
-    head = text.partition("\n")[0]
-    separator = max(",;\t", key=head.count)
-    try:
-        rows = list(csv.reader(io.StringIO(text), delimiter=separator))
-    except csv.Error as problem:
-        raise InputError(f"--verdicts {path}: cannot be read as a table: {problem}") from problem
-    names = [name.strip().lower() for name in rows[0]] if rows else []
-    if not {"image", "side", *BOX, "verdict"} <= set(names):
-        raise InputError(f"--verdicts {path}: its first line must name the columns {', '.join(COLUMNS)}")
+    """(image's file name, side) -> verdict, of the lines that have one. Raises `InputError` that names a wrong line."""
     verdicts: Verdicts = {}
-    for line, values in enumerate(rows[1:], start=2):
-        row = {name: value.strip() for name, value in zip(names, values, strict=False)}
-        word = row.get("verdict", "").lower()
+    for where, row in read_table("--verdicts", path, COLUMNS, ("image", "side", *EDGES, "verdict")):
+        word = row["verdict"].lower()
         if not word:
             continue
-        where = f"--verdicts {path}, line {line}"
         if word not in VERDICTS:
             raise InputError(f"{where}: {row['verdict']!r} is no verdict; write {' or '.join(VERDICTS)}, or nothing")
         try:
-            box = np.array([float(row[edge].replace(",", ".")) for edge in BOX])
+            box = np.array([float(row[edge].replace(",", ".")) for edge in EDGES])
         except ValueError as problem:
             raise InputError(f"{where}: the box must be four numbers, as it was written") from problem
         key = plain_name(row["image"]), row["side"]

@@ -14,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from data.augment import apply_matrix, invert_matrix
-from data.datasets import Sample
+from data.datasets import Sample, subsets_of_300w
 from data.pipeline import EvaluationPipeline
 from data.schemes import SCHEMES, Scheme
 from utils.common.cli import InputError
@@ -47,12 +47,21 @@ class Scores:
     @property
     def line(self) -> str:
         """The scores in one line."""
-        s = self.summary
+        return self._line(self.summary)
+
+    @property
+    def subset_lines(self) -> list[str]:
+        """A line for each of 300-W's test sets that there are images of."""
+        return [f"{name:<11}  {self._line(figures)}" for name, figures in self.summary.get("subsets", {}).items()]
+
+    def _line(self, figures: dict) -> str:
+        s = self.summary | figures
         if not np.isfinite(s["nme"]):
             return f"nothing found in {s['images']} images, so no NME ({s['protocol']})"
+        inner = f"  {len(self.scheme.inner)} inner points {s['nme_inner']:.2f} %" if "nme_inner" in s else ""
         return (
-            f"NME {s['nme']:.2f} %  median {s['nme_median']:.2f} %  failure({s['failure_at']:g} %) {s['failure']:.2f} %"
-            f"  AUC {s['auc']:.3f}  ({s['images']} images, {s['protocol']}"
+            f"NME {s['nme']:.2f} %{inner}  median {s['nme_median']:.2f} %  failure({s['failure_at']:g} %) "
+            f"{s['failure']:.2f} %  AUC {s['auc']:.3f}  ({s['images']} images, {s['protocol']}"
             + (f", {s['missed']:.2f} % missed)" if s["protocol"] == "photo" else ")")
         )
 
@@ -165,30 +174,52 @@ def score_points(
     distances = metrics.point_errors(truth, predicted)
     errors = metrics.nme(truth, predicted, lengths)
     by_box = metrics.nme(truth, predicted, metrics.box_size(whole))
-    # A head that was not found has no error: it is missed, and has failed. Under `crop` nothing may be missing.
-    answered = np.isfinite(errors) if protocol == "photo" and np.isfinite(errors).any() else np.full(len(errors), True)
+    means = {"nme": errors}
+    if scheme.inner and len(landmarks) == scheme.count:
+        means["nme_inner"] = distances[:, list(scheme.inner)].mean(axis=-1) / lengths
+    answered = _answered(errors, protocol)
     parts = {}
     for group in scheme.groups:
         members = [k for k, landmark in enumerate(landmarks) if landmark in group.indices]
         if members:
             parts[group.name] = round(100 * float((distances[:, members] / lengths[:, None])[answered].mean()), 3)
+
+    def figures(chosen: Sequence[int]) -> dict:
+        """What is reported of all images, and of each of 300-W's test sets."""
+        own = errors[chosen]
+        known = _answered(own, protocol)
+        return {
+            "images": len(own),
+            **{name: 100 * float(values[chosen][known].mean()) for name, values in means.items()},
+            "nme_median": 100 * float(np.median(own[known])),
+            "missed": 100 * float(1 - np.isfinite(own).mean()),
+            "failure": 100 * metrics.failure_rate(own, scheme.failure_at),
+            "auc": metrics.area_under_curve(own, scheme.failure_at),
+        }
+
     summary = {
         "task": scheme.task,
         "protocol": protocol,
-        "images": len(samples),
         "landmarks": len(landmarks),
-        "nme": 100 * float(errors[answered].mean()),
-        "nme_median": 100 * float(np.median(errors[answered])),
-        "nme_by_box_size": 100 * float(by_box[answered].mean()),
-        "missed": 100 * float(1 - np.isfinite(errors).mean()),
         "failure_at": 100 * scheme.failure_at,
-        "failure": 100 * metrics.failure_rate(errors, scheme.failure_at),
-        "auc": metrics.area_under_curve(errors, scheme.failure_at),
+        **figures(range(len(samples))),
+        "nme_by_box_size": 100 * float(by_box[answered].mean()),
         "pck_5": 100 * metrics.percentage_of_correct_keypoints(distances, lengths, 0.05),
         "pck_10": 100 * metrics.percentage_of_correct_keypoints(distances, lengths, 0.10),
         "nme_by_part": parts,
     }
+    if subsets := subsets_of_300w(samples):
+        summary["subsets"] = {name: figures(chosen) for name, chosen in subsets.items()}
     return Scores(list(samples), scheme, tuple(landmarks), predicted, confidence, errors, distances, summary)
+
+
+def _answered(errors: np.ndarray, protocol: str) -> np.ndarray:
+    """Which images the means are of: a head that was not found has no error, is missed, and has failed.
+
+    All are where none was found, so that there is no mean, and under `crop`, where nothing may be missing.
+    """
+    found = np.isfinite(errors)
+    return found if protocol == "photo" and found.any() else np.full(len(errors), True)
 
 
 def refuse_trained_images(weights: object, record: dict, samples: Sequence[Sample], mend: str) -> None:

@@ -129,6 +129,7 @@ class StudentConfig(TrainConfig):
     faces: tuple[str, ...] = ()
     face_split: str | None = None
     replay: tuple[str, ...] = ()
+    face_negatives: tuple[str, ...] = ()
     extra_epochs: int = 0
     ear_weight: float = 1.0
     face_weight: float = 1.0

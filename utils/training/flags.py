@@ -12,6 +12,7 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+from data.datasets import PROTOCOL_300W
 from data.layouts import WHERE_TO_GET, face_folders
 from data.schemes import EAR, FACE, Scheme, parse_landmarks
 from models.config import KINDS, NORMS, STAGE_INPUTS
@@ -35,7 +36,8 @@ Config = TypeVar("Config", bound=TrainConfig)
 LOSSES = ("combined", "weighted", "squared", "awing")  # of models.losses, whose import would wait for Keras
 TASKS = ("face", "ear", "face2ear")  # each has a script
 CONFIG_FILE = "config.json"
-MOVABLE = ("data", "faces", "replay", "negatives")  # folders whose images a resumed run knows again elsewhere
+# Folders whose images a resumed run knows again elsewhere.
+MOVABLE = ("data", "faces", "replay", "negatives", "face_negatives")
 RUN_OPTIONS = ("config", "run", "resume", "workers")  # flags that are no part of a config
 
 
@@ -135,8 +137,18 @@ def student_parser(description: str) -> argparse.ArgumentParser:
         metavar="DIR",
         help="face images to measure forgetting on (default: the --data folders that hold AFW/ and the like)",
     )
-    add("--face-split", metavar="FILE", help="CSV (name, part) to split the faces by, as the teacher's split.csv")
+    add(
+        "--face-split",
+        metavar="FILE",
+        help=f"CSV (name, part) to split the faces by, as the teacher's split.csv, or '{PROTOCOL_300W}' as of --split",
+    )
     add("--replay", action="append", metavar="DIR", help="mix these face images into training (joint: default --faces)")
+    add(
+        "--face-negatives",
+        action="append",
+        metavar="DIR",
+        help="mix crops of these images, which show no face, into the replayed faces (--negatives teach ears alone)",
+    )
     _add_network(
         add,
         preset="network size (default: the teacher's); another starts from scratch or --init",
@@ -168,7 +180,12 @@ def _add_data(add: _Flags, scheme: Scheme) -> None:
         help="folder that holds AFW/ or CollectionA/, or images with .pts (default: {default}); repeatable",
     )
     add("--landmarks", metavar="LIST", help="train a subset only, such as 36-47,60 (0-based; default: all)")
-    add("--split", metavar="FILE", help="CSV (name, part) to split by, as a run's split.csv (default: by name, fixed)")
+    protocol = f", or '{PROTOCOL_300W}': its own protocol, for 300-W as it is handed out" if face else ""
+    add(
+        "--split",
+        metavar="FILE",
+        help=f"CSV (name, part) to split by, as a run's split.csv{protocol} (default: by name, fixed)",
+    )
     add("--limit", type=positive_int, metavar="N", help="use only N images of each folder, to try things out")
     add("--skip-bad", action="store_true", help="leave out unusable images and list them, instead of stopping")
     add(
@@ -435,8 +452,9 @@ def check_config(config: TrainConfig, options: RunOptions) -> None:
     if config.init not in (None, "imagenet") and not begun:
         _check_file("--init", config.init)
     if not (options.resume and (options.folder / "split.csv").exists()):
-        _check_file("--split", config.split)
-        _check_file("--face-split", getattr(config, "face_split", None))
+        for flag, split in (("--split", config.split), ("--face-split", getattr(config, "face_split", None))):
+            if split != PROTOCOL_300W:
+                _check_file(flag, split)
     if not 0 <= config.seed < 2**32:
         raise InputError(f"--seed {config.seed}: must be from 0 to 2^32 - 1")
     if config.landmarks is not None:
@@ -454,12 +472,20 @@ def check_student_config(config: StudentConfig, options: RunOptions) -> None:
     """Raise an `InputError` for a student's settings that cannot work together, and for missing files."""
     if not Path(config.teacher).is_file():
         raise InputError(f"--teacher {config.teacher}: no such weights file; train it first: python train_face.py")
-    for flag, folders in (("faces", config.faces), ("replay", config.replay)):
+    for flag, folders in (
+        ("faces", config.faces),
+        ("replay", config.replay),
+        ("face-negatives", config.face_negatives),
+    ):
         for folder in folders:
             if not Path(folder).is_dir():
                 raise InputError(f"--{flag} {folder}: no such folder{_moved(options, '; ')}")
     if config.strategy == "joint" and not (config.replay or config.faces or face_folders(config.data)):
         raise InputError("--strategy joint: trains on faces too; name their folder with --replay DIR")
+    if config.face_negatives and not ((config.replay or config.strategy == "joint") and config.face_weight):
+        raise InputError(
+            "--face-negatives: the loss on replayed faces learns from them; give --replay DIR, and no --face-weight 0"
+        )
     if config.strategy in ("separate", "frozen") and config.init:
         raise InputError(
             f"--init {config.init}: --strategy {config.strategy} keeps the teacher's weights; leave it out"

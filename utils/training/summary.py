@@ -62,7 +62,8 @@ def test_and_export(run: RunFolder, config: TrainConfig, tests: dict[str, list[S
             continue
         results[task] = score_samples(LandmarkReader(best.network, best.config, (task,)), test, config.batch_size)
         write_report(run.path / task if name else run.path, results[task], task)
-        print(f"test:     {name}{results[task].line}")
+        for line in (results[task].line, *results[task].subset_lines):
+            print(f"test:     {name}{line}")
     summaries = {task: scores.summary for task, scores in results.items()}
     if summaries:
         record["test"] = summaries if len(tests) > 1 else next(iter(summaries.values()))

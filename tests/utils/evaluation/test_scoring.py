@@ -1,4 +1,4 @@
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +86,70 @@ def test_a_face_is_scored_in_pixels_of_the_image(image):
     summary = score_points(samples, FACE, range(68), *found, protocol="photo").summary
     assert summary["nme"] == pytest.approx(100 * 5 / np.linalg.norm(face[36] - face[45]), rel=1e-5)
     assert summary["missed"] == 0 and summary["landmarks"] == 68
+
+
+def off_by(face, jaw, inner):
+    """The face with its jaw `jaw` px and all else `inner` px away from its place."""
+    return face + np.where(np.arange(68)[:, None] < 17, jaw, inner) * np.float32([0.6, 0.8])
+
+
+def face_with_eyes_100_px_apart():
+    face = reference_shape(FACE).astype(np.float64)
+    return (face * 100 / np.linalg.norm(face[36] - face[45])).astype(np.float32)
+
+
+@pytest.mark.parametrize("protocol", ["crop", "photo"])
+def test_the_inner_points_are_those_without_the_jaw_in_outer_eye_distances(image, protocol):
+    face = face_with_eyes_100_px_apart()
+    samples = [sample_of(image, FACE, face)] * 2
+    # (17 * 34 + 51 * 2) / 68 = 10 px of 100, and 2 px of the inner points; the second face: (17 * 8 + 51 * 4) / 68 = 5.
+    points = np.stack([off_by(face, 34, 2), off_by(face, 8, 4)])
+    scores = score_points(samples, FACE, range(68), points, np.ones((2, 68)), protocol)
+    assert scores.summary["nme"] == pytest.approx(7.5, abs=1e-4)
+    assert scores.summary["nme_inner"] == pytest.approx(3, abs=1e-4)
+    assert "NME 7.50 %  51 inner points 3.00 %" in scores.line
+    if protocol == "photo":  # the mean is of those that were found
+        points[1] = np.nan
+        missed = score_points(samples, FACE, range(68), points, np.ones((2, 68)), protocol).summary
+        assert missed["nme_inner"] == pytest.approx(2, abs=1e-4) and missed["missed"] == 50
+
+
+def test_a_network_that_lacks_landmarks_and_an_ear_have_no_inner_points(image):
+    face = face_with_eyes_100_px_apart()
+    for scheme, landmarks, points in ((FACE, range(17, 68), face), (EAR, range(55), EAR_AT)):
+        truth = points[list(landmarks)][None]
+        scores = score_points(
+            [sample_of(image, scheme, points)], scheme, landmarks, truth, np.ones((1, len(landmarks)))
+        )
+        assert "nme_inner" not in scores.summary and "inner" not in scores.line
+
+
+@pytest.mark.parametrize("protocol", ["crop", "photo"])
+def test_test_sets_of_300w_are_scored_on_their_own(image, protocol):
+    face = face_with_eyes_100_px_apart()
+    errors = {"common": (2, 4), "challenging": (9,), "": (50,)}  # px of 100; the last is of no set of 300-W
+    samples = [replace(sample_of(image, FACE, face), subset=name) for name, given in errors.items() for _ in given]
+    points = np.stack([off_by(face, error, error) for given in errors.values() for error in given])
+    scores = score_points(samples, FACE, range(68), points, np.ones((4, 68)), protocol)
+    subsets = scores.summary["subsets"]
+    assert {name: own["images"] for name, own in subsets.items()} == {"common": 2, "challenging": 1, "full": 3}
+    for name, nme, failure in (("common", 3, 0), ("challenging", 9, 100), ("full", 5, 100 / 3)):
+        assert [subsets[name][key] for key in ("nme", "nme_inner")] == pytest.approx([nme, nme], abs=1e-4)
+        assert subsets[name]["failure"] == pytest.approx(failure)
+    assert scores.summary["nme"] == pytest.approx(65 / 4, abs=1e-4)
+    assert [line.split()[0] for line in scores.subset_lines] == ["common", "challenging", "full"]
+    assert "NME 5.00 %" in scores.subset_lines[2] and f"(3 images, {protocol}" in scores.subset_lines[2]
+
+
+def test_a_test_set_in_which_nothing_was_found_says_so_and_the_others_keep_their_scores(image):
+    face = face_with_eyes_100_px_apart()
+    samples = [replace(sample_of(image, FACE, face), subset=name) for name in ("common", "challenging")]
+    points = np.stack([off_by(face, 3, 3), np.full((68, 2), np.nan, np.float32)])
+    scores = score_points(samples, FACE, range(68), points, np.ones((2, 68)), "photo")
+    common, challenging, full = scores.subset_lines
+    assert "NME 3.00 %" in common and "0.00 % missed" in common
+    assert "nothing found in 1 images" in challenging and "nan" not in challenging
+    assert "NME 3.00 %" in full and "50.00 % missed" in full
 
 
 @pytest.mark.parametrize("entry", ["training_images", "teacher_training_images"])
