@@ -39,7 +39,7 @@ def write_detection_report(
     write_json(
         folder / "curves.json",
         {
-            task: {"chosen": chosen[task], "points": [{**asdict(point), "task": task} for point in curve]}
+            task: {"chosen": chosen[task], "points": [asdict(point) for point in curve]}
             for task, curve in curves.items()
         },
     )
