@@ -33,7 +33,7 @@ def main(argv: list[str] | None = None) -> None:
 
     # Keras starts once flags and data are known to be right.
     config = replace(config, precision=start_keras(config.precision, config.seed, config.deterministic))
-    from models.cpm import build_network
+    from models.cpm import build_network, freeze_trunk
     from models.trainer import LandmarkReader, StageTrainer
     from utils.training.callbacks import Validation, clear_errors, run_callbacks
     from utils.training.start import initialise, make_optimizer, training_record
@@ -44,6 +44,7 @@ def main(argv: list[str] | None = None) -> None:
     network = build_network(model_config)
     if run.state.epoch == 0:
         initialise(network, model_config, config.init)
+    freeze_trunk(network, config.freeze)
     pipeline = TrainingPipeline(
         parts["train"],
         EAR,

@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> None:
 
     # Keras starts once flags and ears are known to be right.
     config = replace(config, precision=start_keras(config.precision, config.seed, config.deterministic))
-    from models.cpm import build_network
+    from models.cpm import build_network, freeze_trunk
     from models.distiller import Distiller, choose_trainable
     from models.trainer import LandmarkReader
     from models.weights import check_task, continue_from, load_network
@@ -72,6 +72,7 @@ def main(argv: list[str] | None = None) -> None:
         initialise(student, model_config, config.init)
     weights = term_weights(config)
     choose_trainable(student, model_config, config.strategy, weights, as_teacher)
+    freeze_trunk(student, config.freeze)
     trainer = Distiller(
         student,
         model_config,

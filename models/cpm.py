@@ -188,6 +188,17 @@ def _centre_pixels(layer: layers.Conv2D) -> None:
         layer.bias.assign(-kernel.sum(axis=(0, 1, 2)) * PIXEL_MEAN / PIXEL_SPREAD)
 
 
+def freeze_trunk(network: keras.Model, blocks: int) -> None:
+    """Keep the weights of the trunk's first `blocks` (0 to `len(TRUNK)`) while the rest learns.
+
+    Nothing is computed backwards through them, which is where a step spends most of its time.
+    """
+    names = tuple(f"trunk{block}_" for block in range(1, blocks + 1))
+    for layer in network.layers:
+        if layer.name.startswith(names):
+            layer.trainable = False
+
+
 def fold_network(network: keras.Model, config: ModelConfig) -> tuple[keras.Model, ModelConfig]:
     """A plain network that computes the same, without standardised kernels, in the current dtype policy.
 

@@ -18,7 +18,7 @@ import pytest
 from data.formats import write_pts
 from data.schemes import FACE
 from models.strategies import STRATEGIES
-from models.weights import read_description
+from models.weights import load_network, read_description
 from tests.conftest import ROOT, SMALL, command, run_process, run_script
 from tests.images import drawn_image, write_ears, write_faces
 from utils.common.files import write_json
@@ -235,9 +235,11 @@ def test_weights_of_the_other_task_give_the_trunk_and_are_refused_for_scoring(tr
     flags = [*SMALL, "--data", images, "--epochs", 1, "--run", tmp_path / "run", "--out", tmp_path / "ear.keras"]
     start = tmp_path / "start.keras"
     start.write_bytes((folder / "face.keras").read_bytes())
-    done = run_script("train_ear.py", *flags, "--init", start)
+    done = run_script("train_ear.py", *flags, "--init", start, "--freeze", 1)
     assert done.returncode == 0, done.stderr
     assert "trunk" in done.stdout
+    first = [load_network(path).network.get_layer("trunk1_conv1").get_weights() for path in (start, flags[-1])]
+    assert all(map(np.array_equal, *first))
     start.unlink()  # what was started from is in the run's own weights
     resumed = run_script("train_ear.py", "--run", tmp_path / "run", "--resume")
     assert resumed.returncode == 0, resumed.stderr

@@ -9,7 +9,7 @@ from data.pipeline import TrainingPipeline
 from data.schemes import EAR, FACE, reference_shape
 from models import metrics as training_metrics
 from models.config import preset_config
-from models.cpm import build_network
+from models.cpm import build_network, freeze_trunk
 from models.heatmaps import draw_heatmaps
 from models.losses import squared_error
 from models.trainer import LandmarkReader, StageTrainer, shows_points, stages_loss
@@ -77,6 +77,23 @@ def test_every_layer_of_every_stage_learns():
     gradients = tape.gradient(loss, trainer.trainable_variables)
     dead = [v.path for v, g in zip(trainer.trainable_variables, gradients, strict=True) if not np.abs(g).max() > 0]
     assert not dead
+
+
+def test_frozen_blocks_keep_their_weights_while_the_others_learn(tmp_path):
+    config = preset_config("tiny", {"face": (30, 33)}, norm="weight")
+    network = build_network(config)
+    freeze_trunk(network, 2)
+    before = {layer.name: layer.get_weights() for layer in network.layers if layer.get_weights()}
+    trainer = StageTrainer(network, config, FACE)
+    trainer.compile(optimizer="adam", jit_compile=False)
+    pipeline = TrainingPipeline(drawn_samples(tmp_path, FACE, 2), FACE, size=64, batch_size=2)
+    trainer.fit(pipeline.batches(), steps_per_epoch=2, epochs=1, verbose=0, shuffle=False)
+    kept = {
+        name
+        for name, arrays in before.items()
+        if all(map(np.array_equal, arrays, network.get_layer(name).get_weights()))
+    }
+    assert kept == {f"trunk{block}_conv{k}" for block in (1, 2) for k in (1, 2)}
 
 
 def test_a_subset_of_landmarks_trains_and_scores_in_the_whole_schemes_unit(tmp_path):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from data.schemes import EAR, SCHEMES, Scheme, parse_landmarks
 from models.config import PRESETS, ModelConfig, preset_config
+from utils.common.cli import InputError
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class TrainConfig:
     input_size: int | None = None
     sigma: float = 1.15
     init: str | None = None
+    freeze: int = 0
     epochs: int = 60
     repeats: int = 1
     batch_size: int = 16
@@ -85,8 +87,14 @@ class TrainConfig:
         """How many epochs the run has."""
         return self.epochs
 
+    def refuse_frozen_start(self, started: bool) -> None:
+        """Raise an `InputError` for `--freeze` where the network is not `started` from weights that it could keep."""
+        if self.freeze and not started:
+            raise InputError(f"--freeze {self.freeze}: this network starts from random weights; give --init FILE too")
+
     def resolved(self) -> TrainConfig:
-        """The config with what it leaves to its preset filled in."""
+        """The config with what it leaves to its preset filled in. Raises `InputError` as `refuse_frozen_start` does."""
+        self.refuse_frozen_start(self.init is not None)
         preset = self.preset or "full"
         defaults = preset_defaults(preset)
         return replace(

@@ -78,7 +78,7 @@ def starts_as_teacher(config: StudentConfig, teacher: LoadedModel) -> bool:
 def resolve(config: StudentConfig, teacher: LoadedModel) -> StudentConfig:
     """The config with what it leaves to its teacher, its preset and its strategy filled in.
 
-    Raises `InputError` where a strategy needs the teacher's weights and they cannot be had.
+    Raises `InputError` where a strategy, or `--freeze`, needs weights to start from and they cannot be had.
     """
     plan, base = STRATEGIES[config.strategy], teacher.config
     preset = config.preset or base.preset
@@ -87,6 +87,7 @@ def resolve(config: StudentConfig, teacher: LoadedModel) -> StudentConfig:
             f"--preset {config.preset}: --strategy {config.strategy} keeps the teacher's network ({base.preset})"
         )
     as_teacher = starts_as_teacher(config, teacher)
+    config.refuse_frozen_start(as_teacher or config.init is not None)
     if as_teacher and base.stage_input == "heatmaps":
         raise InputError(
             f"--teacher {config.teacher}: its stages read heatmaps, so ear heads would change its faces; train the "

@@ -10,7 +10,7 @@ import pytest
 from data.datasets import find_samples, split_samples
 from data.schemes import EAR, FACE
 from models.config import preset_config
-from models.cpm import build_network
+from models.cpm import TRUNK, build_network
 from models.losses import STAGE_LOSSES
 from models.weights import save_network
 from tests.conftest import ROOT, input_error
@@ -69,6 +69,24 @@ class TestResolved:
         assert config.landmark_indices == (36, 37, 38, 45) == config.model_config().heads["face"]
 
 
+class TestFreeze:
+    def test_blocks_can_be_kept_where_there_are_weights_to_keep(self, places, tmp_path):
+        (tmp_path / "init.keras").touch()
+        config, _ = read(*places, "--init", tmp_path / "init.keras", "--freeze", 2)
+        assert config.freeze == 2
+
+    def test_random_weights_are_not_kept(self, places):
+        with input_error("--freeze 2", "--init"):
+            read(*places, "--freeze", 2)
+
+    def test_the_trunk_has_as_many_blocks_as_the_flag_counts(self, places, tmp_path):
+        (tmp_path / "init.keras").touch()
+        flags = [*places, "--init", tmp_path / "init.keras"]
+        assert read(*flags, "--freeze", len(TRUNK))[0].freeze == len(TRUNK)
+        with input_error("--freeze"):
+            read(*flags, "--freeze", len(TRUNK) + 1)
+
+
 class TestConfigFile:
     def test_flags_override_the_file_and_the_file_overrides_defaults(self, places, tmp_path):
         file = as_file(tmp_path, preset="tiny", epochs=3, augment=0.5, landmarks="0-16")
@@ -97,6 +115,8 @@ class TestConfigFile:
             ({"epochs": 2.5}, "epochs"),
             ({"epochs": True}, "epochs"),
             ({"epochs": 0}, "epochs"),
+            ({"freeze": True}, "0, 1, 2, 3, 4"),
+            ({"freeze": 5}, "0, 1, 2, 3, 4"),
             ({"skip_bad": 1}, "true or false"),
             ({"preset": "huge"}, "full, lite, tiny"),
             ({"input_size": 100}, "a multiple of 8"),
