@@ -60,6 +60,7 @@ def draw_frame(at: float, width: int, height: int, seed: int) -> tuple[np.ndarra
     centre = (0.5 * size - 0.25 * math.cos(swing) * width, 0.48 * size + 0.03 * size * math.sin(2 * swing))
     camera = Camera(rotation(*pose), places["face_3d"].mean(axis=0).astype(np.float32), centre, float(scale), 12.0)
     places["face"] = model.jaw_on_outline(person.vertices, camera.pixels)
+    places |= {f"ear_{side}": model.ear_on_outline(side, person.vertices, camera.pixels) for side in SIDES}
     rendering = render(model, Scene(person.vertices, person.eyes, appearance, light, camera, meshes), size, size)
     left, top = (size - width) // 2, (size - height) // 2
     cut = np.s_[top : top + height, left : left + width]

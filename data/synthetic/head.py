@@ -8,6 +8,7 @@ weighted sum of shapes, the ears are varied further on their grid of rings and s
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -25,6 +26,8 @@ GROUP_SCALE = {"asym": 0.5, "neck": 0.5, "head": 0.5, "forehead": 0.6}
 # against 888 near-frontal images of real people (medians of nose base, chin and lips in outer-eye distances).
 SHIFTED_MEAN = {"nose/nose-trans-up": 0.4, "nose/nose-scale-vert-decr": 0.25, "chin/chin-height-incr": 0.09,
                 "mouth/mouth-scale-vert-decr": 0.4}  # fmt: skip
+EAR_OUTLINE = range(1, 18)  # ear landmarks of the rim, from above its root to the lobe
+OUTLINE_RINGS = np.arange(-1, 1.51, 0.25)  # of the ear's grid: over the rim, from behind it to its crest and over
 EAR_OUTLINE_SCALE = 0.3  # pointed, square, triangular: at full strength an elf
 
 
@@ -90,7 +93,10 @@ def subdivision(triangles: np.ndarray, count: int) -> tuple[sparse.csr_matrix, n
 
 @dataclass(frozen=True)
 class SurfacePoints:
-    """Landmarks as surface points: `corners` (n, 3) vertex indices and `weights` (n, 3) barycentric."""
+    """Landmarks as surface points: `corners` (n, k) vertex indices and their `weights` (n, k), which sum to 1.
+
+    A triangle (k = 3) gives barycentric weights, a cell of an ear's grid (k = 4) bilinear ones.
+    """
 
     corners: np.ndarray
     weights: np.ndarray
@@ -161,10 +167,28 @@ class HeadModel:
 
         notes = json.loads((ASSET / "landmarks.json").read_text(encoding="utf-8"))
         self.face = self._surface_points(notes["face68"])
-        self.ears = {side: self._surface_points(notes[f"ear55_{side}"]) for side in SIDES}
         self.jaw_paths = [self._surface_points(path) for path in notes["jaw_slide"]]
         self.ear_grids = {side: np.array(notes[f"ear_grid_{side}"]) for side in SIDES}
         self.first_ring = notes["ear_grid_first_ring"]
+        ear = np.array(notes["ear55_ring_spoke"])
+        self.ears = {side: self._on_ear_grid(side, ear) for side in SIDES}
+        self._helix_paths = {
+            side: [
+                self._on_ear_grid(side, np.column_stack([OUTLINE_RINGS, np.full(len(OUTLINE_RINGS), ear[k, 1])]))
+                for k in EAR_OUTLINE
+            ]
+            for side in SIDES
+        }
+
+    def _on_ear_grid(self, side: str, places: np.ndarray) -> SurfacePoints:
+        """Places (n, 2) of an ear's grid, ring and spoke as in `_vary_ear`, with fractions between its lines."""
+        grid = self.ear_grids[side]
+        ring, spoke = places[:, 0] - self.first_ring, places[:, 1]
+        i, j = np.minimum(ring.astype(int), len(grid) - 2), spoke.astype(int)
+        a, b, after = ring - i, spoke - j, (j + 1) % grid.shape[1]
+        corners = np.stack([grid[i, j], grid[i + 1, j], grid[i + 1, after], grid[i, after]], axis=1)
+        weights = np.stack([(1 - a) * (1 - b), a * (1 - b), a * b, (1 - a) * b], axis=1)
+        return SurfacePoints(corners, weights.astype(np.float32))
 
     def _surface_points(self, entries: list[dict]) -> SurfacePoints:
         corners = self.coarse_triangles[[entry["triangle"] for entry in entries]]
@@ -335,6 +359,9 @@ class HeadModel:
         for _ in range(6):  # and what has no name
             wave = np.cos(rng.integers(0, 4) * angle + rng.uniform(0.2, 0.7) * ring + rng.uniform(0, 2 * np.pi))
             lateral += rng.normal(0, 0.006) * variety * wave
+        # A broad rim, as most ears have: its outer edge lies farther out than its crest and its inner edge.
+        broad = draw(0.0, 0.03) * np.exp(-(((ring + 0.2) / 0.9) ** 2)) * (1 - bump(0, 9, 13.5, 3.5))
+        moved -= inward * (broad * rooted * size)[..., None]
         moved[..., 0] += sign * lateral * rooted * size
         coarse[grid] = moved
 
@@ -350,6 +377,22 @@ class HeadModel:
             choice = path.on(vertices)
             outward = project(choice) @ across * (1 if k > 8 else -1)
             points[k] = choice[outward.argmax()]
+        return points
+
+    def ear_on_outline(self, side: str, vertices: np.ndarray, project: Callable) -> np.ndarray:
+        """An ear's 55 points (55, 3) as 2-D annotators set them: the helix on the ear's outline, whoever looks.
+
+        `project` maps places (n, 3) to pixels (n, 2). Each point of the outline slides over the rim along its spoke.
+        """
+        points = self.ears[side].on(vertices)
+        pixels = project(points)
+        line = pixels[: EAR_OUTLINE.stop + 1]
+        along = np.gradient(line, axis=0)
+        across = np.column_stack([along[:, 1], -along[:, 0]])
+        across *= np.sign(((line - pixels.mean(axis=0)) * across).sum())  # outwards
+        for k, path in zip(EAR_OUTLINE, self._helix_paths[side], strict=True):
+            choice = path.on(vertices)
+            points[k] = choice[(project(choice) @ across[k]).argmax()]
         return points
 
 

@@ -249,6 +249,7 @@ def _draw_image(rng: np.random.Generator, kind: str, size: int, draft: bool) -> 
     ears = {side: places[f"ear_{side}"] for side in SIDES}
     camera = _draw_camera(rng, framed, size, turn, places["face_3d"], ears)
     places["face"] = model.jaw_on_outline(person.vertices, camera.pixels)
+    places |= {f"ear_{side}": model.ear_on_outline(side, person.vertices, camera.pixels) for side in SIDES}
     scene = Scene(person.vertices, person.eyes, appearance, draw_light(rng), camera, meshes)
     view = trace(model, scene, size, round(size * (DRAFT_SAMPLES_PER_PIXEL if draft else SAMPLES_PER_PIXEL)))
     visibility = {name: visible(view, place) for name, place in places.items()}

@@ -101,6 +101,45 @@ def test_left_and_right_of_the_neutral_head_mirror_each_other():
     assert face[8, 1] < face[24, 1]
 
 
+def frontal_shape():
+    """The landmarks of the neutral head from the front: outer-eye distances from the middle of the eyes, y down."""
+    model = head_model()
+    camera = Camera(rotation(0), np.array([0, 0, 0.5], np.float32), (0, 0), 60.0, 12.0)
+    points = camera.pixels(model.face.on(model.rest))
+    return (points - (points[36] + points[45]) / 2) / np.linalg.norm(points[45] - points[36])
+
+
+def test_the_nose_bridge_is_spread_as_in_300w():
+    """Means of 205 near-frontal faces: 27 lies 2 % above the outer eye corners, 28 to 30 evenly below it."""
+    bridge = frontal_shape()[27:31, 1]
+    assert bridge[0] == pytest.approx(-0.02, abs=0.015)
+    fractions = (bridge - bridge[0]) / (bridge[-1] - bridge[0])
+    np.testing.assert_allclose(fractions[1:3], (1 / 3, 2 / 3), atol=0.02)
+
+
+def test_the_jaw_is_spaced_as_in_300w():
+    for side in (slice(0, 9), slice(16, 7, -1)):
+        steps = np.linalg.norm(np.diff(frontal_shape()[side], axis=0), axis=1)
+        course = np.cumsum(steps) / steps.sum()
+        np.testing.assert_allclose(course, (0.133, 0.263, 0.390, 0.515, 0.638, 0.761, 0.881, 1), atol=0.02)
+        assert 0 < frontal_shape()[side][0, 1] < 0.06  # it begins at the eyes' height, a little below the corners
+
+
+def test_the_ends_of_the_brows_lie_on_their_painted_hair():
+    """`render` paints a brow between 0.05 and 0.6 dm from the middle."""
+    model = head_model()
+    face = model.face.on(model.rest)
+    for inner, outer in ((21, 17), (22, 26)):
+        assert 0.07 < abs(face[inner, 0]) < 0.12
+        assert 0.5 < abs(face[outer, 0]) < 0.6
+
+
+def test_the_far_jaw_slides_from_where_the_landmark_is():
+    model = head_model()
+    starts = np.array([path.on(model.rest)[0] for path in model.jaw_paths])
+    np.testing.assert_array_equal(starts, model.face.on(model.rest)[:17])
+
+
 def test_a_person_is_the_same_for_a_seed_and_another_for_another():
     model = head_model()
     one, same, other = (model.draw_person(np.random.default_rng(seed)) for seed in (1, 1, 2))
