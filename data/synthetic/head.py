@@ -326,9 +326,11 @@ class HeadModel:
         radial = points - centre
         radial[..., 0] = 0
         outline = sum(
-            rng.normal(0, 0.035 / order) * variety * np.cos(order * angle + rng.uniform(0, 2 * np.pi))
+            rng.normal(0, 0.055 / order) * variety * np.cos(order * angle + rng.uniform(0, 2 * np.pi))
             for order in (1, 2, 3, 4)
         )
+        # Full behind, above and below, as annotated ears are: the base mesh runs straight from there to the lobe.
+        outline += draw(0.0, 0.08) * bump(0, 6, 2.2, 1.8) + draw(0.0, 0.16) * bump(0, 6, 9.2, 2.4)
         moved = points + radial * (outline * rooted)[..., None]
         inward = -radial / (np.linalg.norm(radial, axis=-1, keepdims=True) + 1e-6)
         # The helix: how far it folds over, as a whole and along its course.
@@ -352,7 +354,7 @@ class HeadModel:
         moved[..., 1] += draw(-0.005, 0.03) * antitragus * size
         # The lobe: long or short, free (its end hangs below its root) or grown to the cheek.
         lobe = bump(0.5, 2.5, 12.3, 2.4)
-        moved[..., 1] -= draw(-0.05, 0.10) * lobe * size
+        moved[..., 1] -= draw(-0.07, 0.07) * lobe * size
         attached = draw(-0.02, 0.05)
         moved[..., 2] += attached * bump(0, 2.5, 13.5, 1.8) * size
         moved[..., 1] -= attached * bump(-1, 2, 14.3, 1.3) * size

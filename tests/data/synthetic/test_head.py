@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 
@@ -201,6 +202,30 @@ def test_the_far_jaw_of_a_turned_head_moves_outwards_and_the_near_one_stays(yaw,
         assert (outward[far] > -0.5).all()
         assert outward[far].max() > 0.04 * np.ptp(whole[:, 1])
         assert np.abs(moved[near]).max() < 0.1 * outward[far].max()
+
+
+@pytest.mark.parametrize("yaw", [50, 75, 95])
+@pytest.mark.parametrize("side", SIDES)
+def test_the_outer_helix_lies_on_the_outline_of_the_ear_and_the_other_points_stay(side, yaw):
+    model = head_model()
+    camera = camera_at(-yaw if side == "left" else yaw)
+    gained = 0.0
+    for seed in range(4):
+        person = model.draw_person(np.random.default_rng(seed))
+        still = camera.pixels(model.ears[side].on(person.vertices))
+        points = camera.pixels(model.ear_on_outline(side, person.vertices, camera.pixels))
+        np.testing.assert_array_equal(points[[0, *range(18, 55)]], still[[0, *range(18, 55)]])
+        rim = model.ear_grids[side][-1 - model.first_ring : 2 - model.first_ring, :12]  # rings -1, 0 and 1, at the back
+        pixels = camera.pixels(person.vertices[rim.ravel()])
+
+        def outside(line, pixels=pixels):
+            """How far (pixels) the rim reaches over a line of landmarks, and back from the last to the first."""
+            loop = line[1:18].astype(np.float32)
+            return max(-cv2.pointPolygonTest(loop, tuple(map(float, pixel)), True) for pixel in pixels)
+
+        assert outside(points) < 0.03 * np.ptp(points[:, 1])
+        gained += outside(still) - outside(points)
+    assert gained > 0
 
 
 def test_no_skin_lies_far_outside_of_the_outline_of_a_turned_head():
