@@ -8,6 +8,7 @@ Each file says where its points are defined. `FACE` and `EAR` are the two that a
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cache, cached_property
@@ -129,8 +130,8 @@ def _check_keys(values: object, wanted: set[str], what: str) -> None:
 
 
 def _check_each_once(key: str, landmarks: Sequence[int]) -> None:
-    for landmark in landmarks:
-        if landmarks.count(landmark) > 1:
+    for landmark, times in Counter(landmarks).items():
+        if times > 1:
             raise ValueError(f"{key} names landmark {landmark} twice")
 
 
@@ -140,9 +141,8 @@ def _check_partition(landmarks: list[int], count: int) -> None:
     for landmark in landmarks:
         if landmark >= count:
             raise ValueError(f"groups names landmark {landmark}; the last of {count} is {count - 1}")
-    for landmark in range(count):
-        if landmark not in landmarks:
-            raise ValueError(f"groups leaves out landmark {landmark}")
+    for landmark in sorted(set(range(count)) - set(landmarks)):
+        raise ValueError(f"groups leaves out landmark {landmark}")
 
 
 def _tuple_of(kind: Kind, length: int) -> Kind:

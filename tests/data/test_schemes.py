@@ -1,13 +1,18 @@
 import hashlib
 import json
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data.datasets import find_samples
+from data.formats import write_pts
 from data.schemes import EAR, FACE, FOLDER, SCHEMES, Scheme, parse_landmarks, read_scheme, reference_shape, register
+from models.config import ModelConfig, preset_config
 from tests.conftest import input_error
+from utils.training.flags import read_train_config
 
 SHIPPED = sorted(path.stem for path in FOLDER.glob("*.json"))
 shipped = pytest.mark.parametrize("name", SHIPPED)
@@ -259,3 +264,39 @@ def test_a_task_has_one_scheme(monkeypatch):
     with pytest.raises(ValueError, match="face"):
         register(own)
     register(FACE)  # the same again changes nothing
+
+
+def test_a_folder_of_pts_files_is_read_with_the_scheme_of_as_many_points(tmp_path):
+    scheme = read_scheme("cofw29")
+    points = 20 + 60 * reference_shape(scheme)
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((100, 100, 3), np.uint8))
+    write_pts(tmp_path / "a.pts", points)
+    (sample,) = find_samples([tmp_path], scheme).samples
+    np.testing.assert_allclose(sample.points, points, atol=1e-3)
+    with input_error("a.pts"):
+        find_samples([tmp_path], FACE)
+
+
+def test_a_networks_config_brings_the_scheme_of_its_head(monkeypatch):
+    known = dict(SCHEMES)
+    monkeypatch.setattr("data.schemes.SCHEMES", known)
+    monkeypatch.setattr("models.config.SCHEMES", known)
+    scheme = read_scheme("cofw29")
+    config = preset_config("tiny", {"cofw29": tuple(range(29))}, schemes={"cofw29": scheme.to_json()})
+    stored = json.loads(json.dumps(config.to_json()))
+    assert "cofw29" not in known
+    assert ModelConfig.from_json(stored) == config and known["cofw29"] == scheme
+    with pytest.raises(ValueError, match="task cofw29"):
+        ModelConfig.from_json(stored | {"schemes": {"nose": scheme.to_json()}})
+    with pytest.raises(ValueError, match="crop_side"):
+        ModelConfig.from_json(stored | {"schemes": {"cofw29": scheme.to_json() | {"crop_side": 0}}})
+    assert "schemes" not in preset_config("tiny", {"face": (0,)}).to_json()
+
+
+def test_a_run_of_another_scheme_has_places_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setattr("data.schemes.SCHEMES", dict(SCHEMES))
+    config, options = read_train_config(FACE, "", ["--scheme", "wflw98", "--data", str(tmp_path)])
+    assert (config.out, str(options.folder)) == ("weights/wflw98.keras", "runs/wflw98")
+    assert config.model_config().heads == {"wflw98": tuple(range(98))}
+    with input_error("--scheme nose12"):
+        read_train_config(FACE, "", ["--scheme", "nose12", "--data", str(tmp_path)])
