@@ -104,7 +104,7 @@ def find_pairs(root: Path, scheme: Scheme) -> list[Pair]:
 
 def _are_of_another_scheme(pairs: Iterable[Pair], scheme: Scheme) -> bool:
     """Whether there are points, all in `.pts` files that say to hold as many as another scheme has."""
-    counts = {other.count for other in SCHEMES.values() if other is not scheme}
+    counts = {other.count for other in SCHEMES.values() if other != scheme}
     annotated = [pair.landmarks for pair in pairs if pair.landmarks]
     if not all(path.suffix.lower() == ".pts" for path in annotated):
         return False

@@ -266,14 +266,15 @@ def test_a_task_has_one_scheme(monkeypatch):
     register(FACE)  # the same again changes nothing
 
 
-def test_a_folder_of_pts_files_is_read_with_the_scheme_of_as_many_points(tmp_path):
-    scheme = read_scheme("cofw29")
+def test_a_folder_of_pts_files_is_read_with_the_scheme_of_as_many_points(tmp_path, monkeypatch):
+    monkeypatch.setattr("data.layouts.SCHEMES", SCHEMES | {"cofw29": read_scheme("cofw29")})
+    scheme = read_scheme("cofw29")  # equal to the known one, and another object
     points = 20 + 60 * reference_shape(scheme)
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((100, 100, 3), np.uint8))
     write_pts(tmp_path / "a.pts", points)
     (sample,) = find_samples([tmp_path], scheme).samples
     np.testing.assert_allclose(sample.points, points, atol=1e-3)
-    with input_error("a.pts"):
+    with input_error(str(tmp_path), "other landmarks"):
         find_samples([tmp_path], FACE)
 
 
