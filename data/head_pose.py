@@ -1,6 +1,6 @@
 """The pose of a head from its 68 face points: yaw, pitch and roll by `cv2.solvePnP` and the average head.
 
-The camera is a pinhole without distortion whose axis runs through the middle of the head. So a face has the same pose
+The camera is a pinhole without distortion whose axis runs through the mean of the points. So a face has the same pose
 wherever it stands in the image, and however the image was cut: yaw and pitch 0 look into the camera.
 """
 
@@ -24,7 +24,7 @@ FLATTEST = 0.02  # the points' extent across, in extents along: below, they are 
 # The focal length is the image's longer side, as is usual: an angle of view of 53 degrees. It is at least so many
 # lengths of the face, since nobody stands nearer; a photo that was cut shows a smaller angle.
 NEAREST = 5.0
-ROUNDS = 3  # of aiming the camera at the middle of the head
+FLIP = np.array([1, -1, -1])
 
 
 class HeadPose(NamedTuple):
@@ -40,14 +40,6 @@ class HeadPose(NamedTuple):
     roll: float
 
 
-class Placement(NamedTuple):
-    """A pose, and the `middle` (2,) of the head in pixels of the image; `length`: pixels of a decimetre there."""
-
-    pose: HeadPose
-    middle: np.ndarray
-    length: float
-
-
 @cache
 def head_points() -> np.ndarray:
     """The average head's 68 points (68, 3): decimetres from the head's middle, X to its left, Y up, Z out of the face.
@@ -60,47 +52,43 @@ def head_points() -> np.ndarray:
     return points
 
 
-def place_head(points: np.ndarray, size: tuple[int, int]) -> Placement | None:
+def head_pose(points: np.ndarray, size: tuple[int, int]) -> HeadPose | None:
     """The pose of the head whose 68 face points (68, 2) these are, in pixels of an image of `size` (width, height).
 
     Points that are NaN are left out. None where too few are left, or where they lie on a line or in one place.
     """
     used = USED[np.isfinite(points[USED]).all(axis=1)]
-    places = points[used].astype(np.float64)
     if len(used) < FEWEST:
         return None
-    centred = places - places.mean(axis=0)
-    along, across = np.linalg.svd(centred, compute_uv=False)
+    places = points[used].astype(np.float64)
+    places -= places.mean(axis=0)
+    along, across = np.linalg.svd(places, compute_uv=False)
     extent = np.ptp(places, axis=0).max()
     if extent < 1 or across < FLATTEST * along:
         return None
-    model = head_points()[used] * (1, -1, -1)  # OpenCV's axes: y down, z away from the camera
+    model = head_points()[used] * FLIP  # OpenCV's axes: y down, z away from the camera
     focal = max(*size, NEAREST * extent)
-    middle = np.zeros(2)  # of the head, from the mean of its points
+    camera = np.diag([focal, focal, 1.0])
     try:
-        ok, turn, shift = cv2.solvePnP(model, centred, _camera(focal, middle), None, flags=cv2.SOLVEPNP_SQPNP)
+        ok, turn, shift = cv2.solvePnP(model, places, camera, None, flags=cv2.SOLVEPNP_SQPNP)
         if not ok:
             return None
-        for _ in range(ROUNDS):
-            turn, shift = cv2.solvePnPRefineLM(model, centred, _camera(focal, middle), None, turn, shift)
-            depth = float(shift[2, 0])
-            if not depth > 0:
-                return None
-            middle, shift[:2] = middle + focal * shift[:2, 0] / depth, 0
+        turn, shift = cv2.solvePnPRefineLM(model, places, camera, None, turn, shift)
     except cv2.error:
         return None
-    pose = HeadPose(*_angles(cv2.Rodrigues(turn)[0] * np.outer((1, -1, -1), (1, -1, -1))))
-    if not np.isfinite([*pose, *middle]).all():
-        return None
-    return Placement(pose, middle + places.mean(axis=0), focal / depth)
+    angles = _angles(cv2.Rodrigues(turn)[0] * np.outer(FLIP, FLIP))
+    return HeadPose(*map(float, angles)) if shift[2, 0] > 0 and np.isfinite(angles).all() else None
 
 
-def turn_of(pose: HeadPose) -> np.ndarray:
-    """Head axes -> camera axes (3, 3), both X to the image's right, Y up, Z towards the camera."""
-    yaw, pitch, roll = np.radians(pose)
-    about_y = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
-    about_x = np.array([[1, 0, 0], [0, np.cos(pitch), -np.sin(pitch)], [0, np.sin(pitch), np.cos(pitch)]])
-    about_z = np.array([[np.cos(roll), -np.sin(roll), 0], [np.sin(roll), np.cos(roll), 0], [0, 0, 1]])
+def rotation(yaw: float, pitch: float = 0.0, roll: float = 0.0) -> np.ndarray:
+    """Head axes -> camera axes (3, 3) of a pose in degrees: roll x pitch x yaw.
+
+    Both have X to the image's right (the head's left), Y up and Z towards the camera (out of the face).
+    """
+    y, p, r = np.radians([yaw, pitch, roll])
+    about_y = np.array([[np.cos(y), 0, np.sin(y)], [0, 1, 0], [-np.sin(y), 0, np.cos(y)]])
+    about_x = np.array([[1, 0, 0], [0, np.cos(p), -np.sin(p)], [0, np.sin(p), np.cos(p)]])
+    about_z = np.array([[np.cos(r), -np.sin(r), 0], [np.sin(r), np.cos(r), 0], [0, 0, 1]])
     return about_z @ about_x @ about_y
 
 
@@ -113,7 +101,3 @@ def _angles(turn: np.ndarray) -> np.ndarray:
             np.arctan2(-turn[0, 1], turn[1, 1]),
         ]
     )
-
-
-def _camera(focal: float, centre: np.ndarray) -> np.ndarray:
-    return np.array([[focal, 0, centre[0]], [0, focal, centre[1]], [0, 0, 1]])
