@@ -1,7 +1,7 @@
 """Landmark schemes: each is a JSON file of this folder, or one that `--scheme` or a weights file brings.
 
-Everything that depends on which landmark is which stands in such a file and nowhere else: counts, groups and the lines
-drawn through them, the order after a mirror, the length that errors are divided by, and the crop that scores use.
+Everything that depends on which landmark is which stands in such a file and nowhere else. These are counts, groups and
+their lines, the order after a mirror, the length that errors are divided by, and the crop that scores use.
 Each file says where its points are defined. `FACE` and `EAR` are the two that a network of two tasks knows.
 """
 
