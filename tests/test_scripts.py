@@ -239,7 +239,8 @@ def test_weights_of_the_other_task_give_the_trunk_and_are_refused_for_scoring(tr
     assert done.returncode == 0, done.stderr
     assert "trunk" in done.stdout
     first = [load_network(path).network.get_layer("trunk1_conv1").get_weights() for path in (start, flags[-1])]
-    assert all(map(np.array_equal, *first))
+    for before, after in zip(*first, strict=True):
+        np.testing.assert_allclose(after, before, atol=1e-5)  # standardised kernels are folded anew
     start.unlink()  # what was started from is in the run's own weights
     resumed = run_script("train_ear.py", "--run", tmp_path / "run", "--resume")
     assert resumed.returncode == 0, resumed.stderr
