@@ -3,7 +3,7 @@
   python train_face.py --preset lite                # the laptop network on the images below data/
   python train_face.py --data data --data my_faces  # two folders, mixed
   python train_face.py --config weights/recipes/face1.json --data data --run runs/again
-  python train_face.py --scheme wflw98 --data mine  # other landmarks: readme/datasets.md
+  python train_face.py --scheme wflw98 --data mine  # other landmarks: readme/contributing.md
   python train_face.py --run runs/face --resume     # continue after Ctrl-C, a crash or a power cut
 
 Every epoch is scored on validation images: the `crop` protocol, NME in per cent of the outer-eye distance.
