@@ -3,6 +3,7 @@
   python train_face.py --preset lite                # the laptop network on the images below data/
   python train_face.py --data data --data my_faces  # two folders, mixed
   python train_face.py --config weights/recipes/face1.json --data data --run runs/again
+  python train_face.py --scheme wflw98 --data mine  # other landmarks: readme/contributing.md
   python train_face.py --run runs/face --resume     # continue after Ctrl-C, a crash or a power cut
 
 Every epoch is scored on validation images: the `crop` protocol, NME in per cent of the outer-eye distance.
@@ -24,12 +25,12 @@ from utils.training.run_folder import RunFolder
 def main(argv: list[str] | None = None) -> None:
     """Config -> data -> network -> compile -> fit -> test and export."""
     config, options = read_train_config(FACE, __doc__, argv)
-    run = RunFolder(options)
+    run, scheme = RunFolder(options), config.landmark_scheme
 
     # Data
-    listing = find_samples(config.data, FACE, config.points, config.skip_bad, config.limit, progress=True)
+    listing = find_samples(config.data, scheme, config.points, config.skip_bad, config.limit, progress=True)
     parts = split_samples(listing.samples, run.split_file(config.split))
-    negatives = find_negatives(config.negatives, FACE, config.skip_bad)
+    negatives = find_negatives(config.negatives, scheme, config.skip_bad)
 
     # Keras starts once flags and data are known to be right.
     config = replace(config, precision=start_keras(config.precision, config.seed, config.deterministic))
@@ -47,7 +48,7 @@ def main(argv: list[str] | None = None) -> None:
     freeze_trunk(network, config.freeze)
     pipeline = TrainingPipeline(
         parts["train"],
-        FACE,
+        scheme,
         size=model_config.input_size,
         batch_size=config.batch_size,
         seed=config.seed,
@@ -57,7 +58,7 @@ def main(argv: list[str] | None = None) -> None:
         workers=options.workers,
         negatives=[sample.image for sample in negatives],
     )
-    trainer = StageTrainer(network, model_config, FACE, stage_loss=config.loss)
+    trainer = StageTrainer(network, model_config, scheme, stage_loss=config.loss)
     steps = config.epochs * pipeline.steps
     trainer.compile(optimizer=make_optimizer(learning_rate=config.learning_rate, steps=steps))
 
@@ -80,7 +81,7 @@ def main(argv: list[str] | None = None) -> None:
             shuffle=False,  # the pipeline has its own order
             verbose=0,
         )
-    test_and_export(run, config, {FACE.task: parts["test"]})
+    test_and_export(run, config, {scheme.task: parts["test"]})
 
 
 if __name__ == "__main__":

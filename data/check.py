@@ -15,7 +15,7 @@ from data.augment import Warp
 from data.datasets import DatasetListing, Sample, find_samples, split_samples, spread
 from data.drawing import Layer, contact_sheet, crop_with_landmarks, write_label
 from data.layouts import NoSuchImagesError
-from data.schemes import SCHEMES, Scheme
+from data.schemes import SCHEMES, Scheme, read_scheme
 from utils.common.cli import CommandLine, InputError, positive_int, printable, run_main
 from utils.common.files import check_writable
 from utils.common.images import decode_image, save_image
@@ -75,15 +75,21 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--task", choices=tuple(SCHEMES), help="look for faces or ears only (default: whatever is there)"
     )
+    parser.add_argument("--scheme", metavar="FILE", help="look for other landmarks: a file, or a name of data/schemes/")
     parser.add_argument("--points", choices=("2d", "3d"), default="2d", help="which points of .mat files (default: 2d)")
     parser.add_argument("--limit", type=positive_int, help="look at only that many images")
     parser.add_argument("--out", default="runs/check", help="folder for the contact sheets (default: runs/check)")
     args = parser.parse_args(argv)
 
+    if args.scheme and args.task:
+        raise InputError("--scheme, --task: give one of them")
+    schemes = list(SCHEMES.values())
+    if args.scheme or args.task:
+        schemes = [read_scheme(args.scheme) if args.scheme else SCHEMES[args.task]]
     check_writable("--out", Path(args.out))
     nothing: list[InputError] = []
     problems = 0
-    for scheme in [SCHEMES[args.task]] if args.task else SCHEMES.values():
+    for scheme in schemes:
         try:
             found = find_samples([args.folder], scheme, args.points, True, args.limit, progress=True)
         except NoSuchImagesError as missing:
@@ -101,7 +107,7 @@ def main(argv: list[str] | None = None) -> int:
         sheet = Path(args.out) / f"{Path(args.folder).resolve().name}_{scheme.task}.png"
         save_image(sheet, draw_samples(found.samples, scheme))
         print(f"  contact sheet: {printable(sheet)}")
-    if len(nothing) == (1 if args.task else len(SCHEMES)):
+    if len(nothing) == len(schemes):
         raise nothing[0]
     return 1 if problems else 0
 

@@ -191,6 +191,20 @@ def paint_square(image: np.ndarray, corners: np.ndarray, text: str) -> np.ndarra
     return image
 
 
+def paint_axes(image: np.ndarray, origin: np.ndarray, tips: np.ndarray, text: str) -> np.ndarray:
+    """The image with three axes from `origin` (2,) to their `tips` (3, 2) in pixels, and words below; drawn in place.
+
+    X is red, Y green and Z blue; the last is drawn over the others, since of a face in view it points this way.
+    """
+    height, width = image.shape[:2]
+    thickness = max(1, round(min(height, width) / 150))
+    ends = np.round(np.clip(np.vstack([origin, tips]), -(2**15), 2**15)).astype(int)
+    for tip, colour in zip(ends[1:], ((230, 60, 60), (60, 200, 60), (70, 110, 255)), strict=True):
+        cv2.line(image, ends[0].tolist(), tip.tolist(), (0, 0, 0), thickness + 2, cv2.LINE_AA)
+        cv2.line(image, ends[0].tolist(), tip.tolist(), colour, thickness, cv2.LINE_AA)
+    return write_lines(image, [text], lower=True)
+
+
 def contact_sheet(images: Sequence[np.ndarray], columns: int = 4, gap: int = 4) -> np.ndarray:
     """Images of one size in rows of `columns`, on dark gray."""
     height, width = images[0].shape[:2]

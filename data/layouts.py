@@ -39,12 +39,18 @@ SETS_OF_300W = {"trainset", "testset"}
 EAR_FILES = ("ear_left", "ear_right")  # of an image in `Both/`: NAME.ear_left.pts
 LEAST_SHOWN = 0.4  # fraction of an ear's points that must be visible in `Both/`
 
-WHERE_TO_GET = {
+_WHERE_TO_GET = {
     "face": "300W-LP (see readme/datasets.md) unpacks to AFW/NAME.jpg with landmarks/AFW/NAME_pts.mat; "
     "a folder of images with NAME.pts beside NAME.jpg also does",
     "ear": "ibug-ears (see readme/datasets.md) unpacks to CollectionA/train/NAME.png with NAME.pts beside it; "
     "a folder of images with NAME.pts beside NAME.jpg also does",
 }
+
+
+def where_to_get(scheme: Scheme) -> str:
+    """Where images of a scheme come from, or how their folder must look."""
+    loose = f"give a folder of images with NAME.pts, of {scheme.count} points, beside NAME.jpg"
+    return _WHERE_TO_GET.get(scheme.task, loose)
 
 
 class NoSuchImagesError(InputError):
@@ -76,26 +82,29 @@ def find_pairs(root: Path, scheme: Scheme) -> list[Pair]:
     """
     if not root.is_dir():
         what = "is no folder" if root.exists() else "no such folder"
-        raise InputError(f"{root}: {what}; {WHERE_TO_GET[scheme.task]}")
-    pairs = _face_layouts(root) if scheme is FACE else _ear_layouts(root)
+        raise InputError(f"{root}: {what}; {where_to_get(scheme)}")
     hint = ""
+    pairs: list[Pair] = []
+    if scheme in (FACE, EAR):  # of no other is a dataset's layout known
+        pairs = _face_layouts(root) if scheme is FACE else _ear_layouts(root)
+        if not any(pair.landmarks for pair in pairs):
+            pairs = _both_layout(root, scheme)
+        if not any(pair.landmarks for pair in pairs):
+            _refuse_nested(root, "CollectionA" if scheme is EAR else "AFW")
     if not any(pair.landmarks for pair in pairs):
-        pairs = _both_layout(root, scheme)
-    if not any(pair.landmarks for pair in pairs):
-        _refuse_nested(root, "CollectionA" if scheme is EAR else "AFW")
         pairs = _match(root, root, FACE_ENDINGS if scheme is FACE else (".pts",), recursive=True)
         if _are_of_another_scheme(pairs, scheme):
             pairs, hint = [], " (its .pts files hold other landmarks)"
     if not any(pair.landmarks for pair in pairs):
         skipped = skipped_images(files_in(root, recursive=True))
         hint += f" ({skipped})" if skipped else ""
-        raise NoSuchImagesError(f"{root}: no {scheme.task} images with points in it{hint}; {WHERE_TO_GET[scheme.task]}")
+        raise NoSuchImagesError(f"{root}: no {scheme.task} images with points in it{hint}; {where_to_get(scheme)}")
     return sorted(pairs, key=lambda pair: pair.name)
 
 
 def _are_of_another_scheme(pairs: Iterable[Pair], scheme: Scheme) -> bool:
     """Whether there are points, all in `.pts` files that say to hold as many as another scheme has."""
-    counts = {other.count for other in SCHEMES.values() if other is not scheme}
+    counts = {other.count for other in SCHEMES.values() if other != scheme}
     annotated = [pair.landmarks for pair in pairs if pair.landmarks]
     if not all(path.suffix.lower() == ".pts" for path in annotated):
         return False

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields, replace
 
-from data.schemes import SCHEMES
-from utils.common.schema import TEXT, Kind, check_values, list_of, number, one_of, whole
+from data.schemes import SCHEMES, Scheme, register
+from utils.common.schema import OBJECT, TEXT, Kind, check_values, list_of, mapping_of, number, one_of, whole
 
 NORMS = ("none", "weight", "batch", "group")
 STAGE_INPUTS = ("features", "heatmaps")
@@ -28,7 +28,7 @@ KINDS = {
     "width": number(1 / 64, 2),
     "stages": whole(1, 10),
     "input_size": whole(32, 2048, step=8),
-    "heads": Kind("landmarks of the face or the ear, each once", _are_heads),
+    "heads": Kind(f"landmarks of {' or '.join(SCHEMES)} or of a scheme in the file, each once", _are_heads),
     "norm": one_of(*NORMS),
     "stage_input": one_of(*STAGE_INPUTS),
     "sigma": number(1e-3, 1e3),
@@ -36,6 +36,7 @@ KINDS = {
     "points": one_of("2d", "3d"),
     "delayed_heads": list_of(one_of(*SCHEMES)),
     "separate_tasks": list_of(one_of(*SCHEMES)),
+    "schemes": mapping_of(OBJECT),
 }
 
 
@@ -53,6 +54,7 @@ class ModelConfig:
       predecessor's ear heads do.
     - `separate_tasks`: tasks with a trunk and stages of their own, whose layers are named `ear_trunk1_conv1`, ...: two
       networks side by side in one.
+    - `schemes`: task -> `Scheme.to_json` of each head that is neither face nor ear, so that the file needs no other.
     """
 
     preset: str
@@ -67,10 +69,11 @@ class ModelConfig:
     points: str = "2d"
     delayed_heads: tuple[str, ...] = ()
     separate_tasks: tuple[str, ...] = ()
+    schemes: dict[str, dict] = field(default_factory=dict)
 
     def to_json(self) -> dict:
-        """The config as plain JSON values."""
-        return asdict(self)
+        """The config as plain JSON values; without `schemes` where there are none, as files were before."""
+        return {name: value for name, value in asdict(self).items() if value or name != "schemes"}
 
     def check(self) -> None:
         """Raise a ValueError, in one line, for values that no network has (`KINDS`)."""
@@ -78,9 +81,18 @@ class ModelConfig:
 
     @classmethod
     def from_json(cls, values: object) -> ModelConfig:
-        """ModelConfig from what `to_json` gave. Raises a ValueError, in one line, for anything else."""
-        check_values(values, KINDS, required=("preset", "width", "stages", "input_size", "heads"))
+        """ModelConfig from what `to_json` gave. Raises a ValueError, in one line, for anything else.
+
+        The schemes in it are registered: heads of theirs are known from then on.
+        """
+        check_values(values, {"schemes": KINDS["schemes"]})
         assert isinstance(values, dict)
+        for task, stored in values.get("schemes", {}).items():
+            scheme = Scheme.from_json(stored)
+            if scheme.task != task:
+                raise ValueError(f"its scheme {task!r} is of task {scheme.task}")
+            register(scheme)
+        check_values(values, KINDS, required=("preset", "width", "stages", "input_size", "heads"))
         unknown = sorted(set(values) - {each.name for each in fields(cls)})
         if unknown:
             raise ValueError(f"there is no setting {unknown[0]!r} of a network")

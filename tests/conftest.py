@@ -20,6 +20,7 @@ import hypothesis
 import numpy as np
 import pytest
 
+from data.schemes import SCHEMES
 from tests.images import write_ears, write_faces
 from utils.common.cli import InputError, run_main
 
@@ -45,8 +46,8 @@ def run_process(script: str, *flags: object, timeout: float = 300, **options) ->
 def run_script(script: str, *flags: object) -> subprocess.CompletedProcess:
     """Run a script in this process, with what `run_process` returns; what a run may leave behind is set back.
 
-    That is the folder, `sys.argv`, the environment, OpenCV's threads and Keras's dtype policy. A run with
-    `--deterministic` binds TensorFlow for good and needs a process of its own.
+    That is the folder, `sys.argv`, the environment, the known schemes, OpenCV's threads and Keras's dtype policy. A run
+    with `--deterministic` binds TensorFlow for good and needs a process of its own.
     """
     assert "--deterministic" not in flags, "use run_process"
     name = script.removesuffix(".py")
@@ -62,6 +63,7 @@ def run_script(script: str, *flags: object) -> subprocess.CompletedProcess:
         with (
             chdir(ROOT),
             mock.patch.dict(os.environ),
+            mock.patch.dict(SCHEMES),
             mock.patch.object(sys, "argv", [script, *arguments]),
             redirect_stdout(out),
             redirect_stderr(err),

@@ -14,9 +14,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from data.head_pose import rotation
 from data.synthetic import background, camera_effects
 from data.synthetic.head import SIDES, Person, head_model
-from data.synthetic.render import Appearance, Camera, Light, Mesh, Scene, render, rotation, visible
+from data.synthetic.render import Appearance, Camera, Light, Mesh, Scene, render, visible
 from data.synthetic.scene import compose, draw_appearance, draw_light, draw_meshes
 from utils.common.cli import CommandLine, InputError, non_negative_int, positive_int, run_main
 from utils.common.files import check_writable, replacing, write_json

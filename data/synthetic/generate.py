@@ -114,7 +114,7 @@ def write_sample(out: Path, plan: Plan, kind: str, number: int) -> None:
 
 def _face_in_view(image: SyntheticImage) -> bool:
     """Whether any of the face but the jaw is to be seen, which ends before the ears."""
-    return bool(image.visible["face"][FACE.groups[0].last + 1 :].any())
+    return bool(image.visible["face"][len(FACE.groups[0].indices) :].any())
 
 
 def _write_one(out: Path, plan: Plan, sample: tuple[str, int]) -> None:

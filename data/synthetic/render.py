@@ -53,17 +53,6 @@ class Camera:
         return Camera(self.turn, self.target, (x, y), self.scale * times, self.distance)
 
 
-def rotation(yaw: float, pitch: float = 0.0, roll: float = 0.0) -> np.ndarray:
-    """Head axes -> camera axes, degrees: positive yaw turns the face to image right, positive pitch nods down,
-    positive roll turns the image's content counterclockwise. Yaw first, then pitch, then roll.
-    """
-    y, p, r = np.radians([yaw, pitch, roll])
-    about_y = np.array([[np.cos(y), 0, np.sin(y)], [0, 1, 0], [-np.sin(y), 0, np.cos(y)]])
-    about_x = np.array([[1, 0, 0], [0, np.cos(p), -np.sin(p)], [0, np.sin(p), np.cos(p)]])
-    about_z = np.array([[np.cos(r), -np.sin(r), 0], [np.sin(r), np.cos(r), 0], [0, 0, 1]])
-    return about_z @ about_x @ about_y
-
-
 @dataclass
 class Buffer:
     """What each pixel sees: `near` (h, w) nearness (0: nothing), `triangle` (h, w) index (-1: nothing) and `weights`

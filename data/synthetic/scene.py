@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from data.drawing import contact_sheet
+from data.head_pose import rotation
 from data.synthetic import accessories, background, camera_effects, hair
 from data.synthetic.head import SIDES, HeadModel, Person, head_model
 from data.synthetic.render import (
@@ -20,7 +21,6 @@ from data.synthetic.render import (
     Scene,
     paint,
     render,
-    rotation,
     trace,
     visible,
 )

@@ -152,4 +152,4 @@ def _signed_area(polygon: np.ndarray) -> float:
 
 def inner_face(face: np.ndarray) -> np.ndarray:
     """The points of brows, nose, eyes and mouth (51, 2): a face (68, 2) without its jaw."""
-    return face[FACE.groups[0].last + 1 :]
+    return face[len(FACE.groups[0].indices) :]

@@ -66,6 +66,11 @@ class LandmarkPredictor:
 
         with dtype_policy(POLICIES[self.precision]):
             loaded = load_network(weights, with_features=True)
+        for task in loaded.config.heads:
+            if task not in (FACE.task, EAR.task):
+                raise InputError(
+                    f"{loaded.path}: its landmarks are {task}; heads are searched for with those of face and ear only"
+                )
         self.config, self.record = loaded.config, loaded.record
         self.size = size or loaded.config.input_size
         self.thresholds = thresholds or Thresholds()

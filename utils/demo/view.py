@@ -8,12 +8,13 @@ import cv2
 import numpy as np
 
 from data.augment import Warp
-from data.drawing import paint_landmarks, paint_map, paint_square
+from data.drawing import paint_axes, paint_landmarks, paint_map, paint_square
+from data.head_pose import head_pose, rotation
 from data.schemes import FACE
 from utils.demo.prediction import SIDES, Landmarks, Prediction
 from utils.demo.predictor import LandmarkPredictor
 
-OVERLAYS = ("none", "heatmaps", "attention", "boxes", "numbers")
+OVERLAYS = ("none", "heatmaps", "attention", "boxes", "numbers", "pose")
 EARS = (SIDES, SIDES[:1], SIDES[1:], ())  # what the key goes through: both, each alone, none
 # Key -> what it does, and how the help puts it.
 KEYS = {
@@ -21,7 +22,7 @@ KEYS = {
     " ": ("pause", "pause; of images: the next"),
     "s": ("save", "save this frame"),
     "r": ("record", "record: start, stop"),
-    "o": ("overlay", "overlay: heatmaps, attention, boxes, numbers, none"),
+    "o": ("overlay", "overlay: heatmaps, attention, boxes, numbers, pose, none"),
     "e": ("ears", "ears: both, left, right, none"),
     "m": ("mirror", "mirror"),
     "h": ("help", "this help"),
@@ -89,7 +90,22 @@ class View:
                     np.roll(corners[::-1], 2, axis=0) if self.mirror else corners,
                     f"{name} {landmarks.score:.2f}",
                 )
+        if self.overlay == "pose" and "face" in shown:
+            self._draw_pose(drawn, shown["face"])
         return drawn
+
+    def _draw_pose(self, drawn: np.ndarray, face: Landmarks) -> None:
+        """Axes that point to the head's left, up and out of its face, half as long as the face, and the angles."""
+        height, width = drawn.shape[:2]
+        pose = head_pose(face.whole, (width, height))
+        if pose is None:
+            return
+        origin = np.nanmean(face.points, axis=0)
+        axes = rotation(*pose).T[:, :2] * (1, -1)  # a row an axis; image rows count down
+        tips = origin + axes * np.ptp(face.points, axis=0).max() / 2
+        ends = self._turned(np.vstack([origin, tips]), width)
+        words = ", ".join(f"{name} {angle:+.0f}" for name, angle in pose._asdict().items())
+        paint_axes(drawn, ends[0], ends[1:], words)
 
     def _turned(self, points: np.ndarray, width: int) -> np.ndarray:
         return np.column_stack([width - 1 - points[:, 0], points[:, 1]]) if self.mirror else points

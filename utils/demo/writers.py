@@ -18,6 +18,7 @@ from types import TracebackType
 import cv2
 import numpy as np
 
+from data.head_pose import head_pose
 from utils.common.cli import InputError, printable
 from utils.common.files import check_writable, replacing
 from utils.common.images import IMAGE_SUFFIXES, save_image
@@ -345,6 +346,7 @@ class JsonLines:
 def as_record(source: Source, frame: Frame, prediction: Prediction) -> dict:
     """A frame's line as plain JSON values; points in pixels of the original image, rounded to hundredths."""
     height, width = frame.image.shape[:2]
+    pose = None if prediction.face is None else head_pose(prediction.face.whole, (width, height))
     return {
         "source": source.label,
         "frame": frame.number,
@@ -352,6 +354,7 @@ def as_record(source: Source, frame: Frame, prediction: Prediction) -> dict:
         "width": width,
         "height": height,
         "face": None if prediction.face is None else _landmarks_record(prediction.face),
+        "pose": None if pose is None else {name: _plain(value, 1) for name, value in pose._asdict().items()},
         "ears": {side: _landmarks_record(ear) for side, ear in prediction.ears.items()},
     }
 

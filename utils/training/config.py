@@ -7,9 +7,10 @@ and this machine's precision, and then never changed. A run folder holds it as `
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
-from data.schemes import EAR, SCHEMES, Scheme, parse_landmarks
+from data.schemes import EAR, FACE, SCHEMES, Scheme, parse_landmarks, read_scheme
 from models.config import PRESETS, ModelConfig, preset_config
 from utils.common.cli import InputError
 
@@ -47,6 +48,7 @@ class TrainConfig:
     out: str
     data: tuple[str, ...] = ("data",)
     points: str = "2d"
+    scheme: str | None = None
     landmarks: str | None = None
     split: str | None = None
     limit: int | None = None
@@ -70,17 +72,17 @@ class TrainConfig:
     precision: str = "auto"
     deterministic: bool = False
 
-    @property
-    def scheme(self) -> Scheme:
-        """The landmark scheme of what is learned: of a student the ears'."""
-        return SCHEMES[self.task]
+    @cached_property
+    def landmark_scheme(self) -> Scheme:
+        """The scheme of what is learned: of a student the ears'. Raises `InputError` as `read_scheme` does."""
+        return SCHEMES[self.task] if self.scheme is None else read_scheme(self.scheme)
 
     @property
     def landmark_indices(self) -> tuple[int, ...]:
         """The scheme's landmarks that are learned, 0-based."""
         if self.landmarks is None:
-            return tuple(range(self.scheme.count))
-        return parse_landmarks(self.landmarks, self.scheme.count)
+            return tuple(range(self.landmark_scheme.count))
+        return parse_landmarks(self.landmarks, self.landmark_scheme.count)
 
     @property
     def total_epochs(self) -> int:
@@ -107,9 +109,11 @@ class TrainConfig:
 
     def model_config(self) -> ModelConfig:
         """The network that a resolved config describes."""
+        scheme = self.landmark_scheme
         return preset_config(
             self.preset or "full",
-            heads={self.task: self.landmark_indices},
+            heads={scheme.task: self.landmark_indices},
+            schemes={} if scheme in (FACE, EAR) else {scheme.task: scheme.to_json()},
             input_size=self.input_size,
             norm=self.norm,
             stage_input=self.stage_input,
@@ -147,8 +151,8 @@ class StudentConfig(TrainConfig):
     temperature: float | None = None
     attention_layers: tuple[str, ...] | None = None
 
-    @property
-    def scheme(self) -> Scheme:
+    @cached_property
+    def landmark_scheme(self) -> Scheme:
         """The scheme of the ears."""
         return EAR
 

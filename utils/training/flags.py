@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from data.datasets import PROTOCOL_300W
-from data.layouts import WHERE_TO_GET, face_folders
-from data.schemes import EAR, FACE, Scheme, parse_landmarks
+from data.layouts import face_folders, where_to_get
+from data.schemes import EAR, FACE, Scheme, parse_landmarks, register
 from models.config import KINDS, NORMS, STAGE_INPUTS
 from models.strategies import STRATEGIES
 from utils.common.cli import (
@@ -53,6 +53,12 @@ def read_train_config(
     """
     defaults = {"task": scheme.task, "out": f"weights/{scheme.task}.keras"}
     config, options = _read(TrainConfig, train_parser(scheme, description), defaults, argv)
+    if config.scheme is not None and config.task != FACE.task:
+        raise InputError(f"--scheme {config.scheme}: train_{config.task}.py has its own; use train_face.py")
+    try:
+        register(config.landmark_scheme)
+    except ValueError as problem:
+        raise InputError(f"--scheme {config.scheme}: {problem}") from problem
     check_config(config, options)
     return config.resolved(), options
 
@@ -99,6 +105,12 @@ def train_parser(scheme: Scheme, description: str) -> argparse.ArgumentParser:
     add = _Flags(parser, TrainConfig)
     _add_data(add, scheme)
     if scheme is FACE:
+        add(
+            "--scheme",
+            metavar="FILE",
+            help="learn other landmarks: a scheme's JSON file, or a name of data/schemes/ such as wflw98 (default: the "
+            "68 of face68)",
+        )
         add(
             "--points",
             choices=("2d", "3d"),
@@ -327,7 +339,12 @@ def _read(
 ) -> tuple[Config, RunOptions]:
     given = vars(parser.parse_args(argv))
     task = defaults["task"]
-    options = RunOptions(Path(given.pop("run", f"runs/{task}")), given.pop("resume", False), given.pop("workers", 0))
+    if "scheme" in given:  # weights and run of the face network keep their places
+        name = Path(given["scheme"]).stem
+        defaults = defaults | {"out": f"weights/{name}.keras"}
+    else:
+        name = task
+    options = RunOptions(Path(given.pop("run", f"runs/{name}")), given.pop("resume", False), given.pop("workers", 0))
     file = given.pop("config", None)
     if options.resume:
         if not _holds_a_run(options.folder):
@@ -454,7 +471,9 @@ def check_config(config: TrainConfig, options: RunOptions) -> None:
     """Raise an `InputError` for missing folders and files, and for places that cannot be written to."""
     for folder in config.data:
         if not Path(folder).is_dir():
-            raise InputError(f"--data {folder}: no such folder; {_moved(options) or WHERE_TO_GET[config.scheme.task]}")
+            raise InputError(
+                f"--data {folder}: no such folder; {_moved(options) or where_to_get(config.landmark_scheme)}"
+            )
     for folder in config.negatives:
         if not Path(folder).is_dir():
             raise InputError(f"--negatives {folder}: no such folder{_moved(options, '; ')}")
@@ -470,7 +489,7 @@ def check_config(config: TrainConfig, options: RunOptions) -> None:
     if not 0 <= config.seed < 2**32:
         raise InputError(f"--seed {config.seed}: must be from 0 to 2^32 - 1")
     if config.landmarks is not None:
-        parse_landmarks(config.landmarks, config.scheme.count)
+        parse_landmarks(config.landmarks, config.landmark_scheme.count)
     check_writable("--run", options.folder)
     check_writable("--out", Path(config.out).parent)
 

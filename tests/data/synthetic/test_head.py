@@ -2,8 +2,9 @@ import cv2
 import numpy as np
 import pytest
 
+from data.head_pose import rotation
 from data.synthetic.head import SIDES, head_model, subdivision
-from data.synthetic.render import Camera, rotation
+from data.synthetic.render import Camera
 
 
 def triangles_of(quads):

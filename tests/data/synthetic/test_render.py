@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
+from data.head_pose import rotation
 from data.synthetic import accessories
 from data.synthetic.head import head_model
-from data.synthetic.render import Buffer, Camera, Light, Scene, lamp_shadow, rasterise, render, rotation, trace, visible
+from data.synthetic.render import Buffer, Camera, Light, Scene, lamp_shadow, rasterise, render, trace, visible
 from data.synthetic.scene import draw_appearance
 
 SQUARE = np.eye(3)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from data.head_pose import rotation
 from data.synthetic.head import SIDES, head_model
-from data.synthetic.render import Camera, Scene, rotation, strand_mask, trace, visible
+from data.synthetic.render import Camera, Scene, strand_mask, trace, visible
 from data.synthetic.scene import draw_appearance, draw_light, draw_meshes
 
 TOLERANCE = 0.035  # decimetres: what lies less in front of a landmark does not hide it

@@ -136,6 +136,28 @@ def test_boxes_and_numbers_add_to_the_drawing(overlay):
         assert changed(more)[2] <= 12
 
 
+@pytest.mark.parametrize("mirror", [False, True])
+def test_the_pose_is_drawn_as_axes_to_the_left_of_the_head_up_and_out_of_the_face(mirror):
+    turned = replace(head().face, points=head().face.points * (0.6, 1) + np.array([60, 0]))
+    hidden = View(2.0, "pose", mirror=mirror)  # a threshold that hides the points
+    drawn = hidden.draw(IMAGE, Prediction(turned), None)
+    middle = turned.points.mean(axis=0)
+    if mirror:
+        middle[0] = IMAGE.shape[1] - 1 - middle[0]
+    reach = np.ptp(turned.points, axis=0).max() / 4
+    left = -1 if mirror else 1  # of the head, in the drawing
+    for direction, channel in (((left, 0), 0), ((0, -1), 1)):
+        x, y = np.round(middle + reach * np.array(direction)).astype(int)
+        near = drawn[y - 6 : y + 7, x - 6 : x + 7].reshape(-1, 3).astype(int)
+        assert (near[:, channel] - np.delete(near, channel, axis=1).max(axis=1)).max() > 60
+
+
+def test_a_face_without_a_pose_is_drawn_without_axes():
+    line = replace(head().face, points=np.column_stack([np.arange(68.0), np.arange(68.0)]) + 50)
+    drawn, plain = (View(0.1, overlay).draw(IMAGE, Prediction(line), None) for overlay in ("pose", "none"))
+    assert np.array_equal(drawn, plain)
+
+
 def test_keys_go_through_overlays_and_ears_and_back():
     view = View(0.1)
     overlays = [view.overlay for _ in OVERLAYS if view.press("overlay")]

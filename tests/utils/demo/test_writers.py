@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from data.augment import Warp
-from data.schemes import EAR, FACE
+from data.schemes import EAR, FACE, reference_shape
 from tests.conftest import input_error
 from utils.common.images import decode_image
 from utils.demo import writers
@@ -300,6 +300,7 @@ def test_a_line_by_hand():
             "crop": [[0.5, 2.0], [40.5, 2.0], [40.5, 42.0], [0.5, 42.0]],
             "landmarks": [36, 45], "points": [[10.12, 20.0], [30.0, 24.5]], "confidence": [0.5, 0.75],
         },
+        "pose": None,  # of two points
         "ears": {"left": {
             "scheme": "ear", "score": 0.25, "box": [50.0, None, 50.0, None],
             "crop": [[45.0, 15.0], [55.0, 15.0], [55.0, 25.0], [45.0, 25.0]],
@@ -308,9 +309,18 @@ def test_a_line_by_hand():
     }  # fmt: skip
 
 
+def test_a_whole_face_has_a_pose():
+    points = 30 * reference_shape(FACE) + 10
+    face = Landmarks(FACE, tuple(range(68)), points.astype(np.float32), np.ones(68), Warp((20, 20), 40))
+    pose = as_record(CLIP, Frame(gray(0), 0, 0.0), Prediction(face))["pose"]
+    assert list(pose) == ["yaw", "pitch", "roll"]
+    assert max(map(abs, pose.values())) < 10  # the reference shape looks into the camera
+    assert all(round(angle, 1) == angle for angle in pose.values())
+
+
 def test_an_empty_prediction_is_a_line_without_a_face_and_ears():
     record = as_record(CLIP, Frame(gray(0), 0, 0.0), Prediction())
-    assert record["face"] is None and record["ears"] == {}
+    assert record["face"] is None and record["ears"] == {} and record["pose"] is None
 
 
 def test_lines_are_there_whatever_ended_the_run(tmp_path):
