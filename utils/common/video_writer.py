@@ -33,7 +33,7 @@ class Mp4Writer:
     def __init__(self, part: Path, rate: float, size: tuple[int, int], name: Path):
         self._part, self._name, self._frames = part, name, 0
         ffmpeg = shutil.which("ffmpeg")
-        codec = _best_codec(ffmpeg)
+        codec = best_codec(ffmpeg)
         self._sink: _Sink
         if codec == "libx264" and ffmpeg is not None:
             self._sink = _Ffmpeg(ffmpeg, part, rate, size)
@@ -148,11 +148,11 @@ def _raw(size: tuple[int, int], rate: float) -> tuple[str, ...]:
 
 
 @functools.cache  # each has to be tried once, and said once
-def _best_codec(ffmpeg: str | None) -> str:
+def best_codec(ffmpeg: str | None) -> str:
     """ "libx264" if this ffmpeg has it, "avc1" if OpenCV has an encoder of H.264, else "mp4v", which is printed."""
     if ffmpeg is not None and _has_libx264(ffmpeg):
         return "libx264"
-    if _opencv_has_h264():
+    if opencv_has_h264():
         return "avc1"
     mend = "install ffmpeg" if ffmpeg is None else f"{printable(ffmpeg)} has no libx264: install an ffmpeg that has"
     print(f"videos are written as MPEG-4 Part 2, which browsers do not play; for H.264 {mend}", flush=True)
@@ -174,7 +174,7 @@ def _has_libx264(ffmpeg: str) -> bool:
     return done.returncode == 0
 
 
-def _opencv_has_h264() -> bool:
+def opencv_has_h264() -> bool:
     """Whether OpenCV writes a video of H.264 that it can read: some builds only claim to."""
     with tempfile.TemporaryDirectory() as folder, quiet_opencv():
         path = Path(folder) / "probe.mp4"
