@@ -25,16 +25,20 @@ LARGEST_PTS = 1_000_000  # bytes: 68 points take two thousand
 MOST_KEYS = 12  # of a .mat file that a message names
 
 
-def check_points(points: np.ndarray, count: int, source: object) -> np.ndarray:
-    """`points` as (count, 2) float32, or an `InputError` naming `source`: wrong number, or not finite."""
+def check_points(points: np.ndarray, count: int, source: object, partly: bool = False) -> np.ndarray:
+    """`points` as (count, 2) float32, or an `InputError` naming `source`: wrong number, or not finite.
+
+    `partly`: a point whose x and y are both NaN is missing, and stays so.
+    """
     if points.ndim != 2 or points.shape[1] != 2:
         raise InputError(f"{source}: expected {count} points of x and y, found an array of shape {points.shape}")
     if len(points) != count:
         raise InputError(f"{source}: holds {len(points)} points, {count} are needed")
     with np.errstate(over="ignore", invalid="ignore"):
         points = points.astype(np.float32)
-    if not np.isfinite(points).all():
-        bad = int(np.flatnonzero(~np.isfinite(points).all(axis=1))[0])
+    good = np.isfinite(points).all(axis=1) | (np.isnan(points).all(axis=1) & partly)
+    if not good.all():
+        bad = int(np.flatnonzero(~good)[0])
         raise InputError(f"{source}: point {bad} is not a number (NaN or infinite); correct it or leave the image out")
     return points
 
