@@ -4,13 +4,19 @@ import json
 import re
 
 import cv2
+import h5py
 import numpy as np
 import pytest
 
 from data.datasets import find_samples, split_samples
+from data.formats import write_pts
 from data.layouts import NoSuchImagesError
+from data.readers.cofw import read_cofw
 from data.schemes import EAR, FACE, Scheme, read_scheme, reference_shape
-from tests.conftest import input_error
+from tests.conftest import SMALL, input_error, run_script
+from tests.images import drawn_image
+from utils.common.images import decode_image, save_image
+from utils.evaluation import metrics
 
 WFLW = read_scheme("wflw98")
 FOUR = Scheme.from_json(
@@ -314,3 +320,150 @@ def test_a_file_of_no_format_says_so(tmp_path):
         find_samples([path], FOUR)
     with pytest.raises(NoSuchImagesError, match=re.escape(str(tmp_path))):
         find_samples([tmp_path], FOUR)
+
+
+def cofw_file(path, images, rows, part="Tr"):
+    """As MATLAB writes -v7.3: HDF5 behind a block of text, dimensions reversed, a cell of references."""
+    with h5py.File(path, "w", userblock_size=512) as file:
+        refs = [file.create_dataset(f"#refs#/{k}", data=image.T).ref for k, image in enumerate(images)]
+        file.create_dataset(f"Is{part}", data=np.array(refs, h5py.ref_dtype)[None], dtype=h5py.ref_dtype)
+        file.create_dataset(f"phis{part}", data=np.array(rows, np.float64).T)
+    with open(path, "r+b") as stream:
+        stream.write(b"MATLAB 7.3 MAT-file, Platform: GLNXA64")
+    return path
+
+
+COFW = read_scheme("cofw29")
+FACE29 = np.round(10 + 60 * reference_shape(COFW).astype(float), 2)
+ROW29 = np.concatenate([FACE29[:, 0] + 1, FACE29[:, 1] + 1, np.arange(29) % 2])  # MATLAB counts from 1
+GREY = np.arange(100 * 120, dtype=np.uint32).reshape(100, 120).astype(np.uint8)
+COLOUR = np.stack([GREY, GREY // 2, GREY // 3], axis=-1)
+
+
+@pytest.mark.parametrize("to", ["pts", "coco"])
+def test_cofw_is_unpacked_to_a_dataset(tmp_path, to):
+    path = cofw_file(tmp_path / "COFW_test_color.mat", [GREY, COLOUR], [ROW29, ROW29 + 2 * (np.arange(87) < 58)], "T")
+    done = run_script("data.convert", path, "--to", to, "--scheme", "cofw29", "--out", tmp_path / "out")
+    assert done.returncode == 0 and "2 annotations of 29" in done.stdout
+    samples = find_samples([tmp_path / "out"], COFW).samples
+    same(points_of(samples), {"test_0000.png": FACE29, "test_0001.png": FACE29 + 2})
+    assert {sample.part for sample in samples} == {"test" if to == "coco" else ""}
+    np.testing.assert_array_equal(decode_image(samples[0].image), np.stack([GREY] * 3, axis=-1))
+    np.testing.assert_array_equal(decode_image(samples[1].image), COLOUR)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda path: path.write_bytes(b"MATLAB 7.3 MAT-file"), "MATLAB 7.3"),
+        (lambda path: cofw_file(path, [GREY], [ROW29], "X"), "neither IsTr and phisTr"),
+        (lambda path: cofw_file(path, [GREY], [ROW29[:80]]), "phisTr is no array of 87"),
+        (lambda path: cofw_file(path, [GREY], [ROW29, ROW29]), "IsTr holds no image for each of the 2"),
+        (lambda path: cofw_file(path, [GREY / 2], [ROW29]), "IsTr: image 0 is no image of bytes"),
+        (lambda path: cofw_file(path, [GREY], [ROW29 * np.nan]), "phisTr: face 0 is not a number"),
+    ],
+    ids=["cut", "keys", "rows", "count", "image", "nan"],
+)
+def test_a_broken_file_of_cofw_is_one_line(tmp_path, make, words):
+    path = tmp_path / "COFW_train.mat"
+    make(path)
+    with input_error(path, words):
+        list(read_cofw(path))
+
+
+def test_points_of_matlab_7_3_are_those_of_matlab_5(tmp_path):
+    points = reference_shape(FACE) * 60 + 10
+    path = tmp_path / "a_pts.mat"
+    with h5py.File(path, "w", userblock_size=512) as file:
+        file["pts_2d"], file["pts_3d"] = points.T, points.T + 1
+    with open(path, "r+b") as stream:
+        stream.write(b"MATLAB 7.3 MAT-file, Platform: GLNXA64")
+    put_image(tmp_path / "a.png")
+    np.testing.assert_allclose(find_samples([tmp_path], FACE).samples[0].points, points)
+    np.testing.assert_allclose(find_samples([tmp_path], FACE, "3d").samples[0].points, points + 1)
+    path.write_bytes(path.read_bytes()[:900])
+    with input_error(path):
+        find_samples([tmp_path], FACE)
+
+
+def test_a_missing_point_of_a_pts_file_is_nan(tmp_path):
+    put_image(tmp_path / "a.png")
+    write_pts(tmp_path / "a.pts", np.array([SQUARE[0], MISSING, *SQUARE[2:]]))
+    assert "nan nan" in (tmp_path / "a.pts").read_text()
+    same(points_of(find_samples([tmp_path], FOUR).samples), {"a.png": [SQUARE[0], MISSING, *SQUARE[2:]]})
+
+
+@pytest.mark.parametrize("to", ["pts", "coco"])
+def test_a_dataset_is_written_anew_with_its_missing_points(tmp_path, to):
+    for name in ("a.png", "below/b.png"):
+        put_image(tmp_path / "data" / name)
+    people = [annotation(1, 1, SQUARE), annotation(2, 1, SECOND), annotation(3, 2, [*[0] * 3, *keypoints(SQUARE)[3:]])]
+    put_json(tmp_path / "data" / "points.json", coco(people, ("a.png", "below/b.png")))
+    scheme = put_json(tmp_path / "four.json", FOUR.to_json())
+    flags = ["--to", to, "--scheme", scheme, "--out", tmp_path / "out"]
+    done = run_script("data.convert", tmp_path / "data", *flags)
+    assert done.returncode == 0, done.stderr
+    points = [sample.points for sample in find_samples([tmp_path / "out"], FOUR).samples]
+    np.testing.assert_allclose(points, [SQUARE, SECOND, [MISSING, *SQUARE[1:]]], atol=1e-3)
+    again = run_script("data.convert", tmp_path / "data", *flags)
+    assert again.returncode == 2 and "is not empty" in again.stderr
+    if to == "coco":
+        written = json.loads((tmp_path / "out" / "points.json").read_text())
+        assert written["categories"][0]["skeleton"] == [[1, 2], [2, 3], [3, 4], [4, 1]]
+        assert written["annotations"][2]["keypoints"][:4] == [0, 0, 0, 40] and written["annotations"][2]["id"] == 3
+        assert written["annotations"][0]["bbox"] == [10, 20, 30.5, 30.25]
+
+
+def test_errors_are_means_over_the_points_that_are_there():
+    """The normaliser is points 0 and 1; where one is missing it is the reference's, scaled to the others' diagonal."""
+    truth = np.array([[[0, 0], [10, 0], MISSING, [10, 10]], [MISSING, [10, 0], [0, 10], [10, 10]]], np.float32)
+    predicted = np.nan_to_num(truth) + np.array([3, 4], np.float32)
+    lengths = metrics.normaliser_length(truth, FOUR)
+    np.testing.assert_allclose(lengths, [10, 10])
+    np.testing.assert_allclose(metrics.nme(truth, predicted, lengths), [0.5, 0.5])
+    known = metrics.known_points(truth)
+    assert known.tolist() == [[True, True, False, True], [False, True, True, True]]
+    distances = metrics.point_errors(truth, predicted)
+    assert metrics.percentage_of_correct_keypoints(distances, lengths, 0.6, known) == 1
+
+
+TWELVE = (36, 39, 42, 45, 27, 30, 33, 48, 54, 51, 57, 8)  # of the 68: eyes, nose, mouth, chin
+
+
+def twelve_scheme(path):
+    places = reference_shape(FACE)[list(TWELVE)].astype(float).round(4).tolist()
+    group = {"name": "all", "indices": list(range(12)), "closed": False, "colour": [255, 200, 60]}
+    own = {"task": "twelve", "count": 12, "groups": [group], "flip_pairs": [[0, 3], [1, 2], [7, 8]]}
+    own |= {"normaliser": [0, 3], "inner": [], "reference": places, "source": "12 of the 68 points of 300-W"}
+    return put_json(path, FACE.to_json() | own)
+
+
+@pytest.mark.slow
+def test_a_coco_file_of_twelve_points_trains_and_is_scored(tmp_path):
+    """The second face of an image, and missing points, among them those that errors are divided by, are taken along."""
+    rng = np.random.default_rng(0)
+    people, files = [], []
+    for number in range(1, 13):
+        one, other = (drawn_image(FACE, 96, rng) for _ in "ab")
+        files.append(f"face{number}.png")
+        save_image(tmp_path / "data" / files[-1], np.concatenate([one[0], other[0]], axis=1))
+        values = keypoints(one[1][list(TWELVE)].astype(float).tolist())
+        if number % 2:
+            values[:3] = values[15:18] = [0, 0, 0]  # an outer eye corner is missing in every second image
+        people.append(annotation(number, number, values))
+        if number > 10:
+            people.append(annotation(100 + number, number, (other[1][list(TWELVE)] + [96, 0]).astype(float).tolist()))
+    put_json(tmp_path / "data" / "points.json", coco(people, files, categories=[]))
+    scheme = twelve_scheme(tmp_path / "twelve.json")
+    found = run_script("data.check", tmp_path / "data", "--scheme", scheme, "--out", tmp_path / "check")
+    assert found.returncode == 0 and "twelve: 14 images" in found.stdout and "missing points: 12 in 6" in found.stdout
+    weights = tmp_path / "twelve.keras"
+    flags = [*SMALL, "--scheme", scheme, "--run", tmp_path / "run", "--out", weights, "--epochs", 1]
+    trained = run_script("train_face.py", *flags, "--data", tmp_path / "data" / "points.json")
+    assert trained.returncode == 0, trained.stderr
+    flags = ["--split", "all", "--allow-trained", "--out", tmp_path / "scores"]
+    scored = run_script("utils.evaluate", weights, tmp_path / "data", *flags)
+    assert scored.returncode == 0, scored.stderr
+    scores = json.loads((tmp_path / "scores" / "scores.json").read_text())["twelve"]
+    assert scores["images"] == 14 and 0 < scores["nme"] < 500 and scores["missed"] == 0
+    assert (tmp_path / "scores" / "twelve" / "worst.png").is_file()
