@@ -182,6 +182,8 @@ def unpack_cofw(path: Path, scheme: Scheme, out: Path, to: str) -> int:
     """Write the images of a file of COFW as PNG, with their points beside: the number of them."""
     if scheme.count != COFW_COUNT:
         raise InputError(f"{path}: holds {COFW_COUNT} points a face, {scheme.count} are needed; give --scheme cofw29")
+    for _ in read_cofw(path):  # what is wrong with any face ends it before anything is written
+        pass
     points = []
     for name, image, face in read_cofw(path):
         save_image(out / f"{name}.png", image)
@@ -234,7 +236,7 @@ def write_coco(out: Path, faces: Faces, scheme: Scheme) -> None:
 def main(argv: list[str] | None = None) -> None:
     """Flags -> points, from a dataset or through a map -> images with points in the chosen format.
 
-    Everything but the images of a COFW file is read before anything is written.
+    Everything is read before anything is written.
     """
     parser = CommandLine(prog="python -m data.convert", description="Write a dataset anew, as .pts files or as COCO.")
     parser.add_argument("folder", metavar="DATA", help="a dataset; with --map images with NAME.csv beside NAME.jpg")

@@ -1,7 +1,7 @@
 """COFW: a MATLAB 7.3 file (HDF5) with 29 points of each face, and the images themselves.
 
 `IsTr` and `phisTr` are images and points of the training part, `IsT` and `phisT` of the test part. A row of `phis` is
-x of 29 points, their y, and whether each is occluded, which nothing here trains on: an occluded point is annotated. No
+x of 29 points, their y, and whether each is occluded. Nothing here trains on that: an occluded point is annotated. No
 point is missing. MATLAB counts pixels from 1. (Burgos-Artizzu, Perona and Dollar, ICCV 2013.)
 """
 

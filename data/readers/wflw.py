@@ -1,6 +1,6 @@
 """WFLW: a line for each face, in `list_98pt_rect_attr_train.txt` and the like (https://wywu.github.io/projects/LAB/).
 
-A line holds x and y of 98 points, then the box (4 numbers), 6 attributes (0 or 1) and the image's name; the older list
+A line holds x and y of 98 points, then the box (4 numbers), 6 attributes (0 or 1) and the image's name. The older list
 `list_98pt_test.txt` has neither box nor attributes. Pixels are 0-based. A missing point is `nan nan` or `-1 -1`.
 """
 
