@@ -24,8 +24,10 @@ from tqdm import tqdm
 from utils.common.cli import (
     CommandLine,
     InputError,
+    frame_size,
     network_size,
     non_negative_float,
+    positive_float,
     positive_int,
     printable,
     run_main,
@@ -35,7 +37,7 @@ from utils.common.keras_runtime import PRECISIONS, limit_threads
 from utils.demo import LandmarkPredictor, Tracker
 from utils.demo.detections import Thresholds
 from utils.demo.smoothing import PointSmoother
-from utils.demo.sources import Source, UnreadableError, find_sources, open_source
+from utils.demo.sources import CameraMode, Source, UnreadableError, find_sources, open_source
 from utils.demo.timing import StepTimer
 from utils.demo.view import OVERLAYS, View, in_view
 from utils.demo.window import Window, require_display
@@ -60,6 +62,20 @@ def parse_flags(argv: list[str] | None) -> argparse.Namespace:
         metavar="SECONDS",
         help="try for so long to open a camera or stream again that is lost (default: for ever in a window, else "
         f"{RETRY:.0f})",
+    )
+
+    camera = parser.add_argument_group("camera")
+    camera.add_argument(
+        "--camera-size",
+        type=frame_size,
+        metavar="WxH",
+        help="ask cameras for frames of so many pixels, such as 1280x720 (default: the camera's own)",
+    )
+    camera.add_argument(
+        "--camera-fps",
+        type=positive_float,
+        metavar="RATE",
+        help="ask cameras for so many frames a second (default: the camera's own)",
     )
 
     network = parser.add_argument_group("network")
@@ -89,7 +105,7 @@ def parse_flags(argv: list[str] | None) -> argparse.Namespace:
         "--save",
         metavar="OUT",
         help="write the drawn images: a .mp4 (or an animated .webp) for one video or camera, a .png for one image, or "
-        "a folder for any number",
+        "a folder for any number; with ffmpeg a .mp4 is H.264 and has the sound",
     )
     output.add_argument(
         "--json",
@@ -158,7 +174,8 @@ def run_source(
     smooth = PointSmoother() if args.smooth and not still else None
     frames, found_in = 0, Counter[str]()  # frames in which a face and each ear were found
     retry = args.retry if args.retry is not None else math.inf if window is not None else RETRY
-    with open_source(source, retry) as feed, open_target(target, source, feed.rate) as file:
+    mode = CameraMode(args.camera_size, args.camera_fps)
+    with open_source(source, retry, mode) as feed, open_target(target, source, feed.rate) as file:
         stream = feed.frames(wait=RESPONSE)
         if source.kind == "video" and window is None:
             stream = tqdm(stream, desc=source.stem, total=feed.count, unit="frame", leave=False, disable=None)
@@ -200,6 +217,9 @@ def main(argv: list[str] | None = None) -> int:
     """Flags -> sources -> network -> every source, frame by frame: find, draw, save, show."""
     args = parse_flags(argv)
     sources = find_sources(args.source)
+    for flag, value in (("--camera-size", args.camera_size), ("--camera-fps", args.camera_fps)):
+        if value is not None and not any(source.is_camera for source in sources):
+            raise InputError(f"{flag}: is asked of cameras, and {printable(sources[0].label)} is none; leave it out")
     targets = plan_saves(args.save, sources)
     weights = choose_weights(args.weights)
     sources_read = [source.path for source in sources if source.path is not None]

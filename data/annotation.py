@@ -41,7 +41,7 @@ class Annotation:
 
     @classmethod
     def of(cls, scheme: Scheme, points: np.ndarray, others: np.ndarray | None = None) -> Annotation:
-        """All landmarks of one face or ear: `points` (landmarks, 2) pixels.
+        """The landmarks of one face or ear: `points` (landmarks, 2) pixels, NaN for one that nobody annotated.
 
         `others` (n, landmarks, 2) are the other instances that the image shows, n = 0 where there is none. None: nobody
         looked for them.
@@ -49,8 +49,11 @@ class Annotation:
         places = np.zeros((scheme.instances, scheme.count, 2), np.float32)
         present = np.zeros((scheme.instances, scheme.count), bool)
         for k, instance in enumerate([points] if others is None else [points, *others]):
-            places[k], present[k] = instance, True
-        annotated = present if others is None else np.ones_like(present)
+            known = np.isfinite(instance).all(axis=-1)
+            places[k, known], present[k] = instance[known], known
+        annotated = present.copy()
+        if others is not None:
+            annotated[1:] = True
         return cls(places, annotated, present)
 
     @classmethod

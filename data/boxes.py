@@ -39,8 +39,8 @@ def read_boxes(path: Path) -> dict[str, list[Box]]:
 
 
 def box_of(points: np.ndarray) -> Box:
-    """Left, top, right, bottom of points (landmarks, 2)."""
-    return np.concatenate([points.min(axis=0), points.max(axis=0)])
+    """Left, top, right, bottom of points (landmarks, 2); those that are NaN are missing."""
+    return np.concatenate([np.nanmin(points, axis=0), np.nanmax(points, axis=0)])
 
 
 def overlap_of(one: Box, other: Box) -> float:

@@ -28,7 +28,8 @@ def describe(found: DatasetListing, scheme: Scheme) -> list[str]:
     sizes = np.array(found.sizes)
     points = np.stack([sample.points for sample in found.samples])
     outside = np.any((points < -0.5) | (points > sizes[:, None] - 0.5), axis=-1)
-    longer = (points.max(axis=1) - points.min(axis=1)).max(axis=-1)
+    missing = np.isnan(points[..., 0])
+    longer = (np.nanmax(points, axis=1) - np.nanmin(points, axis=1)).max(axis=-1)
     parts = ", ".join(f"{len(samples)} {part}" for part, samples in split_samples(found.samples).items())
     groups = len({sample.group for sample in found.samples})
     return [
@@ -36,7 +37,8 @@ def describe(found: DatasetListing, scheme: Scheme) -> list[str]:
         f"  image width   {_spread(sizes[:, 0])} px",
         f"  image height  {_spread(sizes[:, 1])} px",
         f"  {scheme.task} size     {_spread(longer)} px (longer side of the points' box)",
-        f"  points out of frame: {int(outside.sum())} in {int(outside.any(axis=1).sum())} images",
+        _in_images("points out of frame", outside),
+        *([_in_images("missing points", missing)] if missing.any() else []),
         *_describe_others(found.samples),
         f"  unusable: {len(found.problems)}",
     ]
@@ -50,6 +52,11 @@ def _describe_others(samples: Sequence[Sample]) -> list[str]:
     return [f"  all ears annotated: {len(known)} images, a second ear in {sum(map(len, known))}"]
 
 
+def _in_images(what: str, where: np.ndarray) -> str:
+    """How many points (images, landmarks) are so, and in how many images."""
+    return f"  {what}: {int(where.sum())} in {int(where.any(axis=1).sum())} images"
+
+
 def _spread(values: np.ndarray) -> str:
     low, middle, high = np.percentile(values, (0, 50, 100))
     return f"{low:.0f} to {high:.0f}, median {middle:.0f}"
@@ -59,7 +66,7 @@ def draw_samples(samples: Sequence[Sample], scheme: Scheme, count: int = 32) -> 
     """A contact sheet of `count` images spread over the list, with their points, cut 2 x wider than the points."""
     images = []
     for sample in spread(samples, count):
-        low, high = sample.points.min(axis=0), sample.points.max(axis=0)
+        low, high = np.nanmin(sample.points, axis=0), np.nanmax(sample.points, axis=0)
         warp = Warp(tuple((low + high) / 2), 2 * max(float((high - low).max()), 1.0))
         layers: list[Layer] = [(sample.points, None, None)]
         layers += [(ear, None, OTHER_COLOUR) for ear in ([] if sample.others is None else sample.others)]
@@ -71,7 +78,7 @@ def draw_samples(samples: Sequence[Sample], scheme: Scheme, count: int = 32) -> 
 def main(argv: list[str] | None = None) -> int:
     """The command line."""
     parser = CommandLine(prog="python -m data.check", description="Read a whole dataset and say what is in it.")
-    parser.add_argument("folder", metavar="DIR", help="the folder that holds AFW/ or CollectionA/, or images with .pts")
+    parser.add_argument("folder", metavar="DATA", help="folder that holds AFW/ or CollectionA/, or images with points")
     parser.add_argument(
         "--task", choices=tuple(SCHEMES), help="look for faces or ears only (default: whatever is there)"
     )

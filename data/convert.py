@@ -1,13 +1,17 @@
-"""Turn points of another template into `.pts` files: `python -m data.convert FOLDER --map MAP.json --out DIR`.
+"""Write a dataset anew, as images with `.pts` files or as COCO: `python -m data.convert DATA --to coco --out DIR`.
 
-FOLDER holds `NAME.csv` beside an image NAME of any suffix; DIR gets the image and `NAME.pts`, a dataset as any other.
-A map (`data/maps/`) says where each landmark of a scheme lies among the template's points.
+DATA is whatever training reads, or a `.mat` file of COFW, which holds its images itself.
+
+`python -m data.convert FOLDER --map MAP.json --out DIR` turns points of another template into `.pts` files. FOLDER
+holds `NAME.csv` beside an image NAME of any suffix; DIR gets the image and `NAME.pts`, a dataset as any other. A map
+(`data/maps/`) says where each landmark of a scheme lies among the template's points.
 """
 
 from __future__ import annotations
 
 import fnmatch
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +19,16 @@ from pathlib import Path
 import numpy as np
 from scipy.interpolate import CubicSpline
 
+from data.boxes import box_of
+from data.datasets import Sample, find_samples
 from data.formats import check_points, write_pts
 from data.layouts import files_in
-from data.schemes import SCHEMES, Scheme
+from data.readers.cofw import COUNT as COFW_COUNT
+from data.readers.cofw import read_cofw
+from data.schemes import SCHEMES, Scheme, read_scheme
 from utils.common.cli import CommandLine, InputError, printable, run_main
-from utils.common.files import check_writable, read_json, replacing, write_csv
-from utils.common.images import IMAGE_SUFFIXES
+from utils.common.files import check_writable, read_json, replacing, write_csv, write_json
+from utils.common.images import IMAGE_SUFFIXES, decode_image, save_image
 
 LARGEST_CSV = 1_000_000  # bytes: 189 points take three thousand
 
@@ -139,12 +147,109 @@ def matches(stem: str, patterns: Sequence[str]) -> bool:
     return any(fnmatch.fnmatchcase(stem, pattern) for pattern in patterns)
 
 
+def copy_dataset(samples: Sequence[Sample], scheme: Scheme, out: Path, to: str) -> None:
+    """Copy the images into a folder, and write their points `to` "pts" or "coco" there."""
+    faces: dict[Path, list[Sample]] = {}
+    for sample in samples:
+        faces.setdefault(sample.image, []).append(sample)
+    places = {image: Path(own[0].name).with_name(image.name) for image, own in faces.items()}
+    for twice, times in Counter(places.values()).items():
+        if times > 1:
+            raise InputError(f"--out: two images would be {twice} there; convert one folder at a time")
+    for image, place in places.items():
+        with replacing(out / place) as part:
+            shutil.copyfile(image, part)
+    points = [(places[image].as_posix(), own[0].part, [face.points for face in own]) for image, own in faces.items()]
+    (write_coco if to == "coco" else write_all_pts)(out, points, scheme)
+
+
+def convert_dataset(data: Path, scheme: Scheme, out: Path, to: str, skip_bad: bool) -> None:
+    """Read a dataset, or a file of COFW, and write it anew; says how much that was."""
+    if out.is_dir() and any(out.iterdir()):
+        raise InputError(f"--out {out}: is not empty; give a new folder")
+    if data.suffix.lower() == ".mat":
+        count = unpack_cofw(data, scheme, out, to)
+    else:
+        found = find_samples([data], scheme, skip_bad=skip_bad)
+        for problem in found.problems:
+            print(f"left out: {problem}")
+        copy_dataset(found.samples, scheme, out, to)
+        count = len(found.samples)
+    print(f"{printable(out)}: {count} annotations of {scheme.count} {scheme.task} landmarks")
+
+
+def unpack_cofw(path: Path, scheme: Scheme, out: Path, to: str) -> int:
+    """Write the images of a file of COFW as PNG, with their points beside: the number of them."""
+    if scheme.count != COFW_COUNT:
+        raise InputError(f"{path}: holds {COFW_COUNT} points a face, {scheme.count} are needed; give --scheme cofw29")
+    for _ in read_cofw(path):  # what is wrong with any face ends it before anything is written
+        pass
+    points = []
+    for name, image, face in read_cofw(path):
+        save_image(out / f"{name}.png", image)
+        points.append((f"{name}.png", name.partition("_")[0], [face]))
+    (write_coco if to == "coco" else write_all_pts)(out, points, scheme)
+    return len(points)
+
+
+Faces = list[tuple[str, str, list[np.ndarray]]]  # an image's path below the folder, its part, and the points of each
+
+
+def write_all_pts(out: Path, faces: Faces, scheme: Scheme) -> None:
+    """`NAME.pts` beside each image, or `NAME_1.pts`, `NAME_2.pts` ... where it shows several."""
+    for name, _, several in faces:
+        for number, points in enumerate(several, start=1):
+            ending = f"_{number}.pts" if len(several) > 1 else ".pts"
+            write_pts((out / name).with_name(Path(name).stem + ending), points)
+
+
+def write_coco(out: Path, faces: Faces, scheme: Scheme) -> None:
+    """`points.json` of COCO keypoints, or `points_train.json` and `points_test.json` where the dataset comes split."""
+    lines = [
+        [one + 1, other + 1]
+        for group in scheme.groups
+        for one, other in zip(group.indices, group.indices[1:] + group.indices[: int(group.closed)], strict=False)
+        if one != other
+    ]
+    names = [f"{scheme.group_of(k).name}_{k}" for k in range(scheme.count)]
+    category = {"id": 1, "name": scheme.task, "supercategory": "person", "keypoints": names, "skeleton": lines}
+    for part in sorted({part for _, part, _ in faces}):
+        images: list[dict] = []
+        annotations: list[dict] = []
+        for name, _, several in (each for each in faces if each[1] == part):
+            height, width = decode_image(out / name).shape[:2]
+            images.append({"id": len(images) + 1, "file_name": name, "width": width, "height": height})
+            for points in several:
+                left, top, right, bottom = box_of(points).round(3).tolist()
+                there = np.isfinite(points[:, 0])
+                values = np.where(np.isfinite(points[:, :1]), np.c_[points, 2 * there], 0).round(3).ravel().tolist()
+                values[2::3] = map(int, values[2::3])
+                annotations.append(
+                    {"id": len(annotations) + 1, "image_id": len(images), "category_id": 1, "iscrowd": 0}
+                    | {"keypoints": values, "num_keypoints": int(there.sum())}
+                    | {"bbox": [left, top, right - left, bottom - top], "area": (right - left) * (bottom - top)}
+                )
+        content = {"images": images, "annotations": annotations, "categories": [category]}
+        write_json(out / (f"points_{part}.json" if part else "points.json"), content)
+
+
 def main(argv: list[str] | None = None) -> None:
-    """Flags -> map and points -> images with `.pts`. Everything is read before anything is written."""
-    parser = CommandLine(prog="python -m data.convert", description="Turn points of another template into .pts files.")
-    parser.add_argument("folder", metavar="FOLDER", help="images with NAME.csv (x,y a line, 0-based) beside NAME.jpg")
-    parser.add_argument("--map", required=True, help="where each landmark lies, such as data/maps/*.json")
-    parser.add_argument("--out", required=True, help="folder for the images and their .pts files")
+    """Flags -> points, from a dataset or through a map -> images with points in the chosen format.
+
+    Everything is read before anything is written.
+    """
+    parser = CommandLine(prog="python -m data.convert", description="Write a dataset anew, as .pts files or as COCO.")
+    parser.add_argument("folder", metavar="DATA", help="a dataset; with --map images with NAME.csv beside NAME.jpg")
+    ways = parser.add_mutually_exclusive_group(required=True)
+    ways.add_argument("--to", choices=("pts", "coco"), help="write the dataset as it is, in this format")
+    ways.add_argument(
+        "--map", help="turn points x,y a line, 0-based, into .pts files by a map such as data/maps/*.json"
+    )
+    parser.add_argument("--out", required=True, help="folder for the images and their points")
+    parser.add_argument(
+        "--scheme", metavar="FILE", default="face68", help="with --to: which landmarks (default: face68)"
+    )
+    parser.add_argument("--skip-bad", action="store_true", help="with --to: leave out unusable images and list them")
     parser.add_argument("--match", nargs="+", default=["*"], metavar="PATTERN", help="take these names (default: all)")
     parser.add_argument(
         "--one-person", nargs="+", default=[], metavar="PATTERN", help="names that match a pattern are one person"
@@ -155,6 +260,9 @@ def main(argv: list[str] | None = None) -> None:
     check_writable("--out", out)
     if out.resolve() == Path(args.folder).resolve():
         raise InputError("--out: is the folder that is read; give another")
+    if args.to:
+        convert_dataset(Path(args.folder), read_scheme(args.scheme), out, args.to, args.skip_bad)
+        return
     to_landmarks = read_map(Path(args.map))
     found = find_points(Path(args.folder), args.match)
     landmarks = [to_landmarks(read_points_csv(table, to_landmarks.points)) for _, table in found]

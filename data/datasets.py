@@ -43,6 +43,7 @@ _COPY = re.compile(r"[_-](mirror(ed)?|h?flip(ped)?)$", re.IGNORECASE)  # at the 
 # Image diagonals that points may lie outside: those of a turned head are guessed, by some tens of per cent.
 FARTHEST = 2
 SMALLEST = 3  # pixels, the longer side of the points' box: the least drawn ear has 5, fractions of the image's size 1
+LEAST_KNOWN = 2  # points of a face or ear that is annotated in part: two say where it is and how large
 MOST_ON_ONE_SPOT = 6  # points: on a grid of 2 px, the coarsest that people train on, there are up to 5
 # Spots where tools put what nobody annotated: (0, 0) and (-1, -1), counted from 0 or, in a .pts file, from 1.
 NOT_ANNOTATED = ((0, 0), (-1, -1), (-2, -2))
@@ -75,8 +76,14 @@ class Sample:
 
     @property
     def points(self) -> np.ndarray:
-        """The landmarks (landmarks, 2) that scores and crops go by: those of the first face or ear."""
-        return self.annotation.points[0]
+        """The landmarks (landmarks, 2) that scores and crops go by, of the first face or ear; NaN for a missing one."""
+        present = self.annotation.present[0, :, None]
+        return np.where(present, self.annotation.points[0], np.float32(np.nan))
+
+    @property
+    def complete(self) -> bool:
+        """Whether no landmark of the first face or ear is missing."""
+        return bool(self.annotation.present[0].all())
 
     @property
     def others(self) -> np.ndarray | None:
@@ -110,7 +117,7 @@ def find_samples(
     limit: int | None = None,
     progress: bool = False,
 ) -> DatasetListing:
-    """Read every image's points below `folders` (several are mixed), in a fixed order.
+    """Read every image's points below `folders` (several are mixed), in a fixed order; one may be a file of points.
 
     `points` chooses between "2d" and "3d" points of `.mat` files. `limit` keeps that many images, chosen evenly over
     the sorted list. Images that cannot be used (points missing, unreadable, wrong in number, NaN or no face; image
@@ -121,7 +128,7 @@ def find_samples(
     found = DatasetListing()
     for folder in folders:
         pairs = find_pairs(Path(folder), scheme)
-        people = _read_identities(Path(folder))
+        people = _read_identities(Path(folder) if Path(folder).is_dir() else Path(folder).parent)
         for pair in _watched(spread(pairs, limit), f"reading {folder}", progress):
             try:
                 found.samples.append(_read_pair(pair, scheme, points, people))
@@ -232,6 +239,8 @@ def _leave_out_undecodable(found: DatasetListing, progress: bool) -> None:
 
 
 def _read_pair(pair: Pair, scheme: Scheme, points: str, people: dict[str, str]) -> Sample:
+    if isinstance(pair.points, InputError):
+        raise pair.points
     if pair.image is None:
         unreadable = pair.landmarks and skipped_images(
             pair.landmarks.parent.glob(f"{glob.escape(pair.landmarks.stem)}.*")
@@ -244,18 +253,20 @@ def _read_pair(pair: Pair, scheme: Scheme, points: str, people: dict[str, str]) 
     if pair.twin:
         raise InputError(f"{pair.image}: {pair.twin.name} has the same stem, and points for one image; remove one")
     check_image_is_whole(pair.image)
-    if pair.landmarks.suffix.lower() == ".pts":
+    if pair.points is not None:
+        landmarks = pair.points
+    elif pair.landmarks.suffix.lower() == ".pts":
         landmarks = read_pts(pair.landmarks, scheme.count)
     else:
         landmarks = read_300w_lp(pair.landmarks, scheme.count, points)
     size = image_size(pair.image)
-    _check_shape(landmarks, scheme, pair.landmarks, size)
+    _check_shape(landmarks, scheme, pair.where or pair.landmarks, size)
     stem = plain_name(pair.image.stem)
     place = PurePosixPath(plain_name(pair.name)).parent
     original = [_original(part) for part in (*place.parts, stem)]
     names = (str(place / stem), stem, "/".join(original), original[-1])
     person = next((people[name] for name in names if name in people), "")
-    others = _other_ears(pair.image, pair.landmarks, size) if scheme is EAR else None
+    others = _other_ears(pair.image, pair.landmarks, size) if scheme is EAR and pair.points is None else None
     annotation = Annotation.of(scheme, landmarks, others)
     group = person or _image_of(stem, pair.image.parent.name)
     return Sample(pair.name, pair.image, annotation, group, pair.part, pair.subset)
@@ -323,21 +334,27 @@ def _other_ears(image: Path, landmarks: Path, size: tuple[int, int]) -> np.ndarr
     return others.astype(np.float32)
 
 
-def _check_shape(points: np.ndarray, scheme: Scheme, source: Path, size: tuple[int, int]) -> None:
-    """Raise an `InputError` for points that are numbers but no face or ear in an image of that width and height."""
-    outside = np.hypot(*np.maximum(np.maximum(-points, points - size), 0).T)
+def _check_shape(points: np.ndarray, scheme: Scheme, source: Path | str, size: tuple[int, int]) -> None:
+    """Raise an `InputError` for points that are no face or ear in an image of that width and height.
+
+    Those that are NaN are missing.
+    """
+    known = points[np.isfinite(points).all(axis=1)]
+    if len(known) < LEAST_KNOWN:
+        raise InputError(f"{source}: only {len(known)} of {len(points)} points are there, {LEAST_KNOWN} are needed")
+    outside = np.nan_to_num(np.hypot(*np.maximum(np.maximum(-points, points - size), 0).T))
     if outside.max() > FARTHEST * math.hypot(*size):
         x, y = points[outside.argmax()]
         raise InputError(
             f"{source}: point {outside.argmax()} at ({x:.4g}, {y:.4g}) is more than {FARTHEST} diagonals away from the "
             f"image of {size[0]} x {size[1]} px"
         )
-    if np.ptp(points, axis=0).max() < SMALLEST:
+    if np.ptp(known, axis=0).max() < SMALLEST:
         raise InputError(
-            f"{source}: all points lie within {np.ptp(points, axis=0).max():.2g} px: not annotated, or not in pixels"
+            f"{source}: all points lie within {np.ptp(known, axis=0).max():.2g} px: not annotated, or not in pixels"
         )
-    written = PTS_ORIGIN if source.suffix.lower() == ".pts" else 0  # what the file itself says
-    for (x, y), count in Counter(map(tuple, points.tolist())).items():
+    written = PTS_ORIGIN if str(source).lower().endswith(".pts") else 0  # what the file itself says
+    for (x, y), count in Counter(map(tuple, known.tolist())).items():
         if count > (1 if (x, y) in NOT_ANNOTATED else MOST_ON_ONE_SPOT):
             raise InputError(
                 f"{source}: {count} points lie on one spot, ({x + written:.4g}, {y + written:.4g}): not annotated"

@@ -25,22 +25,26 @@ LARGEST_PTS = 1_000_000  # bytes: 68 points take two thousand
 MOST_KEYS = 12  # of a .mat file that a message names
 
 
-def check_points(points: np.ndarray, count: int, source: object) -> np.ndarray:
-    """`points` as (count, 2) float32, or an `InputError` naming `source`: wrong number, or not finite."""
+def check_points(points: np.ndarray, count: int, source: object, partly: bool = False) -> np.ndarray:
+    """`points` as (count, 2) float32, or an `InputError` naming `source`: wrong number, or not finite.
+
+    `partly`: a point whose x and y are both NaN is missing, and stays so.
+    """
     if points.ndim != 2 or points.shape[1] != 2:
         raise InputError(f"{source}: expected {count} points of x and y, found an array of shape {points.shape}")
     if len(points) != count:
         raise InputError(f"{source}: holds {len(points)} points, {count} are needed")
     with np.errstate(over="ignore", invalid="ignore"):
         points = points.astype(np.float32)
-    if not np.isfinite(points).all():
-        bad = int(np.flatnonzero(~np.isfinite(points).all(axis=1))[0])
+    good = np.isfinite(points).all(axis=1) | (np.isnan(points).all(axis=1) & partly)
+    if not good.all():
+        bad = int(np.flatnonzero(~good)[0])
         raise InputError(f"{source}: point {bad} is not a number (NaN or infinite); correct it or leave the image out")
     return points
 
 
 def read_pts(path: str | os.PathLike, count: int) -> np.ndarray:
-    """Points (count, 2) of a `.pts` file, 0-based pixels (the file counts from 1).
+    """Points (count, 2) of a `.pts` file, 0-based pixels (the file counts from 1). A missing point is `nan nan`.
 
     Takes every line end, UTF-8 and UTF-16 with a byte order mark, any case, extra blanks, a missing blank after a
     colon, comments after # or //, a comma and a blank between x and y, and all points on one line. Raises `InputError`,
@@ -72,7 +76,7 @@ def read_pts(path: str | os.PathLike, count: int) -> np.ndarray:
     points = np.array(_points(path, rows, said), dtype=np.float64).reshape(-1, 2)
     if len(points) != said:
         raise InputError(f"{path}: says n_points: {said} but holds {len(points)} points")
-    return check_points(points - PTS_ORIGIN, count, path)
+    return check_points(points - PTS_ORIGIN, count, path, partly=True)
 
 
 def said_count(path: str | os.PathLike) -> int | None:
@@ -129,7 +133,7 @@ def _points(path: str | os.PathLike, rows: list[tuple[int, str]], said: int) -> 
 
 
 def write_pts(path: str | os.PathLike, points: np.ndarray) -> None:
-    """Write points (landmarks, 2), 0-based pixels, as a `.pts` file (which counts from 1)."""
+    """Write points (landmarks, 2), 0-based pixels, as a `.pts` file (it counts from 1); `nan nan` if missing."""
     lines = "".join(f"{x:.6f} {y:.6f}\n" for x, y in np.asarray(points, dtype=np.float64) + PTS_ORIGIN)
     with replacing(path) as part:
         part.write_text(f"version: 1\nn_points: {len(points)}\n{{\n{lines}}}\n", encoding="utf-8")
@@ -158,7 +162,7 @@ def read_300w_lp(path: str | os.PathLike, count: int = 68, points: str = "2d") -
     found = (found if key == pairs else found.T)[:, :2]
     if points == "2d" and len(found) != count and "pt3d_68" in content:
         raise InputError(f"{path}: its 2d points are {len(found)}, not {count} (AFLW2000-3D); use --points 3d")
-    return check_points(found, count, path)
+    return check_points(found, count, path, partly=True)
 
 
 def write_300w_lp(path: str | os.PathLike, pts_2d: np.ndarray, pts_3d: np.ndarray) -> None:

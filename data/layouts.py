@@ -11,7 +11,9 @@ Layouts that are recognised below the folder given as `--data`:
   `NAME.json` too, which says that all ears are annotated (`all_ears_annotated`) and where the other is (`other_ears`);
 - synthetic heads for scoring: `Both/NAME.jpg` with `NAME.face.pts`, `NAME.ear_left.pts`, `NAME.ear_right.pts` and
   `NAME.json`; read where there is no layout above, and all of it is a test part;
-- any folder of images with `.pts` (or, for faces, `.mat`) of the same stem, subfolders included.
+- any folder of images with `.pts` (or, for faces, `.mat`) of the same stem, subfolders included;
+- where there is none of these, files of a format of `data.readers`, each of which names its images. Such a file is
+  read by its own path too.
 
 Names of folders count in any case, so that Windows, macOS and Linux read the same. Several faces of one image are
 `NAME_1.pts`, `NAME_2.pts` ... beside `NAME.jpg`, which then has no `NAME.pts`.
@@ -27,7 +29,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from data.formats import said_count
+import numpy as np
+
+from data.formats import check_points, said_count
+from data.readers import LOADERS, read_entries
+from data.readers.entry import Entry
 from data.schemes import EAR, FACE, SCHEMES, Scheme
 from utils.common.cli import InputError, printable
 from utils.common.files import read_json
@@ -36,6 +42,7 @@ from utils.common.images import IMAGE_SUFFIXES, skipped_images
 FACE_FOLDERS = ("afw", "helen", "ibug", "lfpw")  # in any case, and with `_flip`
 FACE_ENDINGS = (".pts", "_pts.mat", ".mat")
 SETS_OF_300W = {"trainset", "testset"}
+ANNOTATION_SUFFIXES = tuple(LOADERS)
 EAR_FILES = ("ear_left", "ear_right")  # of an image in `Both/`: NAME.ear_left.pts
 LEAST_SHOWN = 0.4  # fraction of an ear's points that must be visible in `Both/`
 
@@ -64,6 +71,9 @@ class Pair:
     `name` is the image's path below its dataset; `part` is "train" or "test" where the dataset comes split. `subset` is
     "common" or "challenging" in the test part of 300-W. `twin` is another image of the same stem, so that it is unknown
     whose the points are.
+
+    Where `landmarks` holds the points of several images, `points` are this image's, or what is wrong with them, and
+    `where` names their place in it.
     """
 
     name: str
@@ -72,14 +82,18 @@ class Pair:
     part: str = ""
     twin: Path | None = None
     subset: str = ""
+    points: np.ndarray | InputError | None = None
+    where: str = ""
 
 
 def find_pairs(root: Path, scheme: Scheme) -> list[Pair]:
-    """The images and points of a scheme below `root`, sorted by name, whatever the layout.
+    """The images and points of a scheme below `root`, sorted by name, whatever the layout; `root` may be a file.
 
     Raises `InputError` if the folder is missing or holds a known layout one folder deeper, `NoSuchImagesError` if there
     are no points of the scheme in it.
     """
+    if root.is_file() and root.suffix.lower() in ANNOTATION_SUFFIXES:
+        return _listed(root, scheme)
     if not root.is_dir():
         what = "is no folder" if root.exists() else "no such folder"
         raise InputError(f"{root}: {what}; {where_to_get(scheme)}")
@@ -96,10 +110,89 @@ def find_pairs(root: Path, scheme: Scheme) -> list[Pair]:
         if _are_of_another_scheme(pairs, scheme):
             pairs, hint = [], " (its .pts files hold other landmarks)"
     if not any(pair.landmarks for pair in pairs):
+        pairs = _listed(root, scheme)
+    if not any(pair.landmarks for pair in pairs):
         skipped = skipped_images(files_in(root, recursive=True))
         hint += f" ({skipped})" if skipped else ""
         raise NoSuchImagesError(f"{root}: no {scheme.task} images with points in it{hint}; {where_to_get(scheme)}")
     return sorted(pairs, key=lambda pair: pair.name)
+
+
+def _listed(root: Path, scheme: Scheme) -> list[Pair]:
+    """The pairs of a file that a reader knows, or of all such files below a folder, sorted by name.
+
+    What two files say of one image alike counts once, as the one that says its part does. Several faces of an image
+    are counted in their names: `NAME.jpg#1`, `NAME.jpg#2` ... Raises `NoSuchImagesError` if no points are as many as
+    the scheme's.
+    """
+    folder = root if root.is_dir() else root.parent
+    folder = folder.parent if folder.name == "annotations" and not root.is_dir() else folder
+    files = files_in(folder, recursive=True)
+    found = read_entries([root] if root.is_file() else files)
+    counts = {len(entry.points) for _, entry in found if isinstance(entry.points, np.ndarray)}
+    if root.is_file() and not found:
+        raise NoSuchImagesError(f"{root}: holds no points in a format that is read (readme/datasets.md)")
+    if counts and scheme.count not in counts:
+        held = ", ".join(map(str, sorted(counts)))
+        raise NoSuchImagesError(f"{root}: holds {held} points a {scheme.task}, {scheme.count} are needed")
+    images = _by_name(files)
+    faces: dict[object, dict[bytes, Pair]] = {}
+    for path, entry in sorted(found, key=lambda each: not _part_of_list(each[0])):
+        try:
+            image, points = _image_of_entry(entry, images, path, folder), entry.points
+        except InputError as problem:
+            image, points = None, problem
+        if isinstance(points, np.ndarray):
+            try:
+                points = check_points(points, scheme.count, entry.where, partly=True)
+            except InputError as problem:
+                points = problem
+        name = _name(image, folder) if image else f"{_name(path, folder)}{entry.where.removeprefix(str(path))}"
+        pair = Pair(name, image, path, _part_of_list(path), points=points, where=entry.where)
+        known = faces.setdefault(image or entry.where, {})
+        known.setdefault(points.tobytes() if isinstance(points, np.ndarray) else entry.where.encode(), pair)
+    pairs = [
+        replace(pair, name=f"{pair.name}#{k}") if len(several) > 1 else pair
+        for several in faces.values()
+        for k, pair in enumerate(several.values(), start=1)
+    ]
+    return sorted(pairs, key=lambda pair: pair.name)
+
+
+def _part_of_list(path: Path) -> str:
+    """The part that the name of a file of annotations says: `..._train.txt`, `..._test.xml`, `..._val2017.json`."""
+    said = set(re.findall(r"(?<![a-z])(train|test|val)(?![a-z])", path.stem.lower()))
+    return {"train": "train", "test": "test", "val": "test"}[said.pop()] if len(said) == 1 else ""
+
+
+def _by_name(files: Iterable[Path]) -> dict[str, list[Path]]:
+    """The images among files by their names without folders."""
+    images: dict[str, list[Path]] = {}
+    for path in files:
+        if path.suffix.lower() in IMAGE_SUFFIXES:
+            images.setdefault(plain_name(path.name), []).append(path)
+    return images
+
+
+def _image_of_entry(entry: Entry, images: dict[str, list[Path]], source: Path, folder: Path) -> Path:
+    """The image below `folder` whose path ends with the entry's name; of several the one beside the file `source`.
+
+    Of a path from another machine, or up from the file, what follows counts: nothing outside `folder` is read.
+    """
+    name = plain_name(entry.image)
+    name = name.rpartition("/")[2] if name.startswith("/") or ":" in name else name.rpartition("../")[2]
+    found = [
+        path
+        for path in images.get(name.rpartition("/")[2], [])
+        if f"/{plain_name(path.relative_to(folder).as_posix())}".endswith(f"/{name}")
+    ]
+    for nearer in (source.parent / name, folder / name):
+        found = [path for path in found if path == nearer] or found
+    if not found:
+        raise InputError(f"{entry.where}: its image {entry.image[:80]!r} is not below {folder}")
+    if len(found) > 1:
+        raise InputError(f"{entry.where}: its image {entry.image[:80]!r} may be {found[0]} or {found[1]}; rename one")
+    return found[0]
 
 
 def _are_of_another_scheme(pairs: Iterable[Pair], scheme: Scheme) -> bool:

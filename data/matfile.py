@@ -1,7 +1,8 @@
-"""Numeric arrays of MATLAB 5 files (`.mat`, versions 5 to 7), read without trust in what the file says of itself.
+"""Numeric arrays of MATLAB files (`.mat`), read without trust in what the file says of itself.
 
 SciPy's reader ends the whole process on some files with one wrong byte. Here every size is compared with the bytes that
-are there before anything is made of them. The format: "MAT-File Format", The MathWorks.
+are there before anything is made of them. The format of versions 5 to 7: "MAT-File Format", The MathWorks. Version
+7.3 is HDF5.
 """
 
 from __future__ import annotations
@@ -12,12 +13,15 @@ import struct
 import zlib
 from collections.abc import Iterator
 
+import h5py
 import numpy as np
 
 from utils.common.cli import InputError
-from utils.common.foreign import describe_foreign_file
+from utils.common.foreign import describe_foreign_file, reading
+from utils.common.hdf5 import open_hdf5
 
 LARGEST = 64 << 20  # bytes of a file, and of all that is packed in it: files of points have some thousands
+MATLAB_73 = b"MATLAB 7.3"  # how such a file begins
 HEADER = 128  # bytes before the first element
 ORDERS = {b"\0\x01IM": "<", b"\x01\0MI": ">"}  # version and byte order, at the header's end
 MATRIX, COMPRESSED = 14, 15  # types of the elements that a file consists of
@@ -33,7 +37,7 @@ class _DamagedError(ValueError):
 
 
 def read_mat(path: str | os.PathLike) -> dict[str, np.ndarray | None]:
-    """The variables of a MATLAB 5 file by name: real numeric arrays as they are stored, None for all else.
+    """The variables of a MATLAB file by name: real numeric arrays as they are stored, None for all else.
 
     Raises `InputError` for a file that cannot be read, is none, is larger than `LARGEST`, ends early or is damaged.
     """
@@ -44,6 +48,8 @@ def read_mat(path: str | os.PathLike) -> dict[str, np.ndarray | None]:
         raise InputError(f"{path}: cannot be read: {problem.strerror}") from problem
     if len(data) > LARGEST:
         raise InputError(f"{path}: larger than {LARGEST >> 20} MB, so no file of points")
+    if data.startswith(MATLAB_73):
+        return _hdf5_variables(path, data)
     order = ORDERS.get(data[HEADER - 4 : HEADER])
     if order is None:
         raise InputError(f"{path}: {describe_foreign_file(path) or 'not a .mat file of MATLAB 5 to 7, or cut off'}")
@@ -51,6 +57,15 @@ def read_mat(path: str | os.PathLike) -> dict[str, np.ndarray | None]:
         return dict(_variables(memoryview(data)[HEADER:], order))
     except _DamagedError as problem:
         raise InputError(f"{path}: a damaged .mat file ({problem}); copy it again") from problem
+
+
+def _hdf5_variables(path: str | os.PathLike, data: bytes) -> dict[str, np.ndarray | None]:
+    """The variables of a MATLAB 7.3 file; HDF5 has MATLAB's dimensions reversed."""
+    with reading(path, ".mat file"), open_hdf5(data, references=True) as file:
+        return {
+            name: item[()].T if isinstance(item, h5py.Dataset) and item.dtype.kind in "fiu" else None
+            for name, item in file.items()
+        }
 
 
 def _variables(data: memoryview, order: str) -> Iterator[tuple[str, np.ndarray | None]]:

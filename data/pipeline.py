@@ -95,7 +95,7 @@ def training_example(
     matrix = warp.matrix(size)
     crop = warp_image(image, matrix, size, border, fill)
     annotation = annotation.warped(matrix, scheme.flip_order if warp.flip else None)
-    if scheme == FACE and rng.random() < FACE_MASK_FRACTION * min(augment, 1.0):
+    if scheme == FACE and annotation.present[0].all() and rng.random() < FACE_MASK_FRACTION * min(augment, 1.0):
         crop = draw_face_mask(crop, annotation.points[0], rng)
     return jitter_image(crop, rng, augment), annotation
 

@@ -19,6 +19,13 @@ def normaliser_length(points: Tensor, scheme: Scheme) -> Tensor:
     return ops.norm(points[:, one] - points[:, other], axis=-1)
 
 
-def nme(truth: Tensor, predicted: Tensor, lengths: Tensor) -> Tensor:
-    """Normalised mean error (batch,) of points (batch, landmarks, 2): mean distance from the truth / length."""
-    return ops.mean(ops.norm(predicted - truth, axis=-1), axis=-1) / lengths
+def nme(truth: Tensor, predicted: Tensor, lengths: Tensor, present: Tensor | None = None) -> Tensor:
+    """Normalised mean error (batch,) of points (batch, landmarks, 2): mean distance from the truth / length.
+
+    The mean is of those that are `present` (batch, landmarks), by default all; 0 where none is.
+    """
+    distances = ops.norm(predicted - truth, axis=-1)
+    if present is None:
+        return ops.mean(distances, axis=-1) / lengths
+    count = ops.sum(ops.cast(present, distances.dtype), axis=-1)
+    return ops.sum(ops.where(present, distances, 0.0), axis=-1) / ops.maximum(count, 1.0) / lengths

@@ -97,21 +97,25 @@ def track_nme(
 ) -> None:
     """Add the NME of a batch to a running mean: of the first instances, in the crops that `shows_points` counts.
 
+    A crop counts if the points that errors are divided by are present. Its mean is of those points that are present.
+
     `target` as `stages_loss` takes it, in pixels of crops of `size` pixels; `outputs` the heatmaps by head name.
     """
     points, present = target["points"][:, 0], target["present"][:, 0]
     heads = ops.array(config.heads[scheme.task])
     truth = ops.take(points, heads, axis=1)
     predicted, _ = decode_heatmaps(outputs[head_name(config.stages, scheme.task)], offset=config.decode_offset)
-    counted = shows_points(truth, present, size)
-    errors = nme(truth, predicted, normaliser_length(points, scheme))
+    known = ops.take(present, heads, axis=1)
+    measured = present if isinstance(scheme.normaliser, str) else ops.take(present, list(scheme.normaliser), axis=1)
+    counted = ops.logical_and(shows_points(truth, measured, size), ops.any(known, axis=1))
+    errors = nme(truth, predicted, normaliser_length(points, scheme), known)
     tracker.update_state(ops.where(counted, errors, 0.0), ops.cast(counted, "float32"))  # the others' may be 0 / 0
 
 
 def shows_points(points: Tensor, present: Tensor, size: int | Tensor) -> Tensor:
     """Which crops of `size` pixels show any of their `points` (batch, landmarks, 2): bool (batch,).
 
-    An instance of which a landmark is not `present` (batch, landmarks) has no NME, and does not count.
+    An instance of which a landmark of `present` (batch, landmarks) is not there has no NME, and does not count.
     """
     inside = ops.logical_and(points >= -0.5, points <= ops.cast(size, "float32") - 0.5)
     return ops.logical_and(ops.any(ops.all(inside, axis=-1), axis=-1), ops.all(present, axis=-1))

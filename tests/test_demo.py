@@ -410,6 +410,11 @@ def test_a_camera_that_is_not_there_is_one_line_and_nothing_is_left(weights, tmp
         (["--save", "README.md/out.mp4"], "--save"),
         (["readme", "--save", "readme"], "readme"),
         (["--json", "tests"], "--json"),
+        (["--camera-size", "1280"], "--camera-size"),
+        (["--camera-size", "0x720"], "--camera-size"),
+        (["--camera-fps", "0"], "--camera-fps"),
+        (["readme", "--camera-fps", "30"], "--camera-fps: is asked of cameras"),
+        (["rtsp://192.0.2.1/x", "--camera-size", "1280x720"], "--camera-size: is asked of cameras"),
         (["--smoth"], "--smoth"),
     ],
 )
@@ -426,8 +431,10 @@ def test_help_names_every_flag_by_group_and_does_not_start_tensorflow():
     code = "import sys, demo_multi\ntry: demo_multi.main(['--help'])\nfinally: assert 'tensorflow' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0 and done.stderr == ""
-    names = "weights save json no-window precision threads size no-smooth threshold mirror overlay"
+    names = (
+        "camera-size camera-fps weights save json no-window precision threads size no-smooth threshold mirror overlay"
+    )
     for flag in names.split():
         assert f"--{flag}" in done.stdout
-    for group in ("network:", "output:", "display:"):
+    for group in ("camera:", "network:", "output:", "display:"):
         assert f"\n{group}\n" in done.stdout

@@ -124,8 +124,8 @@ def main(argv: list[str] | None = None) -> None:
     for weights in args.weights:
         if not Path(weights).is_file():
             raise InputError(f"{weights}: no such weights file")
-    if not Path(args.data).is_dir():
-        raise InputError(f"{args.data}: no such dataset folder")
+    if not Path(args.data).exists():
+        raise InputError(f"{args.data}: no such dataset")
     check_writable("--out", Path(args.out))
 
     precision = start_keras(args.precision)

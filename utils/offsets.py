@@ -40,8 +40,8 @@ def main(argv: list[str] | None = None) -> None:
     args = offsets_flags().parse_args(argv)
     if not Path(args.weights).is_file():
         raise InputError(f"{args.weights}: no such weights file")
-    if not Path(args.data).is_dir():
-        raise InputError(f"{args.data}: no such dataset folder")
+    if not Path(args.data).exists():
+        raise InputError(f"{args.data}: no such dataset")
     if args.out:
         check_writable("--out", Path(args.out))
     start_keras(args.precision)
@@ -57,7 +57,8 @@ def main(argv: list[str] | None = None) -> None:
     if loaded.config.heads[task] != tuple(range(scheme.count)):
         raise InputError(f"{args.weights}: its {task} head lacks landmarks; lines want all {scheme.count}")
     found = find_samples([args.data], scheme, args.points or loaded.config.points)
-    samples = spread((split_samples(found.samples) | {"all": found.samples})[args.split], args.limit)
+    whole = [sample for sample in found.samples if sample.complete]
+    samples = spread((split_samples(whole) | {"all": whole})[args.split], args.limit)
     if not samples:
         raise InputError(f"{args.data}: its {args.split} part is empty; choose another --split")
     predicted, _ = predict_samples(LandmarkReader(loaded.network, loaded.config, (task,)), samples)

@@ -30,7 +30,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     if not Path(args.weights).is_file():
         raise InputError(f"{args.weights}: no such weights file")
-    samples = spread(find_samples([args.data], FACE).samples, args.limit)
+    samples = spread([s for s in find_samples([args.data], FACE).samples if s.complete], args.limit)
     truth = true_poses(samples)
     start_keras(args.precision)
     from models.trainer import LandmarkReader  # after the flags: TensorFlow takes seconds to import

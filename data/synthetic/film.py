@@ -21,7 +21,7 @@ from data.synthetic.render import Appearance, Camera, Light, Mesh, Scene, render
 from data.synthetic.scene import compose, draw_appearance, draw_light, draw_meshes
 from utils.common.cli import CommandLine, InputError, non_negative_int, positive_int, run_main
 from utils.common.files import check_writable, replacing, write_json
-from utils.common.video import begin_video, close_video
+from utils.common.video_writer import Mp4Writer
 from utils.common.workers import call_worker, cpu_count, imap_ordered, process_pool
 
 RATE = 25.0  # frames a second
@@ -108,7 +108,7 @@ def main(argv: list[str] | None = None) -> None:
 
     truths = []
     with replacing(out.with_suffix(".json")) as notes, replacing(out) as part:
-        writer = begin_video(part, RATE, (args.width, args.height), out)
+        writer = Mp4Writer(part, RATE, (args.width, args.height), out)
         drawn = frames(args.frames, args.width, args.height, args.seed)
         try:
             for image, truth in tqdm(drawn, total=args.frames, unit="frame", disable=None):
@@ -116,7 +116,7 @@ def main(argv: list[str] | None = None) -> None:
                 truths.append(truth)
         except BrokenProcessPool as problem:
             raise InputError(f"{out}: a process that drew was killed (out of memory?); film it smaller") from problem
-        close_video(writer, part, args.frames, out)
+        writer.close()
         write_json(notes, {"rate": RATE, "frames": truths})
     print(f"{out}: {args.frames} frames of {args.width} x {args.height}; true points in {out.with_suffix('.json')}")
 

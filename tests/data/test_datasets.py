@@ -368,7 +368,7 @@ BAD_EARS = {
     "points without an image": lambda stem: put_ear(stem).unlink(),
     "wrong number of points": lambda stem: put_ear(stem, points=EAR_POINTS[:54]),
     "points of a face": lambda stem: put_ear(stem, points=FACE_POINTS),
-    "NaN": lambda stem: put_ear(stem, points=np.where(EAR_POINTS[7] == EAR_POINTS, np.nan, EAR_POINTS)),
+    "NaN": lambda stem: put_ear(stem, points=EAR_POINTS * (1, np.nan)),
     "empty image": lambda stem: put_ear(stem, b""),
     "text for a JPEG": lambda stem: put_ear(stem, b"<html>404 not found</html>", ".jpg"),
     "JPEG cut in half": lambda stem: put_ear(stem, JPEG[: len(JPEG) // 2], ".jpg"),

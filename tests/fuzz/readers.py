@@ -28,7 +28,7 @@ from utils.common.cli import InputError
 from utils.common.files import write_csv, write_json
 from utils.common.images import check_rgb, decode_image, save_image
 from utils.common.keras_runtime import start_keras
-from utils.common.video import begin_video, close_video
+from utils.common.video_writer import Mp4Writer
 from utils.demo.proposals import COLUMNS, read_verdicts
 from utils.demo.sources import Source, open_source
 from utils.training.checkpoint import read_checkpoint, write_checkpoint
@@ -155,12 +155,12 @@ def _read_image(folder: Path, path: Path) -> None:
 
 def _make_videos(folder: Path) -> None:
     frames = [drawn_image(FACE, SIZE, np.random.default_rng(k))[0] for k in range(12)]
-    writer = begin_video(folder / "film.mp4", 25, (SIZE, SIZE), folder / "film.mp4")
+    writer = Mp4Writer(folder / "film.mp4", 25, (SIZE, SIZE), folder / "film.mp4")
     other = cv2.VideoWriter(str(folder / "film.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 25, (SIZE, SIZE))
     for frame in frames:
         writer.write(frame)
         other.write(frame)
-    close_video(writer, folder / "film.mp4", len(frames), folder / "film.mp4")
+    writer.close()
     other.release()
 
 

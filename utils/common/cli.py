@@ -94,6 +94,14 @@ def network_size(text: str) -> int:
     return _number(text, int, "a multiple of 8 from 32 to 2048", lambda value: value % 8 == 0 and 32 <= value <= 2048)
 
 
+def frame_size(text: str) -> tuple[int, int]:
+    """An argparse type: width and height in pixels, as in "1280x720"."""
+    found = re.fullmatch(r"([1-9][0-9]{0,4})[xX]([1-9][0-9]{0,4})", text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a width and height in pixels such as 1280x720")
+    return int(found[1]), int(found[2])
+
+
 def positive_float(text: str) -> float:
     """An argparse type: a finite number above 0."""
     return _number(text, float, "a number above 0", lambda value: 0 < value < float("inf"))

@@ -93,17 +93,18 @@ def _without_formula(cell: object) -> object:
     return f"./{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@")) else cell
 
 
-def read_json(path: str | os.PathLike, meaning: str) -> dict:
+def read_json(path: str | os.PathLike, meaning: str, most: int = LARGEST_JSON) -> dict:
     """The JSON in a file. Raises an `InputError` that begins with `meaning` if it is missing, corrupt or ambiguous.
 
-    A file of more than `LARGEST_JSON` bytes is refused before it is read.
+    A file of more than `most` bytes is refused before it is read.
     """
     try:
-        if Path(path).stat().st_size > LARGEST_JSON:
-            raise InputError(f"{meaning} ({path} has more than {LARGEST_JSON >> 20} MB)")
+        if Path(path).stat().st_size > most:
+            raise InputError(f"{meaning} ({path} has more than {most >> 20} MB)")
         return json.loads(Path(path).read_text(encoding="utf-8-sig"), object_pairs_hook=_without_repeats)
     except (OSError, ValueError, RecursionError) as problem:
-        raise InputError(f"{meaning} ({path} is missing or corrupt)") from problem
+        line = f" at line {problem.lineno}" if isinstance(problem, json.JSONDecodeError) else ""
+        raise InputError(f"{meaning} ({path} is missing or corrupt{line})") from problem
 
 
 def _without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:

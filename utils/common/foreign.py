@@ -18,7 +18,7 @@ MEND = "copy or download it again"
 MARKS = (  # the first bytes of a file, and what it is
     (rb"version https://git-lfs", "a Git LFS pointer, not the file itself: run git lfs pull"),
     (rb"(\xef\xbb\xbf)?\s*<(!doctype|html|head|\?xml|!--)", "a web page, not the file itself: download it again"),
-    (rb"MATLAB 7\.3", "a MATLAB 7.3 file: save it in MATLAB with -v7"),
+    (rb"MATLAB 7\.3", "a MATLAB 7.3 file, damaged or not the one meant: copy it again"),
     (rb"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19\.", PYTORCH),
     (rb"\x80[\x02-\x05][\x8a\x95}\]cq(K]", "a Python pickle, which nothing here reads"),
     (rb"\x93NUMPY", "a NumPy array, which nothing here reads"),

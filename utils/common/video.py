@@ -1,8 +1,8 @@
-"""Video files: opening one as nothing else, whether its end is there, writing an MP4."""
+"""Video files: opening one as nothing else, whether its end is there."""
 
 from __future__ import annotations
 
-import math
+import contextlib
 import os
 import struct
 from collections.abc import Iterator
@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 import cv2
-
-from utils.common.cli import InputError
 
 # FFmpeg's readers of files that hold their pictures. Others (hls, concat, sdp, dash) open what a text file names.
 _FORMATS = "mov,matroska,avi,mpeg,mpegvideo,mpegts,asf,flv,ogg,gif,mjpeg,jpeg_pipe,m4v"
@@ -32,6 +30,18 @@ def open_video(path: str | os.PathLike) -> cv2.VideoCapture:
             del os.environ[_OPTIONS]
         else:
             os.environ[_OPTIONS] = before
+
+
+@contextlib.contextmanager
+def quiet_opencv() -> Iterator[None]:
+    """Keep OpenCV and FFmpeg from writing their own lines about videos and cameras; ours name the mend."""
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    logging = getattr(cv2.utils, "logging", cv2)  # OpenCV 4 has it at its top
+    before = logging.setLogLevel(0)
+    try:
+        yield
+    finally:
+        logging.setLogLevel(before)  # of images OpenCV's complaints are heard
 
 
 def video_ends_early(path: str | os.PathLike) -> bool:
@@ -112,23 +122,3 @@ def _vint(data: bytes, at: int) -> tuple[int | None, int]:
         return None, at
     value = int.from_bytes(data[at : at + length], "big") & ((1 << 7 * length) - 1)
     return (None if value == (1 << 7 * length) - 1 else value), at + length
-
-
-def begin_video(part: Path, rate: float, size: tuple[int, int], name: Path) -> cv2.VideoWriter:
-    """A writer of an MP4 of `size` (width, height) at `part`. Raises `InputError` with `name` in it."""
-    # MPEG-4 counts time in at most 65,535 parts of a second: a rate of 119.9873 has too many digits.
-    rate = round(rate, max(0, min(3, int(math.log10(65535 / rate)))))
-    writer = cv2.VideoWriter(str(part.absolute()), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"mp4v"), rate, size)
-    if not writer.isOpened():
-        raise InputError(f"{name}: a video of {size[0]} x {size[1]} pixels cannot be written here")
-    return writer
-
-
-def close_video(writer: cv2.VideoWriter, part: Path, frames: int, name: Path) -> None:
-    """Close it. Raises `InputError`, which says `name`, unless `part` holds so many frames."""
-    writer.release()
-    check = open_video(part)
-    held = int(check.get(cv2.CAP_PROP_FRAME_COUNT)) if check.isOpened() else 0
-    check.release()
-    if held < frames:  # OpenCV does not say so when a write fails
-        raise InputError(f"{name}: cannot be written whole; make room on the disk or name another place")

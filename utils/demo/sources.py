@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import glob
 import math
-import os
 import re
 import sys
 import threading
@@ -21,7 +20,7 @@ import numpy as np
 from utils.common.cli import InputError
 from utils.common.foreign import describe_foreign_file
 from utils.common.images import IMAGE_SUFFIXES, LARGEST_IMAGE, decode_image, skipped_images
-from utils.common.video import mp4_seconds, open_video, video_ends_early
+from utils.common.video import mp4_seconds, open_video, quiet_opencv, video_ends_early
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".ts",
                   ".mts", ".m2ts", ".ogv", ".vob", ".asf", ".gif", ".mjpg", ".mjpeg")  # fmt: skip
@@ -44,6 +43,14 @@ class Frame:
     image: np.ndarray
     number: int
     time: float
+
+
+@dataclass(frozen=True)
+class CameraMode:
+    """What is asked of a camera: `size` (width, height) in pixels, `rate` in frames a second; None: as it likes."""
+
+    size: tuple[int, int] | None = None
+    rate: float | None = None
 
 
 @dataclass(frozen=True)
@@ -133,27 +140,25 @@ def _shown(files: Iterable[Path], nothing: str) -> list[Path]:
 
 
 @contextlib.contextmanager
-def open_source(source: Source, retry: float = math.inf) -> Iterator[Still | Feed]:
+def open_source(
+    source: Source,
+    retry: float = math.inf,
+    mode: CameraMode = CameraMode(),
+) -> Iterator[Still | Feed]:
     """A source opened: it has `rate` (frames a second, None for an image), `count` (frames, None if unknown), `lost`
     (what to show while a camera or stream is lost, else "") and `frames()`. A camera or stream that is lost is given
-    up after `retry` seconds. Raises `UnreadableError` for a video that cannot be opened, `InputError` for a camera or
-    stream.
+    up after `retry` seconds. A camera is asked for a mode, and what it gives is printed. Raises `UnreadableError` for a
+    video that cannot be opened, `InputError` for a camera or stream.
     """
     if source.kind == "image":
         yield Still(source)
         return
-    # OpenCV and FFmpeg would write their own lines; ours name the mend.
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    logging = getattr(cv2.utils, "logging", cv2)  # OpenCV 4 has it at its top
-    before = logging.setLogLevel(0)
-    try:
-        feed = Feed(source, retry)
+    with quiet_opencv():
+        feed = Feed(source, retry, mode)
         try:
             yield feed
         finally:
             feed.close()
-    finally:
-        logging.setLogLevel(before)  # of images OpenCV's complaints are heard
 
 
 class Still:
@@ -177,11 +182,11 @@ class Feed:
     """A video file, camera or stream, read in a thread of its own.
 
     Of a file every frame is given, of a camera or stream the newest. A camera or stream that stops is opened again,
-    after growing pauses, and given up after `retry` seconds.
+    after growing pauses, and given up after `retry` seconds. A camera is asked for `mode` each time.
     """
 
-    def __init__(self, source: Source, retry: float):
-        self.source, self.live = source, source.kind == "live"
+    def __init__(self, source: Source, retry: float, mode: CameraMode):
+        self.source, self.live, self._mode = source, source.kind == "live", mode
         self._ready = threading.Condition()
         self._frames: deque[Frame] = deque(maxlen=1 if self.live else None)
         self._stop, self._ended = threading.Event(), False
@@ -201,6 +206,8 @@ class Feed:
         self.rate = float(rate) if 0.01 <= rate <= 1000 else USUAL_RATE
         count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
         self.count = int(count) if count > 0 and not self.live else None
+        if source.is_camera:
+            print(f"{self._words()}: {_mode_of(self._capture)}", flush=True)
         self._thread = threading.Thread(target=self._run, name=f"read {source.name}", daemon=True)
         self._thread.start()
 
@@ -351,6 +358,8 @@ class Feed:
         except cv2.error:
             return None
         if capture.isOpened():
+            if self.source.is_camera:
+                _ask(capture, self._mode)
             return capture
         capture.release()
         return None
@@ -372,3 +381,26 @@ class Feed:
                 "(name another number, a video file or an image)"
             )
         return InputError(f"{self._words()}: cannot be opened; see that it is sending and the address is right")
+
+
+def _ask(capture: cv2.VideoCapture, mode: CameraMode) -> None:
+    """Ask a camera for a mode; it takes the nearest that it has."""
+    # Over USB most cameras have room for 30 large frames a second only as JPEG. The format limits the sizes: it is
+    # the first, and the rate the last.
+    capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
+    if mode.size is not None:
+        capture.set(cv2.CAP_PROP_FRAME_WIDTH, mode.size[0])
+        capture.set(cv2.CAP_PROP_FRAME_HEIGHT, mode.size[1])
+    if mode.rate is not None:
+        capture.set(cv2.CAP_PROP_FPS, mode.rate)
+
+
+def _mode_of(capture: cv2.VideoCapture) -> str:
+    """What a camera gives, as far as it says: "1280x720 at 30 frames/s, MJPG"."""
+    sides = (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
+    words = "x".join(f"{capture.get(side):.0f}" for side in sides)
+    if (rate := capture.get(cv2.CAP_PROP_FPS)) > 0:
+        words += f" at {rate:g} frames/s"
+    code = int(capture.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF
+    letters = code.to_bytes(4, "little").decode("ascii", errors="replace").strip()
+    return f"{words}, {letters}" if letters.isalnum() and letters.isascii() else words

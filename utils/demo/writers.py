@@ -22,7 +22,7 @@ from data.head_pose import head_pose
 from utils.common.cli import InputError, printable
 from utils.common.files import check_writable, replacing
 from utils.common.images import IMAGE_SUFFIXES, save_image
-from utils.common.video import begin_video, close_video
+from utils.common.video_writer import Mp4Writer
 from utils.demo.prediction import Landmarks, Prediction
 from utils.demo.sources import USUAL_RATE, Frame, Source
 
@@ -237,7 +237,7 @@ class VideoFile:
             return
         frames, self.frames = self.frames, 0
         with self._files:  # renames
-            close_video(self._writer, self._part, frames, self.path)
+            self._writer.close()
             if self.source.path is not None:
                 add_sound(self._part, self.source.path, frames / self.rate)
 
@@ -246,7 +246,7 @@ class VideoFile:
         self._buffer = np.empty_like(image)
         self._part = self._files.enter_context(replacing(self.path))
         size = tuple(side + side % 2 for side in self._shape[::-1])
-        self._writer = begin_video(self._part, self.rate, size, self.path)
+        self._writer = Mp4Writer(self._part, self.rate, size, self.path)
 
 
 def add_sound(video: Path, source: Path, seconds: float) -> None:
@@ -268,6 +268,8 @@ def add_sound(video: Path, source: Path, seconds: float) -> None:
         "1:a",
         "-c:v",
         "copy",
+        "-movflags",
+        "+faststart",
     ]
     try:
         for codec in ("copy", "aac"):  # not every sound fits an MP4 as it is

@@ -7,24 +7,44 @@ from __future__ import annotations
 
 import numpy as np
 
-from data.schemes import Scheme
+from data.schemes import Scheme, reference_shape
 
 
 def normaliser_length(points: np.ndarray, scheme: Scheme) -> np.ndarray:
     """The length, in the points' own unit, that an image's errors are divided by: (images,).
 
     Face: distance of the outer eye corners (Sagonas et al., 300-W). Ear: diagonal of the points' box. `points` holds
-    the whole scheme, (images, count, 2).
+    the whole scheme, (images, count, 2), NaN where one is missing. Where the length itself cannot be measured, it is
+    that of the scheme's reference shape, as large as the points that are there.
     """
+    lengths = _length(points, scheme)
+    unmeasured = np.isnan(points).any(axis=(1, 2)) if isinstance(scheme.normaliser, str) else np.isnan(lengths)
+    for k in np.flatnonzero(unmeasured):
+        typical = reference_shape(scheme)[None]
+        there = np.where(np.isnan(points[k]), np.nan, typical)
+        lengths[k] = (_length(typical, scheme) * _diagonal(points[k : k + 1]) / _diagonal(there))[0]
+    return lengths
+
+
+def _length(points: np.ndarray, scheme: Scheme) -> np.ndarray:
     if isinstance(scheme.normaliser, str):
-        return np.linalg.norm(np.ptp(points, axis=1), axis=-1)
+        return _diagonal(points)
     one, other = scheme.normaliser
     return np.linalg.norm(points[:, one] - points[:, other], axis=-1)
 
 
+def _diagonal(points: np.ndarray) -> np.ndarray:
+    return np.linalg.norm(_sides(points), axis=-1)
+
+
+def _sides(points: np.ndarray) -> np.ndarray:
+    """Width and height of the box of the points that are there: (images, 2)."""
+    return np.nanmax(points, axis=1) - np.nanmin(points, axis=1)
+
+
 def box_size(points: np.ndarray) -> np.ndarray:
     """sqrt(width * height) of each image's points' box: (images,). The usual divisor for 300W-LP and AFLW2000-3D."""
-    return np.sqrt(np.ptp(points, axis=1).prod(axis=-1))
+    return np.sqrt(_sides(points).prod(axis=-1))
 
 
 def point_errors(truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
@@ -33,8 +53,19 @@ def point_errors(truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
 
 
 def nme(truth: np.ndarray, predicted: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """Normalised mean error of each image: mean point error / length, (images,)."""
-    return point_errors(truth, predicted).mean(axis=-1) / lengths
+    """Normalised mean error of each image: mean error of the points that are not missing / length, (images,)."""
+    return mean_error(point_errors(truth, predicted), known_points(truth)) / lengths
+
+
+def known_points(truth: np.ndarray) -> np.ndarray:
+    """Which points are not missing: bool (images, landmarks)."""
+    return np.isfinite(truth).all(axis=-1)
+
+
+def mean_error(errors: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """The mean of the errors (images, landmarks) of each image's known points, (images,); NaN where none is known."""
+    with np.errstate(invalid="ignore"):
+        return np.where(known, errors, 0).sum(axis=-1) / known.sum(axis=-1).astype(errors.dtype)
 
 
 def failure_rate(errors: np.ndarray, threshold: float) -> float:
@@ -57,9 +88,12 @@ def cumulative_distribution(errors: np.ndarray, at: np.ndarray) -> np.ndarray:
     return np.searchsorted(ordered, at, side="right") / len(ordered)
 
 
-def percentage_of_correct_keypoints(errors: np.ndarray, lengths: np.ndarray, threshold: float) -> float:
-    """PCK: fraction of all points whose error is at most `threshold` times their image's length.
+def percentage_of_correct_keypoints(
+    errors: np.ndarray, lengths: np.ndarray, threshold: float, known: np.ndarray | None = None
+) -> float:
+    """PCK: fraction of all (or the `known`) points whose error is at most `threshold` times their image's length.
 
     `errors` (images, landmarks) and `lengths` (images,) share a unit.
     """
-    return float(np.mean(errors <= threshold * lengths[:, None]))
+    right = errors <= threshold * lengths[:, None]
+    return float(np.mean(right if known is None else right[known]))

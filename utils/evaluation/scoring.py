@@ -153,8 +153,8 @@ def find_and_predict(predictor: Predictor, samples: Sequence[Sample], scheme: Sc
 
 def _nearest(ears: Sequence[Answer], truth: np.ndarray) -> Answer | None:
     """The ear whose centre is nearest to that of the true points (55, 2); None if all are far."""
-    apart = [float(np.linalg.norm(ear.points.mean(axis=0) - truth.mean(axis=0))) for ear in ears]
-    if not apart or min(apart) > np.linalg.norm(np.ptp(truth, axis=0)) / 2:
+    apart = [float(np.linalg.norm(ear.points.mean(axis=0) - np.nanmean(truth, axis=0))) for ear in ears]
+    if not apart or min(apart) > np.linalg.norm(np.nanmax(truth, axis=0) - np.nanmin(truth, axis=0)) / 2:
         return None
     return ears[int(np.argmin(apart))]
 
@@ -167,22 +167,28 @@ def score_points(
     confidence: np.ndarray,
     protocol: str = "crop",
 ) -> Scores:
-    """Score points (images, landmarks, 2), pixels of the original images, of a scheme's `landmarks`."""
+    """Score points (images, landmarks, 2), pixels of the original images, of a scheme's `landmarks`.
+
+    Those that are missing in an image's truth do not count.
+    """
     whole = np.stack([sample.points for sample in samples])
     truth = whole[:, list(landmarks)]
     lengths = metrics.normaliser_length(whole, scheme)
-    distances = metrics.point_errors(truth, predicted)
+    distances, there = metrics.point_errors(truth, predicted), metrics.known_points(truth)
     errors = metrics.nme(truth, predicted, lengths)
     by_box = metrics.nme(truth, predicted, metrics.box_size(whole))
     means = {"nme": errors}
     if scheme.inner and len(landmarks) == scheme.count:
-        means["nme_inner"] = distances[:, list(scheme.inner)].mean(axis=-1) / lengths
+        inner = list(scheme.inner)
+        means["nme_inner"] = metrics.mean_error(distances[:, inner], there[:, inner]) / lengths
     answered = _answered(errors, protocol)
     parts = {}
     for group in scheme.groups:
         members = [k for k, landmark in enumerate(landmarks) if landmark in group.indices]
-        if members:
-            parts[group.name] = round(100 * float((distances[:, members] / lengths[:, None])[answered].mean()), 3)
+        known_members = there[:, members][answered]
+        if known_members.any():
+            shares = (distances[:, members] / lengths[:, None])[answered]
+            parts[group.name] = round(100 * float(shares[known_members].mean()), 3)
 
     def figures(chosen: Sequence[int]) -> dict:
         """What is reported of all images, and of each of 300-W's test sets."""
@@ -204,8 +210,8 @@ def score_points(
         "failure_at": 100 * scheme.failure_at,
         **figures(range(len(samples))),
         "nme_by_box_size": 100 * float(by_box[answered].mean()),
-        "pck_5": 100 * metrics.percentage_of_correct_keypoints(distances, lengths, 0.05),
-        "pck_10": 100 * metrics.percentage_of_correct_keypoints(distances, lengths, 0.10),
+        "pck_5": 100 * metrics.percentage_of_correct_keypoints(distances, lengths, 0.05, there),
+        "pck_10": 100 * metrics.percentage_of_correct_keypoints(distances, lengths, 0.10, there),
         "nme_by_part": parts,
     }
     if subsets := subsets_of_300w(samples):

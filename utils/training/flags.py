@@ -470,7 +470,7 @@ def _check_agreement(config: TrainConfig, given: dict[str, Any]) -> None:
 def check_config(config: TrainConfig, options: RunOptions) -> None:
     """Raise an `InputError` for missing folders and files, and for places that cannot be written to."""
     for folder in config.data:
-        if not Path(folder).is_dir():
+        if not Path(folder).exists():
             raise InputError(
                 f"--data {folder}: no such folder; {_moved(options) or where_to_get(config.landmark_scheme)}"
             )

@@ -8,8 +8,10 @@ import pytest
 
 from tests.conftest import input_error, packed, with_exif
 from tests.streams import Stream
+from utils.common.files import replacing
+from utils.common.video_writer import Mp4Writer
 from utils.demo import sources
-from utils.demo.sources import Source, UnreadableError, find_sources, open_source
+from utils.demo.sources import CameraMode, Source, UnreadableError, find_sources, open_source
 
 
 def write_video(path, levels, rate=25.0, size=(64, 48)):
@@ -143,6 +145,36 @@ def test_a_clock_that_stands_or_jumps_is_none(tmp_path, monkeypatch):
     assert [round(frame.time, 6) for frame in frames] == [0, 0.04, 0.08, 0.12, 0.22, 0.26, 0.46]
 
 
+def test_a_video_whose_clock_always_says_zero_goes_by_its_rate(tmp_path, monkeypatch):
+    """As of motion JPEG without a container."""
+    monkeypatch.setattr(sources.Feed, "_clock", lambda self: 0.0)
+    _, frames = read_all(write_video(tmp_path / "clip.avi", range(5), rate=20))
+    assert [frame.time for frame in frames] == pytest.approx([0, 0.05, 0.1, 0.15, 0.2])
+
+
+def change_header(path, promised, shown):
+    """Say in an MP4's header that it has `promised` times the seconds, and show `shown` times what it has."""
+    data = bytearray(path.read_bytes())
+    # Each box: where its number of seconds begins, counted from the box's four letters.
+    for kind, at, factor in ((b"mvhd", 20, promised), (b"tkhd", 24, promised), (b"elst", 12, shown)):
+        place = data.index(kind) + at
+        length = round(int.from_bytes(data[place : place + 4], "big") * factor)
+        data[place : place + 4] = length.to_bytes(4, "big")
+    path.write_bytes(data)
+
+
+def test_a_video_whose_end_an_edit_leaves_out_is_whole(tmp_path):
+    """As phones trim one: all frames are there and counted, and the header says that half of them are shown."""
+    with replacing(tmp_path / "clip.mp4") as part:
+        writer = Mp4Writer(part, 25, (64, 48), part)
+        for k in range(40):
+            writer.write(np.full((48, 64, 3), 5 * k, np.uint8))
+        writer.close()
+    change_header(tmp_path / "clip.mp4", promised=0.5, shown=0.5)
+    feed, frames = read_all(tmp_path / "clip.mp4")  # raises nothing
+    assert feed.count is not None and 18 <= len(frames) <= 40
+
+
 @pytest.mark.parametrize("content", ["#EXTM3U\n#EXTINF:4,\n{0}\n#EXT-X-ENDLIST\n", "ffconcat version 1.0\nfile {0}\n"])
 @pytest.mark.parametrize("name", ["list.m3u8", "list.mp4"])
 def test_a_playlist_opens_no_other_file(tmp_path, name, content):
@@ -202,6 +234,75 @@ def test_a_corrupt_image_is_unreadable(tmp_path):
     (tmp_path / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(50))
     with pytest.raises(UnreadableError, match=r"bad\.png"):
         read_all(tmp_path / "bad.png")
+
+
+class Camera:
+    """A camera as OpenCV shows it, of 640 x 480 and 1280 x 720; without MJPG it has room for the small one alone."""
+
+    def __init__(self, name, has_mjpg=True, rates=(30.0,)):
+        self.asked, self.has_mjpg, self.rates = [], has_mjpg, rates
+        self.held = {cv2.CAP_PROP_FRAME_WIDTH: 640.0, cv2.CAP_PROP_FRAME_HEIGHT: 480.0}
+        self.held |= {cv2.CAP_PROP_FPS: rates[0], cv2.CAP_PROP_FOURCC: float(cv2.VideoWriter.fourcc(*"YUYV"))}
+
+    def isOpened(self):  # noqa: N802 - OpenCV's name
+        return True
+
+    def set(self, what, value):
+        self.asked.append(what)
+        mjpg = self.held[cv2.CAP_PROP_FOURCC] == cv2.VideoWriter.fourcc(*"MJPG")
+        large = what in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT) and mjpg
+        known = (what == cv2.CAP_PROP_FOURCC and self.has_mjpg) or large or value in self.rates
+        if known:
+            self.held[what] = float(value)
+        return known
+
+    def get(self, what):
+        return self.held.get(what, 0.0)
+
+    def read(self):
+        return True, np.zeros((int(self.get(4)), int(self.get(3)), 3), np.uint8)
+
+    def release(self):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("camera", "mode", "got"),
+    [
+        ({}, CameraMode((1280, 720), 30.0), "1280x720 at 30 frames/s, MJPG"),
+        ({}, CameraMode(), "640x480 at 30 frames/s, MJPG"),
+        ({"has_mjpg": False}, CameraMode((1280, 720)), "640x480 at 30 frames/s, YUYV"),
+        ({"rates": (29.97, 60.0)}, CameraMode(rate=60.0), "640x480 at 60 frames/s, MJPG"),
+        ({"rates": (29.97,)}, CameraMode(rate=60.0), "640x480 at 29.97 frames/s, MJPG"),
+        ({"rates": (0.0,)}, CameraMode(), "640x480, MJPG"),  # it does not say
+    ],
+)
+def test_a_camera_is_asked_for_a_mode_and_what_it_gives_is_printed(monkeypatch, capsys, camera, mode, got):
+    opened = []
+    monkeypatch.setattr(cv2, "VideoCapture", lambda name: opened.append(Camera(name, **camera)) or opened[-1])
+    with open_source(Source("0", "live"), mode=mode) as feed:
+        frame = next(frame for frame in feed.frames(wait=5.0) if frame is not None)
+    assert capsys.readouterr().out == f"camera 0: {got}\n"
+    assert got.startswith(f"{frame.image.shape[1]}x{frame.image.shape[0]}")
+    assert opened[0].asked == sorted(opened[0].asked, key=[cv2.CAP_PROP_FOURCC, 3, 4, cv2.CAP_PROP_FPS].index)
+
+
+def test_a_camera_that_comes_back_is_asked_again_and_a_stream_is_not_asked(monkeypatch, capsys):
+    opened = []
+
+    class Lost(Camera):
+        def read(self):
+            return (False, None) if len(opened) < 2 else super().read()
+
+    monkeypatch.setattr(cv2, "VideoCapture", lambda name, *_: opened.append(Lost(name)) or opened[-1])
+    monkeypatch.setattr(sources, "SILENCE", 0.0)
+    with open_source(Source("0", "live"), mode=CameraMode((1280, 720))) as feed:
+        frame = next(frame for frame in feed.frames(wait=5.0) if frame is not None)
+    assert frame.image.shape == (720, 1280, 3)
+    with open_source(Source("rtsp://192.0.2.1/x", "live"), mode=CameraMode((1280, 720))):
+        pass
+    assert opened[2].asked == []
+    assert capsys.readouterr().out.count("1280x720") == 1
 
 
 def test_a_camera_that_is_not_there_is_named():

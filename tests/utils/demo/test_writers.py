@@ -16,7 +16,7 @@ from tests.conftest import input_error
 from utils.common.images import decode_image
 from utils.demo import writers
 from utils.demo.prediction import Landmarks, Prediction
-from utils.demo.sources import Frame, Source
+from utils.demo.sources import Frame, Source, open_source
 from utils.demo.writers import JsonLines, add_sound, as_record, open_target, plan_saves
 
 ROOT = Path(__file__).parents[3]
@@ -159,6 +159,17 @@ def test_a_video_of_varying_rate_is_saved_in_step_with_its_sound(tmp_path):
     assert len(levels) / rate == pytest.approx(10, abs=0.5)
     for second in range(2, 10):
         assert levels[int((second + 0.5) * rate)] == pytest.approx(20 * second, abs=4)
+
+
+@pytest.mark.parametrize("name", ["vfr.mp4", "vfr.webm", "cut.mp4", "offset5.mkv"])
+def test_a_video_lasts_as_long_as_the_one_it_was_drawn_from(tmp_path, name):
+    """Within a frame, so sound fits from the start to the end."""
+    source = Source(str(Path(__file__).parent / "videos" / name), "video")
+    with open_source(source) as feed, open_target(tmp_path / "out.mp4", CAMERA, feed.rate) as file:
+        for frame in feed.frames(wait=5.0):
+            file.write(frame.image, frame.time)
+    rate, levels = held(tmp_path / "out.mp4")
+    assert (len(levels) - 1) / rate == pytest.approx(frame.time, abs=1 / rate)
 
 
 @pytest.mark.skipif(not shutil.which("ffmpeg") and not os.environ.get("CI"), reason="no ffmpeg here")

@@ -1,0 +1,30 @@
+"""What a file of annotations says of one face or ear, whatever the file's format."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from utils.common.cli import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """The points of one face or ear.
+
+    - `where`: the file and the place in it, to begin a message with.
+    - `image`: the image's name, as the file has it.
+    - `points` (landmarks, 2) float64: pixels, 0-based, NaN for a landmark that is missing; or what is wrong with them.
+    """
+
+    where: str
+    image: str
+    points: np.ndarray | InputError
+
+
+def to_points(pairs: dict[int, tuple[float, float]]) -> np.ndarray:
+    """Points (landmarks, 2) up to the highest index given; those without a place are NaN."""
+    points = np.full((max(pairs) + 1, 2), np.nan)
+    points[list(pairs)] = list(pairs.values())
+    return points
