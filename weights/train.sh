@@ -1,13 +1,18 @@
 #!/bin/sh
-# The shipped weights, from nothing: sh weights/train.sh FACES [OUT]
+# The shipped weights, from nothing: sh weights/train.sh FACES W300 EMPTY EARS [OUT]
 #
-# FACES: face images with 68 points and identities.csv (readme/datasets.md). OUT: default runs/weights. What each network
-# learns with stands in weights/recipes/NAME.json; weights/history.md tells the minutes, and why there are so many.
+# FACES: face images with 68 points and identities.csv (readme/datasets.md). W300: afw/ and helen_train/ of 300-W, with
+# mirrored copies. EMPTY: images without people. EARS: images with boxes.csv (readme/datasets.md). OUT: default
+# runs/weights. What each network learns with stands in weights/recipes/NAME.json. weights/history.md tells the minutes,
+# and why there are so many.
 # The images that ears_judged.csv names must be in FACES: with others judge ears yourself, or stop after student3.
 # A network is skipped once its file is there, and goes on where it was interrupted. WORKERS: processes that make batches.
 set -eu
 FACES=${1:?name the folder of the face images}
-OUT=${2:-runs/weights}
+W300=${2:?name the folder of 300-W}
+EMPTY=${3:?name the folder of images without people}
+EARS=${4:?name the folder of images with boxed ears}
+OUT=${5:-runs/weights}
 mkdir -p "$OUT"
 cd "$OUT" && OUT=$PWD && cd - >/dev/null
 
@@ -35,6 +40,8 @@ draw e0 --ears 4000 --size 224 --jpeg --seed 2000
 draw e1 --ears 2000 --size 224 --jpeg --seed 2001
 draw e2 --ears 1200 --size 224 --jpeg --seed 2002
 draw e3 --ears 2400 --size 224 --jpeg --seed 2003
+draw e4 --ears 2400 --size 224 --jpeg --seed 2004
+draw e5 --ears 1975 --size 224 --jpeg --seed 2005
 
 # Faces at 256 px: face2 ships
 train train_face.py face1 --data "$FACES" --data "$OUT/heads" --negatives "$OUT/e2"
@@ -67,6 +74,29 @@ for step in "student5a student4" "student5b student5a"; do
 done
 python -m utils.average "$OUT/student5b.keras" "$OUT/student5a.keras" "$OUT/student5.keras" --alpha 0.7
 
+# Faces that people labelled, then ears where annotators click beside them
+train train_face.py face4 --data "$W300" --data "$W300" --data "$FACES" --negatives "$EMPTY" --init "$OUT/student5.keras"
+python -m utils.average "$OUT/student5.keras" "$OUT/face4.keras" "$OUT/start6.keras" --alpha 1 # with student5's ear heads
+rehearse() { # rehearse NAME INIT FLAGS: a student with 300-W and FACES beside its ears
+    name=$1; start=$2; shift 2
+    train train_face2ear.py "$name" --negatives "$EMPTY" --face-negatives "$EMPTY" --faces "$W300" --faces "$FACES" \
+        --replay "$W300" --replay "$W300" --replay "$FACES" --teacher "$OUT/face2.keras" --init "$OUT/$start.keras" "$@"
+}
+rehearse student6 start6 --data "$OUT/e4"
+rehearse student7 student6 --data "$OUT/e5"
+
+# Real ears, as that student labels them in their boxes. A point between its successors and student5 ships
+if [ ! -e "$OUT/boxed" ]; then
+    rm -rf "$OUT/boxed.part"
+    python -m utils.annotate "$OUT/student7.keras" "$EARS" --out "$OUT/boxed.part" --boxes "$EARS/boxes.csv"
+    mv "$OUT/boxed.part" "$OUT/boxed"
+fi
+B=$OUT/boxed
+rehearse student8 student7 --data "$OUT/e5" --data "$B" --negatives "$B/NoEar" --replay "$FACES"
+python -m utils.average "$OUT/student7.keras" "$OUT/student8.keras" "$OUT/start9.keras" --alpha 0.6
+rehearse student9 start9 --data "$OUT/e5" --data "$B" --negatives "$B/NoEar" --replay "$FACES"
+python -m utils.average "$OUT/student5.keras" "$OUT/student9.keras" "$OUT/ships.keras" --alpha 0.85
+
 # Synthetic heads alone, at 128 px: synthetic3 ships
 train train_face.py synthetic1 --data "$OUT/heads-a"
 train train_face.py synthetic2 --data "$OUT/heads" --init "$OUT/synthetic1.keras"
@@ -78,5 +108,5 @@ train train_ear.py ear1 --data "$OUT/e3" --data "$OUT/e2"
 
 # What ships: the same arrays as float16
 python -m utils.export "$OUT/face2.keras" weights/face-lite.keras
-python -m utils.export "$OUT/student5.keras" weights/face2ear-lite.keras
+python -m utils.export "$OUT/ships.keras" weights/face2ear-lite.keras
 python -m utils.export "$OUT/synthetic3.keras" weights/face2ear-synthetic-lite.keras

@@ -31,19 +31,20 @@ FOLD_LENGTH = 0.5  # of an ear's length: a smaller ear inside it is one of its f
 class Thresholds:
     """Scores (mean confidence of the landmarks) from which on a detection counts.
 
-    - `face`, `ear`: of a crop that holds one. Of 88 ears that a student (`weights/recipes/student2.json`) found in 60
-      synthetic heads, those within a tenth of the true box's diagonal scored 0.72 and more; 0.65 was chosen on images
-      of validation persons for `student4`, and looked at again for the student that ships (`weights/history.md`).
-    - `sure_face`: a face of this score ends the search. The student that ships reads 331 of 334 images of validation
-      persons with at least that, while it takes a part of a face for one with up to 0.78.
-    - `doubtful_face`: a face of less gives way to a sure ear that does not lie beside it. The faces of those images
-      score 0.72 and more, what is taken for one in profiles about 0.5.
+    - `face`, `ear`: of a crop that holds one. Both were chosen on validation images with and without people, where the
+      student that ships finds all but 1 of 90 faces from 0.2 to 0.75 (`readme/results.md`, "Thresholds").
+    - `lone_ear`: what an ear needs in an image without a face, where the network knows faces. Of 60 such ears 58 score
+      at least that, of what is taken for one in 90 images without people 5.
+    - `sure_face`: a face of this score ends the search. The student that ships reads 86 of those 90 faces with it.
+    - `doubtful_face`: a face of less gives way to a sure ear that does not lie beside it. What is taken for a face in
+      profiles scores about 0.5.
     - `sure_ear`: what an ear needs that nothing else speaks for: a second one without a face, one apart from its face.
     - `landmark`: a single landmark below it is not drawn.
     """
 
-    face: float = 0.25
+    face: float = 0.5
     ear: float = 0.65
+    lone_ear: float = 0.8
     sure_face: float = 0.8
     doubtful_face: float = 0.6
     sure_ear: float = 0.75

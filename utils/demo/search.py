@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from data.schemes import EAR, FACE
-from utils.demo.detections import better_ears, detection_score, filter_detections, select_detections
+from utils.demo.detections import best_ear, better_ears, detection_score, filter_detections, select_detections
 from utils.demo.geometry import agreeing_points, ear_square, extent, side_of, square_around, tilt
 from utils.demo.prediction import SIDES, Landmarks, Prediction
 
@@ -70,8 +70,10 @@ def search(
                     return with_larger_head(predictor, image, refined, size, quarter)
                 with_face = max(with_face, refined, key=detection_score)
         best = select_detections(with_face, ear_alone, predictor.thresholds)
-        if best:
-            return best if FACE.task in predictor.tasks else with_second_ear(predictor, image, best)
+        if best and FACE.task not in predictor.tasks:
+            return with_second_ear(predictor, image, best)
+        if best and (best.face is not None or best_ear(best).score >= predictor.thresholds.lone_ear):
+            return best
     return Prediction()
 
 

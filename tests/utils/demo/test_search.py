@@ -1,5 +1,7 @@
 """The search of whole images, with a network that reads drawn charts of heads."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -95,6 +97,15 @@ class TestSearch:
         (ear,) = found.ears.values()
         miss = np.linalg.norm(ear.points - (turned + 99.5), axis=1).mean()
         assert miss < 0.08 * np.linalg.norm(np.ptp(points["left"], axis=0))
+
+    def test_an_ear_alone_has_to_be_sure_but_beside_a_face_or_for_ear_weights(self, predictor, ears_only, monkeypatch):
+        for network in (predictor, ears_only):
+            monkeypatch.setattr(network, "thresholds", replace(network.thresholds, lone_ear=2.0))
+        alone, _ = draw_chart(200, 200, place((-90.0, 130.0), 260))
+        assert not search(predictor, alone)
+        assert search(ears_only, alone).ears
+        with_face, _ = draw_chart(360, 640, place((400.0, 180.0), 150))
+        assert set(search(predictor, with_face).ears) == set(SIDES)
 
     def test_a_face_at_the_border_is_found(self, predictor):
         image, points = draw_chart(240, 320, place((30.0, 120.0), 110))
