@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from data.augment import Warp, apply_matrix, invert_matrix, warp_image
-from data.schemes import Scheme
+from data.schemes import Scheme, reference_shape
 from utils.common.fonts import drawable, text_coverage
 
 Colour: TypeAlias = tuple[int, int, int]  # RGB, 0 to 255
@@ -55,6 +55,15 @@ def paint_landmarks(
             at = tuple(int(value) for value in point + np.array([radius + 1, -radius]))
             cv2.putText(image, str(index), at, cv2.FONT_HERSHEY_SIMPLEX, box / 1500, (255, 255, 255), 1, cv2.LINE_AA)
     return image
+
+
+def draw_scheme(scheme: Scheme, size: int = 900) -> np.ndarray:
+    """The scheme's typical shape with every landmark numbered (0-based): (size, ..., 3) uint8 RGB."""
+    shape = reference_shape(scheme)
+    margin = size // 12
+    points = shape * (size - 2 * margin) + margin
+    width = int(points[:, 0].max()) + margin
+    return paint_landmarks(np.full((size, width, 3), 32, np.uint8), points, scheme, numbers=True)
 
 
 def write_label(image: np.ndarray, text: str) -> np.ndarray:

@@ -228,9 +228,10 @@ def average_networks(first: LoadedModel, second: LoadedModel, alpha: float) -> L
         start, end = (network.get_layer(name).get_weights() for network in (one, other))
         whole.get_layer(name).set_weights([a + alpha * (b - a) for a, b in zip(start, end, strict=True)])
     kept = ("train_config", "steps", "epoch", "validation_nme", "minutes", "test")
-    made = {
-        each.path.name: {name: each.record[name] for name in kept if name in each.record} for each in (first, second)
-    }
+    made: dict[str, dict] = {}
+    for each in (first, second):  # of one that is an average itself, how its own two were made
+        itself = {each.path.name: {name: each.record[name] for name in kept if name in each.record}}
+        made |= each.record.get("averaged", itself)
     record = {"averaged": made, "alpha": alpha}
     for images in ("training_images", "teacher_training_images"):
         record[images] = sorted({*first.record.get(images, ()), *second.record.get(images, ())})

@@ -32,7 +32,7 @@ PAGES = sorted(
 EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 
 SCRIPTS = ("train_face", "train_ear", "train_face2ear", "demo_multi")
-DATA_COMMANDS = ("data.check", "data.convert", "data.synthetic.__main__", "data.synthetic.film")
+DATA_COMMANDS = ("data.check", "data.convert", "data.scheme", "data.synthetic.__main__", "data.synthetic.film")
 SHELL_WORDS = {";", "&&", "||", "|"}
 
 

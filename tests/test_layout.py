@@ -145,6 +145,7 @@ def flags_without_help(parser) -> list[str]:
     [
         "data.check",
         "data.convert",
+        "data.scheme",
         "data.synthetic.__main__",
         "demo_multi",
         "utils.benchmark",

@@ -8,10 +8,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import numpy as np
-
-from data.drawing import paint_landmarks
-from data.schemes import SCHEMES, Scheme, reference_shape
+from data.drawing import draw_scheme
+from data.schemes import SCHEMES
 from data.synthetic.scene import draw_sheet
 from models.config import preset_config
 from utils.common.cli import CommandLine, run_main
@@ -20,15 +18,6 @@ from utils.common.keras_runtime import start_keras
 from utils.evaluation.plots import new_figure, write_figure
 
 GRAY, BLUE, GREEN, ORANGE = "#d9d9d9", "#cfe2ff", "#d5f0d5", "#ffe2c4"
-
-
-def draw_scheme(scheme: Scheme, size: int = 900) -> np.ndarray:
-    """The scheme's typical shape with every landmark numbered (0-based): (size, ..., 3) uint8 RGB."""
-    shape = reference_shape(scheme)
-    margin = size // 12
-    points = shape * (size - 2 * margin) + margin
-    width = int(points[:, 0].max()) + margin
-    return paint_landmarks(np.full((size, width, 3), 32, np.uint8), points, scheme, numbers=True)
 
 
 class Diagram:

@@ -137,6 +137,14 @@ def test_an_average_has_seen_the_images_of_both_and_tells_how_they_were_made(tmp
     assert average.record["teacher_training_images"] == ["b"]
 
 
+def test_of_an_average_the_record_tells_how_its_own_two_were_made(tmp_path):
+    first, second = related(tmp_path)
+    middle = average_networks(first, second, 0.5)
+    save_network(tmp_path / "middle.keras", middle.network, middle.config, middle.record)
+    again = average_networks(first, load_network(tmp_path / "middle.keras"), 0.5)
+    assert again.record["averaged"] == {"first.keras": {"train_config": {"seed": 3}}, "second.keras": {}}
+
+
 def test_only_relatives_of_one_shape_are_averaged(tmp_path):
     first, _ = related(tmp_path)
     others = {
