@@ -23,8 +23,6 @@ from utils.common.schema import TEXT, check_values, list_of, whole
 LARGEST = 512 << 20  # bytes: as the reader's
 COLOURS = ((255, 170, 60), (90, 150, 255), (120, 220, 255), (120, 230, 120), (255, 110, 150), (200, 140, 255))  # RGB
 SIDES = {"left": "right", "right": "left", "l": "r", "r": "l"}
-# What a COCO file does not tell, as the shipped schemes of faces have it.
-USUAL = {"failure_at": 0.1, "crop_side": 1.6, "train_sides": (1.15, 4.0), "train_squeeze": (0.85, 1.0)}
 
 
 def read_category(path: Path, name: str | None) -> tuple[str, list[str], list[tuple[int, int]], np.ndarray]:
@@ -153,7 +151,11 @@ def new_scheme(path: Path, category: str | None = None, task: str | None = None)
             annotated_sides=None,
             inner=(),
             reference=tuple(map(tuple, typical_shape(points, pairs).round(4).tolist())),
-            **USUAL,
+            # What a COCO file does not tell, as the shipped schemes of faces have it.
+            failure_at=0.1,
+            crop_side=1.6,
+            train_sides=(1.15, 4.0),
+            train_squeeze=(0.85, 1.0),
         )
         return Scheme.from_json(scheme.to_json())
     except ValueError as problem:
