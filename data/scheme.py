@@ -23,8 +23,6 @@ from utils.common.schema import TEXT, check_values, list_of, whole
 LARGEST = 512 << 20  # bytes: as the reader's
 COLOURS = ((255, 170, 60), (90, 150, 255), (120, 220, 255), (120, 230, 120), (255, 110, 150), (200, 140, 255))  # RGB
 SIDES = {"left": "right", "right": "left", "l": "r", "r": "l"}
-# What a COCO file does not tell, as the shipped schemes of faces have it.
-USUAL = {"failure_at": 0.1, "crop_side": 1.6, "train_sides": (1.15, 4.0), "train_squeeze": (0.85, 1.0)}
 
 
 def read_category(path: Path, name: str | None) -> tuple[str, list[str], list[tuple[int, int]], np.ndarray]:
@@ -105,9 +103,10 @@ def runs(lines: Sequence[tuple[int, int]], count: int) -> list[tuple[list[int], 
     return sorted(found)
 
 
-def typical_shape(points: np.ndarray) -> np.ndarray:
+def typical_shape(points: np.ndarray, pairs: Sequence[tuple[int, int]] = ()) -> np.ndarray:
     """The median shape (landmarks, 2) of points (annotations, landmarks, 2), its box from 0 with a longer side of 1.
 
+    Where a mirror swaps `pairs` of landmarks, the shape is its own mirror image, whichever way the heads were turned.
     Of annotations in part only what is there counts, in the box of what is there; complete ones go before them. Raises
     a ValueError if a landmark is annotated nowhere, or all lie on one spot.
     """
@@ -120,6 +119,10 @@ def typical_shape(points: np.ndarray) -> np.ndarray:
     if not (side > 0).all():
         raise ValueError("all keypoints of an annotation lie on one spot")
     shape = np.nanmedian((points - low) / side, axis=0)
+    if pairs:
+        order = np.arange(len(shape))
+        order[[k for pair in pairs for k in pair]] = [k for pair in pairs for k in reversed(pair)]
+        shape = (shape + ((1, 0) + shape * (-1, 1))[order]) / 2
     shape = shape - shape.min(axis=0)
     return shape / shape.max()
 
@@ -135,19 +138,24 @@ def new_scheme(path: Path, category: str | None = None, task: str | None = None)
         for k, (run, closed) in enumerate(runs(lines, len(names)))
         for colour in [COLOURS[k % len(COLOURS)]]
     ]
+    pairs = flip_pairs(names)
     try:
         scheme = Scheme(
             task=task,
             source=f"{len(names)} keypoints of {name}: {', '.join(names)}",
             count=len(names),
             groups=tuple(groups),
-            flip_pairs=tuple(flip_pairs(names)),
+            flip_pairs=tuple(pairs),
             normaliser="box_diagonal",
             instances=1,
             annotated_sides=None,
             inner=(),
-            reference=tuple(map(tuple, typical_shape(points).round(4).tolist())),
-            **USUAL,
+            reference=tuple(map(tuple, typical_shape(points, pairs).round(4).tolist())),
+            # What a COCO file does not tell, as the shipped schemes of faces have it.
+            failure_at=0.1,
+            crop_side=1.6,
+            train_sides=(1.15, 4.0),
+            train_squeeze=(0.85, 1.0),
         )
         return Scheme.from_json(scheme.to_json())
     except ValueError as problem:

@@ -70,6 +70,12 @@ def test_the_typical_shape_is_the_median_whatever_the_size():
         typical_shape(in_part[None])
 
 
+def test_heads_that_all_look_one_way_give_a_shape_that_looks_ahead():
+    turned = np.array([[[0, 0], [8, 1], [6, 5], [4, 8]]], float)  # two eyes, a nose and a chin, to one side
+    shape = typical_shape(turned, [(0, 1)])
+    np.testing.assert_allclose(shape, np.array([[0, 0], [8, 0], [4, 4.5], [4, 7.5]]) / 8)
+
+
 def test_the_command_writes_a_scheme_that_is_read_and_its_picture(tmp_path):
     source = put(tmp_path / "points.json", coco())
     command = [sys.executable, "-m", "data.scheme", "new", "--from", source, "--out", tmp_path / "my.json"]
