@@ -54,6 +54,8 @@ def search(
 ) -> Prediction:
     """Find a face, or where there is none an ear, anywhere in the image (height, width, 3) uint8 RGB.
 
+    What weights of another scheme know is found as faces are.
+
     The whole image is read at `sizes` (default: `search_sizes`) and turned by `quarters`. A sure face ends the search,
     after a look for a larger one. Otherwise the best of a quarter is the answer; the next is tried only if it has none.
     """
@@ -71,7 +73,7 @@ def search(
                 with_face = max(with_face, refined, key=detection_score)
         best = select_detections(with_face, ear_alone, predictor.thresholds)
         if best:
-            return best if FACE.task in predictor.tasks else with_second_ear(predictor, image, best)
+            return best if predictor.first is not None else with_second_ear(predictor, image, best)
     return Prediction()
 
 
@@ -93,10 +95,10 @@ def find_candidates(predictor: LandmarkPredictor, image: np.ndarray, size: int, 
         if kept.sum() < max(FEWEST_AGREEING, len(kept) // 3):
             continue
         landmarks = replace(landmarks, points=np.where(kept[:, None], landmarks.points, np.nan))
-        if task == FACE.task:
-            yield Prediction(landmarks)
-        else:
+        if task == EAR.task:
             yield Prediction(None, {side_of(landmarks.whole): landmarks})
+        else:
+            yield Prediction(landmarks)
 
 
 def refine(predictor: LandmarkPredictor, image: np.ndarray, start: Prediction, times: int = REFINEMENTS) -> Prediction:
