@@ -8,7 +8,8 @@
 
 The whole image is searched for a head, the largest that is in view. Then a crop round the face and one round each ear
 are read, in one batch. The next frame of a video is read where the head was; only a lost head is searched for again. No
-other detector is needed. Weights that know only faces, or only ears, show those.
+other detector is needed. Weights that know only faces, or only ears, show those;
+those of another scheme show its landmarks.
 """
 
 import argparse
@@ -208,8 +209,9 @@ def run_source(
         finally:
             if frames:
                 found = ", ".join(name if still else f"{name} in {count}" for name, count in found_in.items())
+                nothing = f"no {' or '.join(predictor.tasks)} found"
                 length = "" if still else f"{frames} frames, "
-                print(f"{printable(source.label)}: {length}{found or 'no face or ear found'}", flush=True)
+                print(f"{printable(source.label)}: {length}{found or nothing}", flush=True)
     return True
 
 

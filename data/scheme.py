@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from data.drawing import draw_scheme
+from data.readers import LARGEST
 from data.readers.coco import read_coco
 from data.schemes import SCHEMES, Group, Scheme
 from utils.common.cli import CommandLine, InputError, printable, run_main
@@ -20,7 +21,6 @@ from utils.common.files import check_writable, read_json, write_json
 from utils.common.images import save_image
 from utils.common.schema import TEXT, check_values, list_of, whole
 
-LARGEST = 512 << 20  # bytes: as the reader's
 COLOURS = ((255, 170, 60), (90, 150, 255), (120, 220, 255), (120, 230, 120), (255, 110, 150), (200, 140, 255))  # RGB
 SIDES = {"left": "right", "right": "left", "l": "r", "r": "l"}
 
@@ -31,7 +31,8 @@ def read_category(path: Path, name: str | None) -> tuple[str, list[str], list[tu
     The points are (annotations, landmarks, 2) pixels, NaN where missing. Without `name` the only category with
     keypoints is taken. Raises `InputError`, which names the file and the key.
     """
-    content = read_json(path, f"--from {path}", LARGEST)
+    content: object = read_json(path, f"--from {path}", LARGEST)
+    content = content if isinstance(content, dict) else {}
     listed = content.get("categories")
     categories = [c for c in listed if isinstance(c, dict) and c.get("keypoints")] if isinstance(listed, list) else []
     names = ", ".join(str(c.get("name"))[:40] for c in categories)

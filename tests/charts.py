@@ -66,7 +66,8 @@ def save_chart_network(path: Path, tasks: tuple[str, ...] = ("face", "ear"), siz
     from models.weights import save_network
 
     heads = {task: tuple(range(SCHEMES[task].count)) for task in tasks}
-    config = ModelConfig(preset="custom", width=0.25, stages=1, input_size=size, heads=heads)
+    schemes = {task: SCHEMES[task].to_json() for task in tasks if SCHEMES[task] not in (FACE, EAR)}
+    config = ModelConfig(preset="custom", width=0.25, stages=1, input_size=size, heads=heads, schemes=schemes)
     network = build_network(config)
     for layer in network.layers:
         if not layer.weights:
@@ -102,8 +103,9 @@ def _knots() -> np.ndarray:
 
 def _head(task: str) -> tuple[np.ndarray, np.ndarray]:
     """Kernel (features, landmarks) and bias of 1 - SHARP x (distance in red, green)^2 - STRICT x |distance in blue|."""
-    points = head_shape()["face" if task == "face" else "left"]
+    points = head_shape()["left" if task == EAR.task else "face"]
     low, high = _patch(points)
+    points = points[-SCHEMES[task].count :]  # the 51 of face51 are the last of the 68
     colours = LOW + (HIGH - LOW) * (points - low) / (high - low)
     knots = _knots()
     kernel, bias = np.zeros((128, len(points)), np.float32), np.ones(len(points), np.float32)
@@ -114,6 +116,7 @@ def _head(task: str) -> tuple[np.ndarray, np.ndarray]:
         kernel[axis * len(knots) : (axis + 1) * len(knots)] = np.diff(slopes, axis=0, prepend=0)
         bias += values[0]
     # |blue - 0.5| = 0.5 - blue + 2 max(blue - 0.5, 0), and |blue - 1| = 1 - blue.
-    kernel[-2], kernel[-1] = STRICT, -2 * STRICT if task == "face" else 0
-    bias -= STRICT * BLUE[task]
+    kind = "ear" if task == EAR.task else "face"
+    kernel[-2], kernel[-1] = STRICT, -2 * STRICT if kind == "face" else 0
+    bias -= STRICT * BLUE[kind]
     return kernel, bias

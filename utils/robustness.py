@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from utils.common.cli import CommandLine, non_negative_int, positive_int, run_main
+from data.schemes import EAR, FACE
+from utils.common.cli import CommandLine, InputError, non_negative_int, positive_int, run_main
 from utils.common.files import check_writable, replacing, write_json
 from utils.common.keras_runtime import PRECISIONS
 from utils.demo import LandmarkPredictor
@@ -32,6 +33,8 @@ def main(argv: list[str] | None = None) -> None:
     check_writable("--out", Path(args.out))
 
     predictor = LandmarkPredictor(args.weights, precision=args.precision)
+    if not {FACE.task, EAR.task}.intersection(predictor.tasks):
+        raise InputError(f"{args.weights}: knows neither faces nor ears, which synthetic heads have")
     rows = measure(predictor, heads(args.heads, args.seed, FRAME[0]), args.heads)
     text = f"{table(rows, 'height')}\n\n{table(rows, 'angle')}\n"
     print(f"whole image alone / coarse to fine\n\n{text}")

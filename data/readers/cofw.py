@@ -37,9 +37,8 @@ def read_cofw(path: Path) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
         if h5py.check_ref_dtype(images.dtype) is None or images.size != rows.shape[1]:
             raise InputError(f"{path}: {keys[1]} holds no image for each of the {rows.shape[1]} faces of {keys[2]}")
         for number, (reference, row) in enumerate(zip(images[()].ravel(), rows[()].T, strict=True)):
-            pixels: np.ndarray = (
-                np.asarray(file[reference]).T if reference else np.zeros(0)
-            )  # HDF5 has MATLAB's dimensions reversed
+            # HDF5 has MATLAB's dimensions reversed.
+            pixels: np.ndarray = np.asarray(file[reference]).T if reference else np.zeros(0)
             if pixels.dtype != np.uint8 or not pixels.size or pixels.shape[2:] not in ((), (3,)) or pixels.ndim < 2:
                 raise InputError(f"{path}: {keys[1]}: image {number} is no image of bytes, grey or RGB")
             if not np.isfinite(row).all():

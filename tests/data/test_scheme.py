@@ -106,6 +106,7 @@ def test_of_two_categories_one_is_chosen_by_its_name(tmp_path):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
+        ([1, 2], "categories: no category with keypoints"),
         ({"images": [], "annotations": []}, "categories: no category with keypoints"),
         (coco(skeleton=[[1, 6]]), "categories: skeleton"),
         (coco(skeleton=[[1, 2, 3]]), "skeleton: a line does not join two keypoints"),

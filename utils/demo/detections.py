@@ -54,9 +54,12 @@ class Thresholds:
 # --- single rules -----------------------------------------------------------------------------------------------------
 
 
-def is_face(face: np.ndarray) -> bool:
-    """Whether points (68, 2) have roughly the shape of a face, however it is turned."""
-    return shape_misfit(face, FACE) < MOST_FACE_MISFIT
+def is_face(face: Landmarks) -> bool:
+    """Whether a detection has roughly the shape of a face, however it is turned.
+
+    Of another scheme nothing is known of how much its shape may bend, so its score alone counts.
+    """
+    return face.scheme is not FACE or shape_misfit(face.whole, FACE) < MOST_FACE_MISFIT
 
 
 def is_ear_shaped(ear: np.ndarray) -> bool:
@@ -134,7 +137,7 @@ def filter_detections(detections: dict[str, Landmarks], thresholds: Thresholds) 
     Of two ears in one place the better is kept. Without a face each ear's own shape says on which side it is.
     """
     face = detections.get("face")
-    if face is not None and (face.score < thresholds.face or not is_face(face.whole)):
+    if face is not None and (face.score < thresholds.face or not is_face(face)):
         face = None
     ears = {side: detections[side] for side in SIDES if side in detections}
     ears = {side: ear for side, ear in ears.items() if ear.score >= thresholds.ear and is_ear(ear, face)}

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from data.augment import Warp, apply_matrix, invert_matrix
-from data.schemes import Scheme
+from data.head_pose import HeadPose, head_pose
+from data.schemes import FACE, Scheme
 
 SIDES = ("left", "right")  # of the subject
 
@@ -47,7 +48,10 @@ class Landmarks:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What is in view: the face, or None, and the ears by side of the subject ("left", "right")."""
+    """What is in view: the face, or None, and the ears by side of the subject ("left", "right").
+
+    Weights of another scheme than face and ear answer in the place of the face: its `scheme` says which.
+    """
 
     face: Landmarks | None = None
     ears: dict[str, Landmarks] = field(default_factory=dict)
@@ -55,3 +59,9 @@ class Prediction:
     def __bool__(self) -> bool:
         """Whether anything is in view."""
         return self.face is not None or bool(self.ears)
+
+    def pose(self, size: tuple[int, int]) -> HeadPose | None:
+        """The pose of the face in an image of `size` (width, height) pixels; None without one or its 68 points."""
+        if self.face is None or self.face.scheme is not FACE:
+            return None
+        return head_pose(self.face.whole, size)

@@ -45,8 +45,9 @@ class LandmarkPredictor:
     - `thresholds`: scores from which on a detection counts.
     - `timer` measures how long the steps "crop", "network" and "decode" take.
 
-    Weights without a face head find ears, those without an ear head faces. Every call uses the same arrays: one
-    predictor for each thread. Raises `InputError` for weights, a size or a precision that cannot be used.
+    Weights without a face head find ears, those without an ear head faces, and those of another scheme what it is of,
+    in the place of the face: `first` is the scheme that is found first, None for ears. Every call uses the same arrays:
+    one predictor for each thread. Raises `InputError` for weights, a size or a precision that cannot be used.
     """
 
     def __init__(
@@ -66,15 +67,16 @@ class LandmarkPredictor:
 
         with dtype_policy(POLICIES[self.precision]):
             loaded = load_network(weights, with_features=True)
-        for task in loaded.config.heads:
-            if task not in (FACE.task, EAR.task):
-                raise InputError(
-                    f"{loaded.path}: its landmarks are {task}; heads are searched for with those of face and ear only"
-                )
         self.config, self.record = loaded.config, loaded.record
         self.size = size or loaded.config.input_size
         self.thresholds = thresholds or Thresholds()
         self.tasks = tuple(loaded.config.heads)
+        firsts = [SCHEMES[task] for task in self.tasks if task != EAR.task]
+        if len(firsts) > 1 or (firsts and firsts[0] is not FACE and len(self.tasks) > 1):
+            raise InputError(
+                f"{loaded.path}: knows {', '.join(self.tasks)}; images are searched with one of them, or face and ear"
+            )
+        self.first = firsts[0] if firsts else None
         self._network = loaded.network
         self._crops = np.empty((1 + len(SIDES), self.size, self.size, 3), np.uint8)  # written anew by each reading
         self._timer = timer or StepTimer()
@@ -91,8 +93,8 @@ class LandmarkPredictor:
         check_rgb(image)
         readings = [self.read_image(image, size) for size in search_sizes(image)]
         best = {task: max((reading[task] for reading in readings), key=lambda each: each.score) for task in self.tasks}
-        ear = best.get(EAR.task)
-        return Prediction(best.get(FACE.task), {} if ear is None else {side_of(ear.whole): ear})
+        ear = best.pop(EAR.task, None)
+        return Prediction(next(iter(best.values()), None), {} if ear is None else {side_of(ear.whole): ear})
 
     def read_image(self, image: np.ndarray, size: int, quarter: int = 0) -> dict[str, Landmarks]:
         """What each head reads in the whole image, scaled to `size` and turned by quarters: by task."""
@@ -123,10 +125,11 @@ class LandmarkPredictor:
         rows = {task: zip(answers[f"{task}_points"], answers[f"{task}_confidence"], strict=True) for task in self.tasks}
         detections = {}
         for name, matrix in matrices.items():
-            task = FACE.task if name == "face" else EAR.task
+            scheme = self.first if name == "face" and self.first else EAR
+            task = scheme.task
             points, confidence = next(rows[task])
             detections[name] = Landmarks(
-                SCHEMES[task],
+                scheme,
                 self.config.heads[task],
                 apply_matrix(invert_matrix(matrix), points),
                 confidence,
@@ -145,7 +148,7 @@ class LandmarkPredictor:
         with self._timer("crop"):
             for (image, _), crop, matrix in zip(squares, crops, matrices, strict=True):
                 warp_image(image, matrix, self.size, out=crop)
-        answers = self._read(crops, faces=len(crops) if scheme is FACE else 0)
+        answers = self._read(crops, faces=len(crops) if scheme is self.first else 0)
         detections, indices = [], self.config.heads[scheme.task]
         rows = zip(answers[f"{scheme.task}_points"], answers[f"{scheme.task}_confidence"], strict=True)
         for (_, square), matrix, (points, confidence) in zip(squares, matrices, rows, strict=True):
@@ -174,7 +177,7 @@ class LandmarkPredictor:
             heatmaps = self._heatmaps(images)
         with self._timer("decode"):
             if faces is not None:
-                own = {FACE.task: slice(faces), EAR.task: slice(faces, None)}
+                own = {task: slice(faces, None) if task == EAR.task else slice(faces) for task in heatmaps}
                 heatmaps = {task: maps[own[task]] for task, maps in heatmaps.items()}
             return _to_numpy(self._decode(heatmaps))
 

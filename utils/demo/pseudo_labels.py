@@ -184,7 +184,7 @@ def find_faces(predictor: LandmarkPredictor, images: Sequence[np.ndarray]) -> It
         faces = list(_read(predictor, FACE, list(zip(images, squares, strict=True))))
         squares = [next_square(face) for face in faces]
     for image, face in zip(images, faces, strict=True):
-        sure = face.score >= predictor.thresholds.sure_face and is_face(face.whole)
+        sure = face.score >= predictor.thresholds.sure_face and is_face(face)
         yield face if sure else predictor(image).face
 
 

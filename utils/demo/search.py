@@ -54,6 +54,8 @@ def search(
 ) -> Prediction:
     """Find a face, or where there is none an ear, anywhere in the image (height, width, 3) uint8 RGB.
 
+    What weights of another scheme know is found as faces are.
+
     The whole image is read at `sizes` (default: `search_sizes`) and turned by `quarters`. A sure face ends the search,
     after a look for a larger one. Otherwise the best of a quarter is the answer; the next is tried only if it has none.
     """
@@ -70,7 +72,7 @@ def search(
                     return with_larger_head(predictor, image, refined, size, quarter)
                 with_face = max(with_face, refined, key=detection_score)
         best = select_detections(with_face, ear_alone, predictor.thresholds)
-        if best and FACE.task not in predictor.tasks:
+        if best and predictor.first is None:
             return with_second_ear(predictor, image, best)
         if best and (best.face is not None or best_ear(best).score >= predictor.thresholds.lone_ear):
             return best
@@ -95,10 +97,10 @@ def find_candidates(predictor: LandmarkPredictor, image: np.ndarray, size: int, 
         if kept.sum() < max(FEWEST_AGREEING, len(kept) // 3):
             continue
         landmarks = replace(landmarks, points=np.where(kept[:, None], landmarks.points, np.nan))
-        if task == FACE.task:
-            yield Prediction(landmarks)
-        else:
+        if task == EAR.task:
             yield Prediction(None, {side_of(landmarks.whole): landmarks})
+        else:
+            yield Prediction(landmarks)
 
 
 def refine(predictor: LandmarkPredictor, image: np.ndarray, start: Prediction, times: int = REFINEMENTS) -> Prediction:

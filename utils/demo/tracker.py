@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from data.schemes import FACE
 from utils.common.images import check_rgb
 from utils.demo.prediction import SIDES, Prediction
 from utils.demo.search import QUARTERS, read_around, search, search_sizes, sizes_turned, with_second_ear
@@ -54,7 +53,7 @@ class Tracker:
         tracked = Prediction()
         if self.prediction:
             tracked = read_around(self.predictor, image, self.prediction, sides)
-        if tracked.face is not None or (tracked and FACE.task not in self.predictor.tasks):
+        if tracked.face is not None or (tracked and self.predictor.first is None):
             if tracked.face is None and set(sides) - set(tracked.ears):
                 tracked = with_second_ear(self.predictor, image, tracked)
             self.searched_frames = 0

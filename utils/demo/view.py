@@ -9,8 +9,8 @@ import numpy as np
 
 from data.augment import Warp
 from data.drawing import paint_axes, paint_landmarks, paint_map, paint_square
-from data.head_pose import head_pose, rotation
-from data.schemes import FACE
+from data.head_pose import rotation
+from data.schemes import EAR
 from utils.demo.prediction import SIDES, Landmarks, Prediction
 from utils.demo.predictor import LandmarkPredictor
 
@@ -31,8 +31,8 @@ HELP = [f"{'space' if key == ' ' else key}: {words}" for key, (_, words) in KEYS
 
 
 def in_view(prediction: Prediction, sides: tuple[str, ...] = SIDES) -> dict[str, Landmarks]:
-    """What was found, by name: "face", "left ear", "right ear"; of the ears those on `sides` of the subject."""
-    face = {} if prediction.face is None else {"face": prediction.face}
+    """What was found, by name: "face" (or another scheme's task), "left ear", "right ear", those on `sides`."""
+    face = {} if prediction.face is None else {prediction.face.scheme.task: prediction.face}
     return face | {f"{side} ear": prediction.ears[side] for side in sides if side in prediction.ears}
 
 
@@ -90,19 +90,20 @@ class View:
                     np.roll(corners[::-1], 2, axis=0) if self.mirror else corners,
                     f"{name} {landmarks.score:.2f}",
                 )
-        if self.overlay == "pose" and "face" in shown:
-            self._draw_pose(drawn, shown["face"])
+        if self.overlay == "pose":
+            self._draw_pose(drawn, prediction)
         return drawn
 
-    def _draw_pose(self, drawn: np.ndarray, face: Landmarks) -> None:
+    def _draw_pose(self, drawn: np.ndarray, prediction: Prediction) -> None:
         """Axes that point to the head's left, up and out of its face, half as long as the face, and the angles."""
         height, width = drawn.shape[:2]
-        pose = head_pose(face.whole, (width, height))
-        if pose is None:
+        pose = prediction.pose((width, height))
+        if prediction.face is None or pose is None:
             return
-        origin = np.nanmean(face.points, axis=0)
+        points = prediction.face.points
+        origin = np.nanmean(points, axis=0)
         axes = rotation(*pose).T[:, :2] * (1, -1)  # a row an axis; image rows count down
-        tips = origin + axes * np.ptp(face.points, axis=0).max() / 2
+        tips = origin + axes * np.ptp(points, axis=0).max() / 2
         ends = self._turned(np.vstack([origin, tips]), width)
         words = ", ".join(f"{name} {angle:+.0f}" for name, angle in pose._asdict().items())
         paint_axes(drawn, ends[0], ends[1:], words)
@@ -118,9 +119,7 @@ class View:
         everywhere = Warp(((width - 1) / 2, (height - 1) / 2), float(max(height, width)))
         squares = [(landmarks.scheme.task, landmarks.crop) for landmarks in shown.values()]
         maps = []
-        for task, square in squares or [
-            (FACE.task if FACE.task in predictor.tasks else predictor.tasks[0], everywhere)
-        ]:
+        for task, square in squares or [((predictor.first or EAR).task, everywhere)]:
             answers = predictor.maps(image, square)
             maps.append((square, answers["attention" if self.overlay == "attention" else f"{task}_heat"]))
         return maps

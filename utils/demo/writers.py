@@ -18,7 +18,6 @@ from types import TracebackType
 import cv2
 import numpy as np
 
-from data.head_pose import head_pose
 from utils.common.cli import InputError, printable
 from utils.common.files import check_writable, replacing
 from utils.common.images import IMAGE_SUFFIXES, save_image
@@ -348,7 +347,7 @@ class JsonLines:
 def as_record(source: Source, frame: Frame, prediction: Prediction) -> dict:
     """A frame's line as plain JSON values; points in pixels of the original image, rounded to hundredths."""
     height, width = frame.image.shape[:2]
-    pose = None if prediction.face is None else head_pose(prediction.face.whole, (width, height))
+    pose = prediction.pose((width, height))
     return {
         "source": source.label,
         "frame": frame.number,

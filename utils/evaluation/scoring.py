@@ -16,7 +16,7 @@ from tqdm import tqdm
 from data.augment import apply_matrix, invert_matrix
 from data.datasets import Sample, subsets_of_300w
 from data.pipeline import EvaluationPipeline
-from data.schemes import SCHEMES, Scheme
+from data.schemes import EAR, SCHEMES, Scheme
 from utils.common.cli import InputError
 from utils.common.images import decode_image
 from utils.evaluation import metrics
@@ -145,7 +145,7 @@ def find_and_predict(predictor: Predictor, samples: Sequence[Sample], scheme: Sc
     for sample in tqdm(samples, unit="image", leave=False, dynamic_ncols=True, disable=None):
         if sample.image != image:  # images with two annotated ears come twice
             image, found = sample.image, predictor(decode_image(sample.image))
-        answer = found.face if scheme.task == "face" else _nearest(list(found.ears.values()), sample.points)
+        answer = _nearest(list(found.ears.values()), sample.points) if scheme is EAR else found.face
         points.append(np.full((count, 2), np.nan, np.float32) if answer is None else answer.points)
         confidences.append(np.zeros(count, np.float32) if answer is None else answer.confidence)
     return np.stack(points), np.stack(confidences)

@@ -35,10 +35,10 @@ def select(with_face, ear_alone):
 class TestRules:
     def test_noise_is_no_face_and_faces_from_any_side_are(self):
         rng = np.random.default_rng(0)
-        assert not any(is_face(rng.uniform(0, 100, (68, 2))) for _ in range(50))
+        assert not any(is_face(face(rng.uniform(0, 100, (68, 2)))) for _ in range(50))
         for squeeze in (1.0, 0.6, 0.3):
             for degrees in (-60, 0, 120):
-                assert is_face(turned(FRONT * (squeeze, 1), degrees) + rng.normal(0, 2, (68, 2)))
+                assert is_face(face(turned(FRONT * (squeeze, 1), degrees) + rng.normal(0, 2, (68, 2))))
 
     @given(st.integers(0, 1000))
     def test_ear_points_in_disorder_have_no_ears_shape(self, seed):

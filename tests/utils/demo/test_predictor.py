@@ -4,9 +4,16 @@ import keras
 import numpy as np
 import pytest
 
+from data.annotation import Annotation
+from data.datasets import Sample
+from data.schemes import read_scheme, register
 from tests.charts import draw_chart, place, save_chart_network
 from tests.utils.demo.test_search import face_error
+from utils.common.cli import InputError
+from utils.common.images import save_image
 from utils.demo import LandmarkPredictor, Tracker
+from utils.demo.view import in_view
+from utils.evaluation.scoring import find_and_predict
 
 
 @pytest.mark.parametrize(
@@ -40,3 +47,29 @@ def test_the_callers_dtype_policy_stays_and_the_network_has_its_own(tmp_path, pr
     assert 0.5 < maps["face_heat"].max() <= 1.1
     same = np.array_equal(found.face.points, predictor(image).face.points)  # it reads in float32
     assert same == (precision == "float32")
+
+
+def test_weights_of_another_scheme_answer_in_the_place_of_the_face(tmp_path):
+    scheme = read_scheme("face51")
+    register(scheme)
+    predictor = LandmarkPredictor(save_chart_network(tmp_path / "inner.keras", ("face51",)), precision="float32")
+    image, points = draw_chart(240, 320, place((150.0, 120.0), 100, degrees=90))
+    found = predictor(image)
+    assert found.face.scheme.task == "face51"
+    assert found.ears == {}
+    assert np.linalg.norm(found.face.points - points["face"][17:], axis=1).mean() < 12
+    assert Tracker(predictor)(np.ascontiguousarray(np.rot90(image))).face is not None
+    assert list(in_view(found)) == ["face51"]
+    assert found.pose((320, 240)) is None  # a pose wants the 68 points
+    assert predictor.coarse(np.ascontiguousarray(np.rot90(image))).face.scheme.task == "face51"
+    save_image(tmp_path / "chart.png", image)
+    sample = Sample("chart", tmp_path / "chart.png", Annotation.of(scheme, points["face"][17:]), "chart")
+    answers, _ = find_and_predict(predictor, [sample], scheme)
+    np.testing.assert_array_equal(answers[0], found.face.points)
+
+
+def test_two_schemes_that_are_not_face_and_ear_are_one_too_many(tmp_path):
+    register(read_scheme("face51"))
+    weights = save_chart_network(tmp_path / "two.keras", ("face51", "ear"))
+    with pytest.raises(InputError, match="knows face51, ear; images are searched with one of them, or face and ear"):
+        LandmarkPredictor(weights, precision="float32")
