@@ -211,7 +211,7 @@ def write_coco(out: Path, faces: Faces, scheme: Scheme) -> None:
         for one, other in zip(group.indices, group.indices[1:] + group.indices[: int(group.closed)], strict=False)
         if one != other
     ]
-    names = [f"{scheme.group_of(k).name}_{k}" for k in range(scheme.count)]
+    names = [scheme.name_of(k) for k in range(scheme.count)]
     category = {"id": 1, "name": scheme.task, "supercategory": "person", "keypoints": names, "skeleton": lines}
     for part in sorted({part for _, part, _ in faces}):
         images: list[dict] = []

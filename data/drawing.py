@@ -200,14 +200,14 @@ def paint_square(image: np.ndarray, corners: np.ndarray, text: str) -> np.ndarra
     return image
 
 
-def paint_axes(image: np.ndarray, origin: np.ndarray, tips: np.ndarray, text: str) -> np.ndarray:
-    """The image with three axes from `origin` (2,) to their `tips` (3, 2) in pixels, and words below; drawn in place.
+def paint_axes(image: np.ndarray, ends: np.ndarray, text: str) -> np.ndarray:
+    """The image with three axes, and words below; drawn in place. `ends` (4, 2), pixels: their origin, then their tips.
 
     X is red, Y green and Z blue; the last is drawn over the others, since of a face in view it points this way.
     """
     height, width = image.shape[:2]
     thickness = max(1, round(min(height, width) / 150))
-    ends = np.round(np.clip(np.vstack([origin, tips]), -(2**15), 2**15)).astype(int)
+    ends = np.round(np.clip(ends, -(2**15), 2**15)).astype(int)
     for tip, colour in zip(ends[1:], ((230, 60, 60), (60, 200, 60), (70, 110, 255)), strict=True):
         cv2.line(image, ends[0].tolist(), tip.tolist(), (0, 0, 0), thickness + 2, cv2.LINE_AA)
         cv2.line(image, ends[0].tolist(), tip.tolist(), colour, thickness, cv2.LINE_AA)

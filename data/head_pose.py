@@ -39,6 +39,20 @@ class HeadPose(NamedTuple):
     pitch: float
     roll: float
 
+    def __str__(self) -> str:
+        """All three in whole degrees, for drawings."""
+        return ", ".join(f"{name} {angle:+.0f}" for name, angle in self._asdict().items())
+
+    def axes(self, points: np.ndarray) -> np.ndarray:
+        """A cross on a face of this pose, (4, 2) pixels: its middle, and the tips to the head's left, up and out.
+
+        `points` (68, 2) are the face's, in pixels, y down; an axis is half as long as they reach.
+        """
+        origin = np.nanmean(points, axis=0)
+        axes = rotation(*self).T[:, :2] * (1, -1)  # a row an axis; image rows count down
+        extent = (np.nanmax(points, axis=0) - np.nanmin(points, axis=0)).max()
+        return np.vstack([origin, origin + axes * extent / 2])
+
 
 @cache
 def head_points() -> np.ndarray:

@@ -128,7 +128,7 @@ def _listed(root: Path, scheme: Scheme) -> list[Pair]:
     folder = root if root.is_dir() else root.parent
     folder = folder.parent if folder.name == "annotations" and not root.is_dir() else folder
     files = files_in(folder, recursive=True)
-    found = read_entries([root] if root.is_file() else files)
+    found = read_entries([root] if root.is_file() else files, scheme.names)
     counts = {len(entry.points) for _, entry in found if isinstance(entry.points, np.ndarray)}
     if root.is_file() and not found:
         raise NoSuchImagesError(f"{root}: holds no points in a format that is read (readme/datasets.md)")

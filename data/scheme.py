@@ -143,7 +143,7 @@ def new_scheme(path: Path, category: str | None = None, task: str | None = None)
     try:
         scheme = Scheme(
             task=task,
-            source=f"{len(names)} keypoints of {name}: {', '.join(names)}",
+            source=f"{len(names)} keypoints of {name}",
             count=len(names),
             groups=tuple(groups),
             flip_pairs=tuple(pairs),
@@ -157,6 +157,7 @@ def new_scheme(path: Path, category: str | None = None, task: str | None = None)
             crop_side=1.6,
             train_sides=(1.15, 4.0),
             train_squeeze=(0.85, 1.0),
+            names=tuple(names) if len(set(names)) == len(names) else (),
         )
         return Scheme.from_json(scheme.to_json())
     except ValueError as problem:

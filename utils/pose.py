@@ -13,8 +13,10 @@ import numpy as np
 from data.datasets import find_samples, spread
 from data.schemes import FACE
 from utils.common.cli import CommandLine, InputError, positive_int, printable, run_main
+from utils.common.files import check_writable
+from utils.common.images import save_image
 from utils.common.keras_runtime import PRECISIONS, start_keras
-from utils.evaluation.pose import pose_errors, pose_table, true_poses
+from utils.evaluation.pose import extreme_poses, pose_errors, pose_table, true_poses
 from utils.evaluation.scoring import predict_samples
 
 
@@ -27,7 +29,12 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "--precision", choices=PRECISIONS, default="float32", help="float32 (default): alike everywhere"
     )
+    parser.add_argument("--sheet", metavar="FILE", help="draw the heads that are turned, raised and lowered most")
     args = parser.parse_args(argv)
+    if args.sheet:
+        if Path(args.sheet).suffix.lower() not in (".png", ".jpg"):
+            raise InputError(f"--sheet {args.sheet}: give a name that ends in .png or .jpg")
+        check_writable("--sheet", Path(args.sheet).parent)
     if not Path(args.weights).is_file():
         raise InputError(f"{args.weights}: no such weights file")
     samples = spread([s for s in find_samples([args.data], FACE).samples if s.complete], args.limit)
@@ -44,6 +51,8 @@ def main(argv: list[str] | None = None) -> None:
     known = np.stack([sample.points for sample in samples])
     places = {"true points": known, f"points of {printable(Path(args.weights).name)}": predicted}
     print(pose_table(truth, {what: pose_errors(samples, each, truth) for what, each in places.items()}))
+    if args.sheet:
+        save_image(args.sheet, extreme_poses(samples, predicted, truth))
 
 
 if __name__ == "__main__":

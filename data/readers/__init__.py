@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -57,26 +57,29 @@ LOADERS: dict[str, Callable[[Path], Any]] = {".json": _load_json, ".txt": _load_
 class Reader:
     """A format: `fits(path, content)` says whether a file is meant as one, `read(path, content)` gives its entries.
 
-    `numbered`: a landmark is known by its number, so that an entry is as long as its highest.
+    `labelled`: a landmark is known by its number or name, so that an entry is as long as its highest. Such a `read`
+    takes the scheme's names too.
     """
 
     name: str
     suffix: str
     fits: Callable[[Path, Any], bool]
-    read: Callable[[Path, Any], Iterator[Entry]]
-    numbered: bool = False
+    read: Callable[..., Iterator[Entry]]
+    labelled: bool = False
 
 
 READERS = (
     Reader("COCO keypoints", ".json", is_coco, read_coco),
-    Reader("LabelMe", ".json", is_labelme, read_labelme, numbered=True),
+    Reader("LabelMe", ".json", is_labelme, read_labelme, labelled=True),
     Reader("a list of WFLW", ".txt", is_wflw, read_wflw),
-    Reader("XML of dlib", ".xml", is_dlib, read_dlib, numbered=True),
+    Reader("XML of dlib", ".xml", is_dlib, read_dlib, labelled=True),
 )
 
 
-def read_entries(paths: list[Path]) -> list[tuple[Path, Entry]]:
+def read_entries(paths: list[Path], names: Sequence[str] = ()) -> list[tuple[Path, Entry]]:
     """What the files that have a reader say, each entry with its file; other files are passed over.
+
+    `names` are the scheme's landmarks, for formats that may call them so.
 
     Raises `InputError` for a file that is damaged as a whole. What is wrong with one face or ear stands in its entry.
     """
@@ -87,9 +90,10 @@ def read_entries(paths: list[Path]) -> list[tuple[Path, Entry]]:
             content = LOADERS[suffix](path)
             reader = next((r for r in READERS if r.suffix == suffix and r.fits(path, content)), None)
             if reader:
-                found += [(path, entry, reader) for entry in reader.read(path, content)]
-    most = max((len(e.points) for _, e, r in found if r.numbered and isinstance(e.points, np.ndarray)), default=0)
-    return [(path, _padded(entry, most) if reader.numbered else entry) for path, entry, reader in found]
+                entries = reader.read(path, content, names) if reader.labelled else reader.read(path, content)
+                found += [(path, entry, reader) for entry in entries]
+    most = max((len(e.points) for _, e, r in found if r.labelled and isinstance(e.points, np.ndarray)), default=0)
+    return [(path, _padded(entry, most) if reader.labelled else entry) for path, entry, reader in found]
 
 
 def _padded(entry: Entry, count: int) -> Entry:

@@ -1,19 +1,18 @@
 """dlib's XML, as its tool imglab writes it: images with boxes, and in a box its parts.
 
-A part's name is the number of its landmark, from 0. One that is missing has no part. Pixels are 0-based. A box without
-parts, and one that is marked to be ignored, holds no landmarks.
+A part's name is the number of its landmark, from 0, or its name in the scheme. One that is missing has no part. Pixels
+are 0-based. A box without parts, and one that is marked to be ignored, holds no landmarks.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from data.readers.entry import Entry, to_points
+from data.readers.entry import Entry, landmark_of, to_points
 from utils.common.cli import InputError
 
 
@@ -22,8 +21,11 @@ def is_dlib(path: Path, root: Element) -> bool:
     return root.tag == "dataset"
 
 
-def read_dlib(path: Path, root: Element) -> Iterator[Entry]:
-    """An entry for each box with parts. Raises `InputError` for a file without images, or an image without a name."""
+def read_dlib(path: Path, root: Element, names: Sequence[str] = ()) -> Iterator[Entry]:
+    """An entry for each box with parts; `names` are the scheme's landmarks.
+
+    Raises `InputError` for a file without images, or an image without a name.
+    """
     images = root.find("images")
     if images is None:
         raise InputError(f"{path}: holds no <images>")
@@ -34,22 +36,24 @@ def read_dlib(path: Path, root: Element) -> Iterator[Entry]:
         for place, box in enumerate(image.iter("box"), start=1):
             if box.get("ignore") != "1" and box.find("part") is not None:
                 where = f"{path}: {name}, box {place}"
-                yield Entry(where, name, _points(where, box))
+                yield Entry(where, name, _points(where, box, names))
 
 
-def _points(where: str, box: Element) -> np.ndarray | InputError:
+def _points(where: str, box: Element, names: Sequence[str]) -> np.ndarray | InputError:
     pairs: dict[int, tuple[float, float]] = {}
     for part in box.iter("part"):
         name = part.get("name", "")
-        if not re.fullmatch("[0-9]{1,3}", name):
-            return InputError(f"{where}: part {name[:20]!r} is not the number of a landmark, from 0")
-        if int(name) in pairs:
+        landmark = landmark_of(name, names)
+        if landmark is None:
+            said = f"part {name[:20]!r} is not the number of a landmark, from 0, nor a name of the scheme"
+            return InputError(f"{where}: {said}")
+        if landmark in pairs:
             return InputError(f"{where}: part {name} stands twice")
         try:
-            pairs[int(name)] = float(part.get("x", "")), float(part.get("y", ""))
+            pairs[landmark] = float(part.get("x", "")), float(part.get("y", ""))
         except ValueError:
             x, y = (str(part.get(axis))[:20] for axis in "xy")
             return InputError(f"{where}: part {name}: x={x!r} y={y!r} are not two numbers")
-        if not np.isfinite(pairs[int(name)]).all():
+        if not np.isfinite(pairs[landmark]).all():
             return InputError(f"{where}: part {name} is not a number (NaN or infinite)")
     return to_points(pairs)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +23,16 @@ class Entry:
     where: str
     image: str
     points: np.ndarray | InputError
+
+
+def landmark_of(label: object, names: Sequence[str]) -> int | None:
+    """The landmark that a label means: its place among a scheme's names, else the number that it is, from 0.
+
+    None for a label that is neither.
+    """
+    if label in names:
+        return names.index(str(label))
+    return int(label) if isinstance(label, str) and re.fullmatch("[0-9]{1,3}", label) else None
 
 
 def to_points(pairs: dict[int, tuple[float, float]]) -> np.ndarray:

@@ -1,18 +1,17 @@
 """LabelMe: a JSON file beside each image (https://github.com/wkentaro/labelme).
 
-A landmark is a shape of type "point" whose label is its number, from 0. One that is missing has no shape. Shapes with
-the same `group_id` are one face or ear; other types of shapes are passed over. LabelMe's (0, 0) is the corner of the
-first pixel, so that half a pixel is subtracted.
+A landmark is a shape of type "point" whose label is its number, from 0, or its name in the scheme. One that is missing
+has no shape. Shapes with the same `group_id` are one face or ear; other types of shapes are passed over. LabelMe's
+(0, 0) is the corner of the first pixel, so that half a pixel is subtracted.
 """
 
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from data.readers.entry import Entry, to_points
+from data.readers.entry import Entry, landmark_of, to_points
 from utils.common.cli import InputError
 from utils.common.schema import TEXT, check_values
 
@@ -24,8 +23,11 @@ def is_labelme(path: Path, content: object) -> bool:
     return isinstance(content, dict) and not {"shapes", "imagePath"}.isdisjoint(content)
 
 
-def read_labelme(path: Path, content: dict) -> Iterator[Entry]:
-    """An entry for each group of points. Raises `InputError` with the key for a file without shapes or image."""
+def read_labelme(path: Path, content: dict, names: Sequence[str] = ()) -> Iterator[Entry]:
+    """An entry for each group of points; `names` are the scheme's landmarks.
+
+    Raises `InputError` with the key for a file without shapes or image.
+    """
     try:
         check_values(content, {"imagePath": TEXT}, required=("imagePath", "shapes"))
     except ValueError as problem:
@@ -41,10 +43,10 @@ def read_labelme(path: Path, content: dict) -> Iterator[Entry]:
             wrong = wrong or InputError(f"{where} is no object")
         elif shape.get("shape_type", "point") == "point":
             try:
-                landmark, place = _point(where, shape)
+                landmark, place = _point(where, shape, names)
                 group = groups.setdefault(repr(shape.get("group_id")), {})
                 if landmark in group:
-                    raise InputError(f"{where}: label {landmark} stands twice in its group")
+                    raise InputError(f"{where}: label {shape['label']} stands twice in its group")
                 group[landmark] = place
             except InputError as problem:
                 wrong = wrong or problem
@@ -54,13 +56,16 @@ def read_labelme(path: Path, content: dict) -> Iterator[Entry]:
         yield from (Entry(str(path), image, to_points(group)) for group in groups.values())
 
 
-def _point(where: str, shape: dict) -> tuple[int, tuple[float, float]]:
+def _point(where: str, shape: dict, names: Sequence[str]) -> tuple[int, tuple[float, float]]:
     label, points = shape.get("label"), shape.get("points")
-    if not isinstance(label, str) or not re.fullmatch("[0-9]{1,3}", label):
-        raise InputError(f"{where}: label {label!r:.40} is not the number of a landmark, from 0")
+    landmark = landmark_of(label, names)
+    if landmark is None:
+        raise InputError(
+            f"{where}: label {label!r:.40} is not the number of a landmark, from 0, nor a name of the scheme"
+        )
     point = points[0] if isinstance(points, list) and len(points) == 1 else None
     if not isinstance(point, list) or len(point) != 2 or not all(type(v) in (int, float) for v in point):
         raise InputError(f"{where}: points is not one [x, y]")
     if not all(map(math.isfinite, point)):
         raise InputError(f"{where}: points is not a number (NaN or infinite)")
-    return int(label), (point[0] - CORNER, point[1] - CORNER)
+    return landmark, (point[0] - CORNER, point[1] - CORNER)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields
 from functools import cache, cached_property
 from pathlib import Path
@@ -59,6 +59,7 @@ class Scheme:
       whole image is known.
     - `inner`: landmarks whose NME is reported beside that of all: the 51 without the jaw, as in 300-W. Empty: no such.
     - `reference`: a typical shape, (x, y) of each landmark, y down.
+    - `names`: the landmarks' names, which a file may leave out: empty.
     """
 
     task: str
@@ -75,6 +76,7 @@ class Scheme:
     annotated_sides: float | None
     inner: tuple[int, ...]
     reference: tuple[tuple[float, float], ...]
+    names: tuple[str, ...] = ()
 
     @cached_property
     def flip_order(self) -> tuple[int, ...]:
@@ -88,15 +90,21 @@ class Scheme:
         """The group that landmark `landmark` (0-based) belongs to."""
         return next(group for group in self.groups if landmark in group.indices)
 
+    def name_of(self, landmark: int) -> str:
+        """The name of landmark `landmark` (0-based): that of its group and its number where it has none."""
+        return self.names[landmark] if self.names else f"{self.group_of(landmark).name}_{landmark}"
+
     def to_json(self) -> dict:
         """The scheme as plain JSON values, as a scheme's file holds them."""
         values = {each.name: _plain(getattr(self, each.name)) for each in fields(self)}
+        if not self.names:
+            del values["names"]
         return values | {"groups": [{name: _plain(value) for name, value in vars(g).items()} for g in self.groups]}
 
     @classmethod
     def from_json(cls, values: object) -> Scheme:
         """The scheme of a JSON object. Raises a ValueError, in one line that names the key, for anything else."""
-        _check_keys(values, {each.name for each in fields(cls)}, "a scheme")
+        _check_keys(values, {each.name for each in fields(cls)}, "a scheme", optional={"names"})
         check_values(values, {"count": whole(2, MOST_LANDMARKS), "groups": _GROUPS})
         assert isinstance(values, dict)
         groups = []
@@ -111,6 +119,7 @@ class Scheme:
         _check_partition([k for group in groups for k in group.indices], values["count"])
         _check_each_once("flip_pairs", [k for pair in values["flip_pairs"] for k in pair])
         _check_each_once("inner", values["inner"])
+        _check_each_once("names", values.get("names", ()))
         return cls(**{name: _frozen(value) for name, value in values.items()} | {"groups": tuple(groups)})
 
 
@@ -122,17 +131,17 @@ def _frozen(value: Any) -> Any:
     return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
-def _check_keys(values: object, wanted: set[str], what: str) -> None:
-    check_values(values, {}, required=sorted(wanted))
+def _check_keys(values: object, wanted: set[str], what: str, optional: Collection[str] = ()) -> None:
+    check_values(values, {}, required=sorted(wanted.difference(optional)))
     assert isinstance(values, dict)
     for name in sorted(set(values) - wanted):
         raise ValueError(f"{what} has no key {name!r}")
 
 
-def _check_each_once(key: str, landmarks: Sequence[int]) -> None:
+def _check_each_once(key: str, landmarks: Sequence[int | str]) -> None:
     for landmark, times in Counter(landmarks).items():
         if times > 1:
-            raise ValueError(f"{key} names landmark {landmark} twice")
+            raise ValueError(f"{key} holds landmark {landmark} twice")
 
 
 def _check_partition(landmarks: list[int], count: int) -> None:
@@ -164,6 +173,12 @@ _GROUP_KINDS = {
 }
 
 
+_LANDMARK_NAME = Kind(
+    "a name of up to 60 characters",
+    lambda value: isinstance(value, str) and 0 < len(value) <= 60 and value.isprintable(),
+)
+
+
 def _is_task(value: object) -> bool:
     if not isinstance(value, str) or _RESERVED.fullmatch(value):
         return False
@@ -191,6 +206,7 @@ def _kinds(count: int) -> dict[str, Kind]:
         "annotated_sides": optional(positive),
         "inner": list_of(landmark),
         "reference": _tuple_of(_tuple_of(number(-1e4, 1e4), 2), count),
+        "names": _tuple_of(_LANDMARK_NAME, count),
     }
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from data.head_pose import USED, head_points, head_pose, rotation
+from data.head_pose import USED, HeadPose, head_points, head_pose, rotation
 from data.schemes import FACE
 
 SIZE = (640, 480)
@@ -82,3 +82,13 @@ def test_the_shipped_points_are_those_of_the_command():
 
     few = mean_points(20)
     assert np.linalg.norm(few - head_points(), axis=1).mean() < 0.03  # decimetres, of other heads
+
+
+def test_the_axes_of_a_pose_lie_in_the_middle_of_the_face_and_are_half_as_long():
+    points = seen(0, 0, 0)
+    ends = HeadPose(0, 0, 0).axes(points)
+    middle, half = points.mean(axis=0), np.ptp(points, axis=0).max() / 2
+    np.testing.assert_allclose(ends - middle, [(0, 0), (half, 0), (0, -half), (0, 0)], atol=1e-3)
+    to_the_left = HeadPose(90, 0, 0).axes(points)  # the nose points to the image's right
+    np.testing.assert_allclose(to_the_left[3] - middle, (half, 0), atol=1e-3)
+    assert str(HeadPose(-30.4, 2, 0.4)) == "yaw -30, pitch +2, roll +0"

@@ -30,6 +30,7 @@ FOUR = Scheme.from_json(
         "reference": [[0, 0], [1, 0], [0, 1], [1, 1]],
     }
 )
+NAMED = Scheme.from_json(FOUR.to_json() | {"names": ["a", "b", "c", "3 d"]})
 SQUARE = [[10, 20], [40, 20], [10, 50], [40.5, 50.25]]  # pixels, 0-based
 SECOND = [[60, 60], [90, 60], [60, 90], [90, 90]]
 MISSING = [np.nan, np.nan]
@@ -292,6 +293,18 @@ def test_labelme_gives_each_group_of_points(tmp_path):
     )
 
 
+def test_labels_may_be_the_schemes_names_or_numbers(tmp_path):
+    for name in ("a.png", "b.png"):
+        put_image(tmp_path / name)
+    shapes = [shape(label, [x + 0.5, y + 0.5]) for label, (x, y) in zip(("b", "0", "3 d"), SQUARE, strict=False)]
+    put_json(tmp_path / "a.json", labelme_file(shapes))
+    (tmp_path / "b.xml").write_text(dlib_xml(dlib_box(SQUARE).replace("'02'", "'c'"), name="b.png"))
+    expected = {"a.png": [SQUARE[1], SQUARE[0], MISSING, SQUARE[2]], "b.png": SQUARE}
+    same(points_of(find_samples([tmp_path], NAMED).samples), expected)
+    with input_error(tmp_path / "a.json", "shapes[0]: label 'b' is not the number of a landmark, from 0, nor a name"):
+        find_samples([tmp_path / "a.json"], FOUR)
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
@@ -399,7 +412,7 @@ def test_a_dataset_is_written_anew_with_its_missing_points(tmp_path, to):
         put_image(tmp_path / "data" / name)
     people = [annotation(1, 1, SQUARE), annotation(2, 1, SECOND), annotation(3, 2, [*[0] * 3, *keypoints(SQUARE)[3:]])]
     put_json(tmp_path / "data" / "points.json", coco(people, ("a.png", "below/b.png")))
-    scheme = put_json(tmp_path / "four.json", FOUR.to_json())
+    scheme = put_json(tmp_path / "four.json", NAMED.to_json())
     flags = ["--to", to, "--scheme", scheme, "--out", tmp_path / "out"]
     done = run_script("data.convert", tmp_path / "data", *flags)
     assert done.returncode == 0, done.stderr
@@ -409,6 +422,7 @@ def test_a_dataset_is_written_anew_with_its_missing_points(tmp_path, to):
     assert again.returncode == 2 and "is not empty" in again.stderr
     if to == "coco":
         written = json.loads((tmp_path / "out" / "points.json").read_text())
+        assert written["categories"][0]["keypoints"] == ["a", "b", "c", "3 d"]
         assert written["categories"][0]["skeleton"] == [[1, 2], [2, 3], [3, 4], [4, 1]]
         assert written["annotations"][2]["keypoints"][:4] == [0, 0, 0, 40] and written["annotations"][2]["id"] == 3
         assert written["annotations"][0]["bbox"] == [10, 20, 30.5, 30.25]

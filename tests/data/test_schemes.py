@@ -221,8 +221,8 @@ def test_wflw_points_that_a_mirror_swaps(one, other):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"flip_pairs": [[0, 1], [1, 2]]}, "flip_pairs names landmark 1 twice"),
-        ({"flip_pairs": [[3, 3]]}, "flip_pairs names landmark 3 twice"),
+        ({"flip_pairs": [[0, 1], [1, 2]]}, "flip_pairs holds landmark 1 twice"),
+        ({"flip_pairs": [[3, 3]]}, "flip_pairs holds landmark 3 twice"),
         ({"flip_pairs": [[0, 29]]}, "flip_pairs is"),
         ({"count": 30}, "reference is"),
         ({"count": True}, "count is True"),
@@ -236,7 +236,9 @@ def test_wflw_points_that_a_mirror_swaps(one, other):
         ({"crop_side": float("nan")}, "crop_side is nan"),
         ({"task": "features"}, "task is 'features'"),
         ({"task": "../up"}, "task is"),
-        ({"inner": [1, 1]}, "inner names landmark 1 twice"),
+        ({"inner": [1, 1]}, "inner holds landmark 1 twice"),
+        ({"names": ["a"] * 29}, "names holds landmark a twice"),
+        ({"names": ["a", "b"]}, "names is"),
     ],
 )
 def test_a_broken_scheme_is_refused_in_one_line_with_file_and_key(change, said, tmp_path):

@@ -9,7 +9,6 @@ import numpy as np
 
 from data.augment import Warp
 from data.drawing import paint_axes, paint_landmarks, paint_map, paint_square
-from data.head_pose import rotation
 from data.schemes import EAR
 from utils.demo.prediction import SIDES, Landmarks, Prediction
 from utils.demo.predictor import LandmarkPredictor
@@ -95,18 +94,12 @@ class View:
         return drawn
 
     def _draw_pose(self, drawn: np.ndarray, prediction: Prediction) -> None:
-        """Axes that point to the head's left, up and out of its face, half as long as the face, and the angles."""
+        """Axes that point to the head's left, up and out of its face, and the angles."""
         height, width = drawn.shape[:2]
         pose = prediction.pose((width, height))
         if prediction.face is None or pose is None:
             return
-        points = prediction.face.points
-        origin = np.nanmean(points, axis=0)
-        axes = rotation(*pose).T[:, :2] * (1, -1)  # a row an axis; image rows count down
-        tips = origin + axes * np.ptp(points, axis=0).max() / 2
-        ends = self._turned(np.vstack([origin, tips]), width)
-        words = ", ".join(f"{name} {angle:+.0f}" for name, angle in pose._asdict().items())
-        paint_axes(drawn, ends[0], ends[1:], words)
+        paint_axes(drawn, self._turned(pose.axes(prediction.face.whole), width), str(pose))
 
     def _turned(self, points: np.ndarray, width: int) -> np.ndarray:
         return np.column_stack([width - 1 - points[:, 0], points[:, 1]]) if self.mirror else points

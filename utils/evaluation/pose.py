@@ -6,8 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from data.augment import Warp, apply_matrix, warp_image
 from data.datasets import Sample
+from data.drawing import contact_sheet, paint_axes, paint_landmarks, write_lines
 from data.head_pose import HeadPose, head_pose
+from data.schemes import FACE
 from utils.common.cli import InputError
 from utils.common.files import read_json
 from utils.common.images import decode_image
@@ -48,6 +51,28 @@ def pose_errors(samples: Sequence[Sample], points: np.ndarray, truth: np.ndarray
         if pose is not None:
             row[:] = np.abs((np.array(pose) - true + 180) % 360 - 180)
     return errors
+
+
+def extreme_poses(samples: Sequence[Sample], points: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """A sheet (height, width, 3) uint8 of the heads turned most to either side, and raised and lowered most.
+
+    Each has its axes drawn, where the points (images, 68, 2) have a pose, and both poses in words, the true one last.
+    """
+    pictures, size = [], 320
+    for chosen in (truth[:, 0].argmin(), truth[:, 0].argmax(), truth[:, 1].argmin(), truth[:, 1].argmax()):
+        image = decode_image(samples[chosen].image)
+        height, width = image.shape[:2]
+        pose = head_pose(points[chosen], (width, height))
+        matrix = Warp(((width - 1) / 2, (height - 1) / 2), max(width, height)).matrix(size)
+        picture = warp_image(image, matrix, size)
+        places = apply_matrix(matrix, points[chosen])
+        paint_landmarks(picture, places, FACE, range(FACE.count))
+        if pose is None:
+            write_lines(picture, ["no pose"], lower=True)
+        else:
+            paint_axes(picture, pose.axes(places), str(pose))
+        pictures.append(write_lines(picture, [f"true: {HeadPose(*truth[chosen])}"]))
+    return contact_sheet(pictures)
 
 
 def pose_table(truth: np.ndarray, errors: dict[str, np.ndarray]) -> str:

@@ -10,7 +10,7 @@ from data.datasets import Sample
 from data.schemes import FACE
 from tests.conftest import input_error, run_script
 from tests.data.test_head_pose import seen
-from utils.common.images import save_image
+from utils.common.images import decode_image, save_image
 from utils.evaluation.pose import pose_errors, pose_table, true_poses
 
 
@@ -50,8 +50,12 @@ def test_images_without_a_pose_are_refused_by_name(notes, tmp_path):
 def test_the_command_prints_a_table_of_drawn_heads(trained, tmp_path):
     drawn = run_script("data.synthetic", "--out", tmp_path / "heads", "--both", 3, "--size", 96, "--draft")
     assert drawn.returncode == 0, drawn.stderr
-    done = run_script("utils.pose", trained / "face.keras", tmp_path / "heads")
+    sheet = tmp_path / "extremes.png"
+    done = run_script("utils.pose", trained / "face.keras", tmp_path / "heads", "--sheet", sheet)
     assert done.returncode == 0, done.stderr
     assert "| 0 to 90 | 3 |" in done.stdout and "points of face.keras" in done.stdout
+    assert decode_image(sheet).shape[1] > 4 * 320  # four heads beside each other
+    refused = run_script("utils.pose", trained / "face.keras", tmp_path / "heads", "--sheet", tmp_path / "sheet.txt")
+    assert refused.returncode == 2 and "--sheet" in refused.stderr
     refused = run_script("utils.pose", trained / "none.keras", tmp_path / "heads")
     assert refused.returncode == 2 and "none.keras" in refused.stderr
