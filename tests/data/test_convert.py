@@ -7,7 +7,7 @@ import pytest
 from data.convert import find_points, read_map, read_points_csv
 from data.datasets import find_samples
 from data.formats import read_pts
-from data.schemes import FACE
+from data.schemes import FACE, read_scheme
 from tests.conftest import input_error, run_script
 from tests.images import drawn_image
 from utils.common.images import save_image
@@ -59,6 +59,15 @@ def test_the_shipped_map_is_symmetric_and_says_where_each_landmark_comes_from():
         assert entries[k].get("fraction", 0) == pytest.approx(entries[mirrored].get("fraction", 0)), (
             f"landmarks {k} and {mirrored}"
         )
+
+
+def test_the_map_of_wflw_agrees_with_the_flip_pairs_of_both_schemes():
+    wflw = read_map(SHIPPED.parent / "wflw98-to-face68.json")
+    chosen = [curve[0] for curve, _ in wflw.places]
+    scheme = read_scheme("wflw98")
+    mirrored = dict(scheme.flip_pairs) | {b: a for a, b in scheme.flip_pairs}
+    assert wflw.points == scheme.count and len(set(chosen)) == 68
+    assert all(mirrored[chosen[a]] == chosen[b] for a, b in wflw.scheme.flip_pairs)
 
 
 @pytest.mark.parametrize(
