@@ -4,7 +4,7 @@ What is read, by the names of the layers and not by the file's name:
 
 - VGG-19 of keras.applications (`block1_conv1` ...), with or without its top: the `.h5` of Keras 2 and `.weights.h5`;
 - OpenPose's networks of body, face and hand (`conv1_1` ... `conv4_4_CPM`, `Mconv1_stage2_L2` ...): the `.h5` of Keras 2
-  with kernels (height, width, in, out), and Chainer's `.npz` with kernels (out, in, height, width).
+  and Chainer's `.npz`. Kernels are (height, width, in, out) in the one, (out, in, height, width) in the other.
 
 Only arrays are read, never a layer's code or a pickle.
 """

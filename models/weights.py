@@ -188,7 +188,7 @@ def read_description(path: str | os.PathLike) -> dict:
     with reading(path, WHAT), zipfile.ZipFile(path) as archive:
         if ENTRY not in archive.namelist():
             foreign = describe_foreign_file(path)
-            raise InputError(f"{path}: {foreign or f'a .keras file, but not one of ours (no {ENTRY} in it)'}")
+            raise InputError(f"{path}: {foreign or f'no .keras file of ours (no {ENTRY} in it)'}")
         content = json.loads(_entry(archive, ENTRY, LARGEST_JSON))
         if not isinstance(content, dict):
             raise ValueError(f"its {ENTRY} is not what a script writes")

@@ -160,7 +160,7 @@ def test_the_table_says_what_is_taken_and_why_the_rest_is_not():
         ["stage2_conv1", "Mconv1_stage2_L2", "no: its kernel is 7x7, 185 to 128, ours 7x7, 640 to 128"],
         ["stage2_conv2", "Mconv2_stage2_L2", "yes"],
         ["stage2_features", "Mconv6_stage2_L2", "yes"],
-        ["14 more start at random: trunk2_conv1, trunk2_conv2, trunk3_conv1, trunk3_conv2 ..."],
+        ["15 more start at random: trunk2_conv1, trunk2_conv2, trunk3_conv1, trunk3_conv2 ..."],
         ["2 more of the file have no place here: conv5_4_CPM_L1, Mconv7_stage2_L2"],
     ]
     assert np.array_equal(network.get_layer("stage1_features").get_weights()[0], layers["conv5_4_CPM_L2"][0])
