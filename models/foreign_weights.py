@@ -25,7 +25,7 @@ from utils.common.cli import InputError
 from utils.common.foreign import first_line, reading
 from utils.common.hdf5 import MOST_UNPACKED, open_hdf5
 
-VGG, OPENPOSE = "VGG of keras.applications", "OpenPose"
+VGG, OPENPOSE = "VGG (keras.applications)", "OpenPose"
 # What the source's first layer sees is BGR in 0..1, times this, minus the other. VGG: 0..255 minus Caffe's channel
 # means, as keras.applications subtracts them. OpenPose: 0..255 / 256 - 0.5.
 VGG_MEAN_BGR = np.array([103.939, 116.779, 123.68], dtype=np.float32)

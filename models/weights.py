@@ -5,7 +5,8 @@ What is read, by content and not by name alone:
 - `.keras`, as the scripts write it: an ordinary Keras file (plain `keras.models.load_model` reads it, as float32) with
   one more entry, `landmarks.json`, that holds the network's `ModelConfig` and a record of its training;
 - `.weights.h5` of such a network: its config is worked out from the shapes of its arrays;
-- a `.keras` that Keras itself saved again, without that entry: the same way, and its record is empty;
+- a `.keras` that Keras itself saved again, without that entry: the same way. Its record is empty, and its input
+  size, sigma and the like, which no shape tells, are the preset's;
 - the predecessor's Keras 2 `.h5` (whole model or weights only): its layers are looked up by name.
 
 `models/foreign_weights.py` reads those of other projects, to start from.

@@ -194,7 +194,7 @@ def test_vgg_convolutions_see_the_same_image_after_the_input_convention_is_folde
         layer.set_weights([w + 0.01 for w in layer.get_weights()])
     network, config = full(stages=1)
     table = start_from_foreign(network, config, weights_of(vgg), "imagenet")
-    assert table[0] == "12 convolutions of VGG of keras.applications"
+    assert table[0] == "12 convolutions of VGG (keras.applications)"
     image = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), dtype=np.uint8)
     theirs = image[..., ::-1].astype(np.float32) - VGG_MEAN_BGR
     for ours_name, vgg_name in (("trunk1_conv1", "block1_conv1"), ("trunk2_conv2", "block2_conv2")):
