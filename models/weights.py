@@ -189,7 +189,7 @@ def read_description(path: str | os.PathLike) -> dict:
     with reading(path, WHAT), zipfile.ZipFile(path) as archive:
         if ENTRY not in archive.namelist():
             foreign = describe_foreign_file(path)
-            raise InputError(f"{path}: {foreign or f'no .keras file of ours (no {ENTRY} in it)'}")
+            raise InputError(f"{path}: {foreign or f'no .keras file, or not one of ours (no {ENTRY} in it)'}")
         content = json.loads(_entry(archive, ENTRY, LARGEST_JSON))
         if not isinstance(content, dict):
             raise ValueError(f"its {ENTRY} is not what a script writes")
@@ -436,7 +436,7 @@ def _bare_config(path: Path, file: h5py.File) -> ModelConfig:
     kernels = [tuple(file[f"layers/{name}/vars/0"].shape) for name in convolutions]
     first = [shape[3] for shape in kernels if shape[:3] == (3, 3, 3)]
     if not first:
-        raise InputError(f"{path}: holds no weights of a network of ours (or is a checkpoint: use best.keras)")
+        raise InputError(f"{path}: not one of ours: no weights of our networks in it (or a checkpoint: use best.keras)")
     width = first[0] / 64
     stages = 1 + sum(shape[0] == 7 for shape in kernels) // 5
     outputs = [shape[3] for shape in kernels if shape[0] == 1]

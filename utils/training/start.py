@@ -63,7 +63,7 @@ def training_record(config: TrainConfig, run: RunFolder, images: list[Sample], s
             "train_config": config.to_json(),
             "steps": record.get("steps", 0) + more * (steps // config.total_epochs),
         }
-    if config.init not in (None, "imagenet"):  # what starts from a network has seen its images
+    if config.init is not None and config.init != "imagenet":  # what starts from a network has seen its images
         before = read_record(config.init)
         known.update(before.get("training_images", ()), before.get("teacher_training_images", ()))
         steps += before.get("steps", 0)
