@@ -217,7 +217,8 @@ def _add_network(add: _Flags, preset: str, norm: str, input_size: str) -> None:
     add(
         "--init",
         metavar="FILE",
-        help="start from weights that fit (a student's too; the trunk alone if they lack the heads), or 'imagenet'",
+        help="start from weights that fit (a student's too; the trunk alone if they lack the heads), from a file of "
+        "VGG-19 or OpenPose, or 'imagenet'",
     )
     add(
         "--freeze",
