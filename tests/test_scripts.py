@@ -433,7 +433,7 @@ def test_both_training_scripts_have_the_same_flags():
     face, ear = (
         set(re.findall(r"--[a-z-]+", run_script(f"train_{task}.py", "--help").stdout)) for task in ("face", "ear")
     )
-    assert face - ear == {"--points", "--scheme"} and ear <= face  # .mat files hold faces
+    assert face - ear == {"--map", "--points", "--scheme"} and ear <= face  # .mat files hold faces
     promised = (
         "data points out run preset epochs batch-size learning-rate input-size sigma loss augment seed split limit"
     )
