@@ -209,6 +209,9 @@ def main(argv: list[str] | None = None) -> None:
         raise InputError("--out: is the folder that is read; give another")
     if not (args.to or args.map):
         raise InputError("--to: say in which format, pts or coco; or give a --map for points x,y a line")
+    for flag, value in (("--scheme", args.scheme), ("--points-dir", args.points_dir)):
+        if value is not None and not args.to:
+            raise InputError(f"{flag} {value}: goes with --to, which reads a dataset; leave one out")
     to_landmarks = read_map(args.map) if args.map else None
     if args.to:
         scheme = target_of(to_landmarks, args.scheme) if to_landmarks else read_scheme(args.scheme or "face68")

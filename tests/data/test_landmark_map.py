@@ -181,6 +181,7 @@ def test_a_wrong_source_of_a_map_is_named(tmp_path, change, words):
         (["train_face.py", "--map", "wflw98-to-face68", "--scheme", "cofw29"], "--scheme cofw29: --map"),
         (["data.check", "data", "--map", "wflw98-to-face68", "--task", "face"], "--task"),
         (["data.convert", "data", "--out", "out"], "--to: say in which format"),
+        (["data.convert", "data", "--out", "out", "--map", "a.json", "--points-dir", "b"], "--points-dir b: goes with"),
         (["train_ear.py", "--map", "wflw98-to-face68"], "--map"),
         (["train_face.py", "--data", "a", "--data", "b", "--points-dir", "c"], "--points-dir: holds the points of one"),
     ],
