@@ -27,7 +27,9 @@ def main(argv: list[str] | None = None) -> None:
     run = RunFolder(options)
 
     # Data
-    listing = find_samples(config.data, EAR, config.points, config.skip_bad, config.limit, progress=True)
+    listing = find_samples(
+        config.data, EAR, config.points, config.skip_bad, config.limit, progress=True, points_dir=config.points_dir
+    )
     parts = split_samples(listing.samples, run.split_file(config.split))
     negatives = find_negatives(config.negatives, EAR, config.skip_bad)
 

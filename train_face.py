@@ -28,7 +28,16 @@ def main(argv: list[str] | None = None) -> None:
     run, scheme = RunFolder(options), config.landmark_scheme
 
     # Data
-    listing = find_samples(config.data, scheme, config.points, config.skip_bad, config.limit, progress=True)
+    listing = find_samples(
+        config.data,
+        scheme,
+        config.points,
+        config.skip_bad,
+        config.limit,
+        progress=True,
+        landmark_map=config.landmark_map,
+        points_dir=config.points_dir,
+    )
     parts = split_samples(listing.samples, run.split_file(config.split))
     negatives = find_negatives(config.negatives, scheme, config.skip_bad)
 

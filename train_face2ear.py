@@ -30,7 +30,14 @@ def main(argv: list[str] | None = None) -> None:
     run = RunFolder(options)
 
     # Ears
-    listing = find_samples(config.data, EAR, skip_bad=config.skip_bad, limit=config.limit, progress=True)
+    listing = find_samples(
+        config.data,
+        EAR,
+        skip_bad=config.skip_bad,
+        limit=config.limit,
+        progress=True,
+        points_dir=config.points_dir,
+    )
     ears = split_samples(listing.samples, run.split_file(config.split))
     negatives = find_negatives(config.negatives, EAR, config.skip_bad)
     face_negatives = find_negatives(config.face_negatives, FACE, config.skip_bad, "--face-negatives")

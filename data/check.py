@@ -14,6 +14,7 @@ import numpy as np
 from data.augment import Warp
 from data.datasets import DatasetListing, Sample, find_samples, split_samples, spread
 from data.drawing import Layer, contact_sheet, crop_with_landmarks, write_label
+from data.landmark_map import read_map, target_of
 from data.layouts import NoSuchImagesError
 from data.schemes import SCHEMES, Scheme, read_scheme
 from utils.common.cli import CommandLine, InputError, positive_int, printable, run_main
@@ -83,22 +84,38 @@ def main(argv: list[str] | None = None) -> int:
         "--task", choices=tuple(SCHEMES), help="look for faces or ears only (default: whatever is there)"
     )
     parser.add_argument("--scheme", metavar="FILE", help="look for other landmarks: a file, or a name of data/schemes/")
+    parser.add_argument(
+        "--map", metavar="FILE", help="make landmarks of other points by a map: a file, or a name of data/maps/"
+    )
+    parser.add_argument("--points-dir", metavar="DIR", help="the points lie in this folder, under the images' names")
     parser.add_argument("--points", choices=("2d", "3d"), default="2d", help="which points of .mat files (default: 2d)")
     parser.add_argument("--limit", type=positive_int, help="look at only that many images")
     parser.add_argument("--out", default="runs/check", help="folder for the contact sheets (default: runs/check)")
     args = parser.parse_args(argv)
 
-    if args.scheme and args.task:
-        raise InputError("--scheme, --task: give one of them")
+    if args.task and (args.scheme or args.map):
+        raise InputError("--task: says faces or ears, where --scheme or --map says it too; leave it out")
     schemes = list(SCHEMES.values())
-    if args.scheme or args.task:
+    landmark_map = read_map(args.map) if args.map else None
+    if landmark_map is not None:
+        schemes = [target_of(landmark_map, args.scheme)]
+    elif args.scheme or args.task:
         schemes = [read_scheme(args.scheme) if args.scheme else SCHEMES[args.task]]
     check_writable("--out", Path(args.out))
     nothing: list[InputError] = []
     problems = 0
     for scheme in schemes:
         try:
-            found = find_samples([args.folder], scheme, args.points, True, args.limit, progress=True)
+            found = find_samples(
+                [args.folder],
+                scheme,
+                args.points,
+                skip_bad=True,
+                limit=args.limit,
+                progress=True,
+                landmark_map=landmark_map,
+                points_dir=args.points_dir,
+            )
         except NoSuchImagesError as missing:
             nothing.append(missing)
             continue

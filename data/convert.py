@@ -2,9 +2,10 @@
 
 DATA is whatever training reads, or a `.mat` file of COFW, which holds its images itself.
 
-`python -m data.convert FOLDER --map MAP.json --out DIR` turns points of another template into `.pts` files. FOLDER
-holds `NAME.csv` beside an image NAME of any suffix; DIR gets the image and `NAME.pts`, a dataset as any other. A map
-(`data/maps/`) says where each landmark of a scheme lies among the template's points.
+With `--map MAP` the points become the landmarks of another scheme on the way (`data.landmark_map`).
+
+`python -m data.convert FOLDER --map MAP --out DIR`, without `--to`, turns points of a template into `.pts` files.
+FOLDER holds `NAME.csv` beside an image NAME of any suffix; DIR gets the image and `NAME.pts`, a dataset as any other.
 """
 
 from __future__ import annotations
@@ -13,90 +14,23 @@ import fnmatch
 import shutil
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.interpolate import CubicSpline
 
 from data.boxes import box_of
 from data.datasets import Sample, find_samples
 from data.formats import check_points, write_pts
+from data.landmark_map import LandmarkMap, read_map, target_of
 from data.layouts import files_in
 from data.readers.cofw import COUNT as COFW_COUNT
 from data.readers.cofw import read_cofw
-from data.schemes import SCHEMES, Scheme, read_scheme
+from data.schemes import Scheme, read_scheme
 from utils.common.cli import CommandLine, InputError, printable, run_main
-from utils.common.files import check_writable, read_json, replacing, write_csv, write_json
+from utils.common.files import check_writable, replacing, write_csv, write_json
 from utils.common.images import IMAGE_SUFFIXES, decode_image, save_image
 
 LARGEST_CSV = 1_000_000  # bytes: 189 points take three thousand
-
-Place = int | list[int]  # a point of the template, or the mean of some
-
-
-@dataclass(frozen=True)
-class LandmarkMap:
-    """Where the landmarks of `scheme` lie among the `points` of a template.
-
-    `places`: for each landmark a curve's points and the fraction (0 to 1) of its length; a single point is a curve.
-    """
-
-    source: str
-    points: int
-    scheme: Scheme
-    places: tuple[tuple[list[Place], float], ...]
-
-    def __call__(self, points: np.ndarray) -> np.ndarray:
-        """The landmarks (count, 2) for the template's points (points, 2), pixels."""
-        return np.array([_on_curve(np.array([_mean(points, p) for p in curve]), at) for curve, at in self.places])
-
-
-def _mean(points: np.ndarray, place: Place) -> np.ndarray:
-    return points[place] if isinstance(place, int) else points[place].mean(axis=0)
-
-
-def _on_curve(knots: np.ndarray, fraction: float) -> np.ndarray:
-    """The place (2,) on a smooth curve through `knots` (n, 2): a cubic spline over the length of its chords."""
-    steps = np.linalg.norm(np.diff(knots, axis=0), axis=1)
-    knots = knots[np.concatenate([[True], steps > 0])]  # a shut mouth: points that lie on each other
-    if len(knots) == 1:
-        return knots[0]
-    chord = np.concatenate([[0.0], np.cumsum(steps[steps > 0])])
-    return CubicSpline(chord, knots)(fraction * chord[-1])
-
-
-def read_map(path: Path) -> LandmarkMap:
-    """The map in a JSON file. Raises `InputError`, with the landmark, if it is none."""
-    content = read_json(path, f"{path}: no map of landmarks")
-    points = content.get("points") if isinstance(content, dict) else None
-    if not isinstance(points, int) or isinstance(points, bool) or points < 1:
-        raise InputError(f"{path}: 'points' is not how many points the template has")
-    scheme = SCHEMES.get(str(content.get("scheme")))
-    if scheme is None:
-        raise InputError(f"{path}: 'scheme' is none of {', '.join(SCHEMES)}")
-    entries = content.get("landmarks")
-    if not isinstance(entries, list) or len(entries) != scheme.count:
-        raise InputError(f"{path}: 'landmarks' is not a list of {scheme.count} entries")
-    places = []
-    for number, entry in enumerate(entries):
-        entry = entry if isinstance(entry, dict) else {}
-        curve = [entry["at"]] if "at" in entry else entry.get("curve")
-        fraction = 0 if "at" in entry else entry.get("fraction")
-        if not isinstance(curve, list) or not curve or not all(_is_place(place, points) for place in curve):
-            raise InputError(
-                f"{path}: landmark {number}: needs 'at' or 'curve', of indices from 0 to {points - 1} or lists of them"
-            )
-        if not isinstance(fraction, (int, float)) or not 0 <= fraction <= 1:
-            raise InputError(f"{path}: landmark {number}: 'fraction' is not a number from 0 to 1")
-        places.append((curve, float(fraction)))
-    return LandmarkMap(str(path), points, scheme, tuple(places))
-
-
-def _is_place(place: object, points: int) -> bool:
-    """Whether a value of a map is an index or a list of some."""
-    indices = place if isinstance(place, list) else [place]
-    return bool(indices) and all(type(index) is int and 0 <= index < points for index in indices)
 
 
 def read_points_csv(path: Path, count: int) -> np.ndarray:
@@ -163,14 +97,25 @@ def copy_dataset(samples: Sequence[Sample], scheme: Scheme, out: Path, to: str) 
     (write_coco if to == "coco" else write_all_pts)(out, points, scheme)
 
 
-def convert_dataset(data: Path, scheme: Scheme, out: Path, to: str, skip_bad: bool) -> None:
-    """Read a dataset, or a file of COFW, and write it anew; says how much that was."""
+def convert_dataset(
+    data: Path,
+    scheme: Scheme,
+    out: Path,
+    to: str,
+    skip_bad: bool,
+    landmark_map: LandmarkMap | None = None,
+    points_dir: str | None = None,
+) -> None:
+    """Read a dataset, or a file of COFW, and write it anew; says how much that was.
+
+    `landmark_map` and `points_dir` are as `find_samples` has them.
+    """
     if out.is_dir() and any(out.iterdir()):
         raise InputError(f"--out {out}: is not empty; give a new folder")
     if data.suffix.lower() == ".mat":
         count = unpack_cofw(data, scheme, out, to)
     else:
-        found = find_samples([data], scheme, skip_bad=skip_bad)
+        found = find_samples([data], scheme, skip_bad=skip_bad, landmark_map=landmark_map, points_dir=points_dir)
         for problem in found.problems:
             print(f"left out: {problem}")
         copy_dataset(found.samples, scheme, out, to)
@@ -240,14 +185,16 @@ def main(argv: list[str] | None = None) -> None:
     """
     parser = CommandLine(prog="python -m data.convert", description="Write a dataset anew, as .pts files or as COCO.")
     parser.add_argument("folder", metavar="DATA", help="a dataset; with --map images with NAME.csv beside NAME.jpg")
-    ways = parser.add_mutually_exclusive_group(required=True)
-    ways.add_argument("--to", choices=("pts", "coco"), help="write the dataset as it is, in this format")
-    ways.add_argument(
-        "--map", help="turn points x,y a line, 0-based, into .pts files by a map such as data/maps/*.json"
+    parser.add_argument("--to", choices=("pts", "coco"), help="write the dataset in this format")
+    parser.add_argument(
+        "--map",
+        metavar="FILE",
+        help="make other landmarks by a map, such as those of data/maps/; without --to of points x,y a line, 0-based",
     )
+    parser.add_argument("--points-dir", metavar="DIR", help="with --to: the points lie in this folder")
     parser.add_argument("--out", required=True, help="folder for the images and their points")
     parser.add_argument(
-        "--scheme", metavar="FILE", default="face68", help="with --to: which landmarks (default: face68)"
+        "--scheme", metavar="FILE", help="with --to: which landmarks (default: face68, or those of --map)"
     )
     parser.add_argument("--skip-bad", action="store_true", help="with --to: leave out unusable images and list them")
     parser.add_argument("--match", nargs="+", default=["*"], metavar="PATTERN", help="take these names (default: all)")
@@ -260,10 +207,18 @@ def main(argv: list[str] | None = None) -> None:
     check_writable("--out", out)
     if out.resolve() == Path(args.folder).resolve():
         raise InputError("--out: is the folder that is read; give another")
+    if not (args.to or args.map):
+        raise InputError("--to: say in which format, pts or coco; or give a --map for points x,y a line")
+    for flag, value in (("--scheme", args.scheme), ("--points-dir", args.points_dir)):
+        if value is not None and not args.to:
+            raise InputError(f"{flag} {value}: goes with --to, which reads a dataset; leave one out")
+    to_landmarks = read_map(args.map) if args.map else None
     if args.to:
-        convert_dataset(Path(args.folder), read_scheme(args.scheme), out, args.to, args.skip_bad)
+        scheme = target_of(to_landmarks, args.scheme) if to_landmarks else read_scheme(args.scheme or "face68")
+        data = Path(args.folder)
+        convert_dataset(data, scheme, out, args.to, args.skip_bad, to_landmarks, args.points_dir)
         return
-    to_landmarks = read_map(Path(args.map))
+    assert to_landmarks is not None
     found = find_points(Path(args.folder), args.match)
     landmarks = [to_landmarks(read_points_csv(table, to_landmarks.points)) for _, table in found]
     people = [("name", "identity")]

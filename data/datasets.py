@@ -22,9 +22,11 @@ import numpy as np
 
 from data.annotation import Annotation
 from data.formats import PTS_ORIGIN, read_300w_lp, read_pts
+from data.landmark_map import LandmarkMap
 from data.layouts import (
     EAR_FILES,
     LEAST_SHOWN,
+    NoSuchImagesError,
     Pair,
     files_in,
     find_pairs,
@@ -116,8 +118,13 @@ def find_samples(
     skip_bad: bool = False,
     limit: int | None = None,
     progress: bool = False,
+    landmark_map: LandmarkMap | None = None,
+    points_dir: str | os.PathLike | None = None,
 ) -> DatasetListing:
     """Read every image's points below `folders` (several are mixed), in a fixed order; one may be a file of points.
+
+    With `landmark_map` they are points of its source, and become landmarks of `scheme`. With `points_dir` they lie
+    below that folder, those of one folder of images.
 
     `points` chooses between "2d" and "3d" points of `.mat` files. `limit` keeps that many images, chosen evenly over
     the sorted list. Images that cannot be used (points missing, unreadable, wrong in number, NaN or no face; image
@@ -125,13 +132,22 @@ def find_samples(
     out and listed in `DatasetListing.problems`. Raises `InputError` too if a folder is missing or holds nothing usable.
     Folders, and names of `identities.csv`, that go by unread are said on stdout.
     """
-    found = DatasetListing()
+    found, source = DatasetListing(), scheme
+    if landmark_map is not None:
+        if landmark_map.source is None:
+            raise InputError(
+                f"--map {landmark_map.name}: is of points x,y a line; convert them with data.convert first"
+            )
+        if landmark_map.scheme != scheme:
+            raise NoSuchImagesError(f"--map {landmark_map.name}: gives {landmark_map.scheme.task}, not {scheme.task}")
+        source = landmark_map.source
     for folder in folders:
-        pairs = find_pairs(Path(folder), scheme)
+        pairs = find_pairs(Path(folder), source, None if points_dir is None else Path(points_dir))
         people = _read_identities(Path(folder) if Path(folder).is_dir() else Path(folder).parent)
         for pair in _watched(spread(pairs, limit), f"reading {folder}", progress):
             try:
-                found.samples.append(_read_pair(pair, scheme, points, people))
+                sample = _read_pair(pair, source, points, people)
+                found.samples.append(sample if landmark_map is None else _mapped(sample, landmark_map))
             except InputError as problem:
                 found.problems.append(str(problem))
     found.samples = _with_originals(found.samples)
@@ -143,6 +159,14 @@ def find_samples(
     if not found.samples:
         raise NoUsableImageError(f"no usable image, all {len(found.problems)} are bad; the first: {found.problems[0]}")
     return found
+
+
+def _mapped(sample: Sample, landmark_map: LandmarkMap) -> Sample:
+    """The sample with the landmarks that a map makes of its points."""
+    points = landmark_map(sample.points)
+    if np.isfinite(points).all(axis=1).sum() < LEAST_KNOWN:
+        raise InputError(f"{sample.image}: of its points --map {landmark_map.name} makes fewer than {LEAST_KNOWN}")
+    return replace(sample, annotation=Annotation.of(landmark_map.scheme, points))
 
 
 def find_negatives(
@@ -208,6 +232,25 @@ def spread(items: Sequence, limit: int | None) -> list:
     """At most `limit` of the items (None: all), chosen evenly over the list."""
     count = len(items) if limit is None else min(limit, len(items))
     return [items[k * len(items) // count] for k in range(count)]
+
+
+def choose_part(
+    samples: list[Sample],
+    part: str,
+    data: str | os.PathLike,
+    split_file: str | os.PathLike | None = None,
+    limit: int | None = None,
+) -> list[Sample]:
+    """The samples of `data` in a part of `PARTS`, in "all", or in one of 300-W's test sets; at most `limit` of them.
+
+    Raises `InputError` if there is none, and as `split_samples` does.
+    """
+    parts = split_samples(samples, split_file) | {"all": samples}
+    parts |= {name: [samples[k] for k in own] for name, own in subsets_of_300w(samples).items()}
+    if not (chosen := spread(parts.get(part, []), limit)):
+        hint = " (it wants 300-W as it is handed out: readme/datasets.md)" if part in SUBSETS_300W else ""
+        raise InputError(f"{data}: its {part} part is empty{hint}; choose another --split")
+    return chosen
 
 
 def _watched(items: Iterable, what: str, progress: bool, total: int | None = None) -> Iterable:

@@ -86,17 +86,19 @@ class Pair:
     where: str = ""
 
 
-def find_pairs(root: Path, scheme: Scheme) -> list[Pair]:
+def find_pairs(root: Path, scheme: Scheme, points_dir: Path | None = None) -> list[Pair]:
     """The images and points of a scheme below `root`, sorted by name, whatever the layout; `root` may be a file.
 
-    Raises `InputError` if the folder is missing or holds a known layout one folder deeper, `NoSuchImagesError` if there
-    are no points of the scheme in it.
+    With `points_dir` the points lie below that folder, as in `_apart`. Raises `InputError` if the folder is missing or
+    holds a known layout one folder deeper, `NoSuchImagesError` if there are no points of the scheme in it.
     """
     if root.is_file() and root.suffix.lower() in ANNOTATION_SUFFIXES:
         return _listed(root, scheme)
     if not root.is_dir():
         what = "is no folder" if root.exists() else "no such folder"
         raise InputError(f"{root}: {what}; {where_to_get(scheme)}")
+    if points_dir is not None:
+        return _apart(root, points_dir, scheme)
     hint = ""
     pairs: list[Pair] = []
     if scheme in (FACE, EAR):  # of no other is a dataset's layout known
@@ -118,8 +120,26 @@ def find_pairs(root: Path, scheme: Scheme) -> list[Pair]:
     return sorted(pairs, key=lambda pair: pair.name)
 
 
-def _listed(root: Path, scheme: Scheme) -> list[Pair]:
+def _apart(root: Path, points_dir: Path, scheme: Scheme) -> list[Pair]:
+    """The images below `root` with points below another folder, sorted by name.
+
+    A file of points has its image's stem, and lies in the folder of the same name; or no other image has that stem.
+    Files of a format of `data.readers` name their images. Raises `NoSuchImagesError` if there are none for any image.
+    """
+    if not points_dir.is_dir():
+        raise InputError(f"--points-dir {points_dir}: no such folder")
+    pairs = _match(root, root, FACE_ENDINGS if scheme is FACE else (".pts",), points_dir, recursive=True)
+    if not any(pair.image and pair.landmarks for pair in pairs):
+        pairs = _listed(root, scheme, points_dir)
+    if not any(pair.image for pair in pairs):
+        raise NoSuchImagesError(f"--points-dir {points_dir}: no points in it for any image below {root}")
+    return sorted(pairs, key=lambda pair: pair.name)
+
+
+def _listed(root: Path, scheme: Scheme, points_dir: Path | None = None) -> list[Pair]:
     """The pairs of a file that a reader knows, or of all such files below a folder, sorted by name.
+
+    Such files lie below `points_dir` where it is given.
 
     What two files say of one image alike counts once, as the one that says its part does. Several faces of an image
     are counted in their names: `NAME.jpg#1`, `NAME.jpg#2` ... Raises `NoSuchImagesError` if no points are as many as
@@ -128,7 +148,8 @@ def _listed(root: Path, scheme: Scheme) -> list[Pair]:
     folder = root if root.is_dir() else root.parent
     folder = folder.parent if folder.name == "annotations" and not root.is_dir() else folder
     files = files_in(folder, recursive=True)
-    found = read_entries([root] if root.is_file() else files, scheme.names)
+    lists = [root] if root.is_file() else files if points_dir is None else files_in(points_dir, recursive=True)
+    found = read_entries(lists, scheme.names)
     counts = {len(entry.points) for _, entry in found if isinstance(entry.points, np.ndarray)}
     if root.is_file() and not found:
         raise NoSuchImagesError(f"{root}: holds no points in a format that is read (readme/datasets.md)")
@@ -348,7 +369,8 @@ def _match(
 ) -> list[Pair]:
     """Pair the images of a folder with the files in `landmarks` (default: beside them) whose names end in `endings`.
 
-    Where an image has several, the first of `endings` counts. Points without an image are listed too, but for `.mat`
+    If `recursive`, both are trees of the same folders; or an image's stem is the only one of its kind in each. Where an
+    image has several, the first of `endings` counts. Points without an image are listed too, but for `.mat`
     files, which may be anything. The folders `besides` are passed over.
     """
     files = files_in(folder, recursive, besides)
@@ -358,12 +380,14 @@ def _match(
         stem = stem_of(path.parent, path.stem)
         if path.suffix.lower() in IMAGE_SUFFIXES and images.setdefault(stem, path) != path:
             twins[stem] = path
-    candidates: dict[Stem, list[tuple[int, Path]]] = {}
-    for path in files_in(landmarks, False) if landmarks else files:
+    candidates: dict[Stem, Ranked] = {}
+    for path in files_in(landmarks, recursive) if landmarks else files:
         rank, ending = next(((k, end) for k, end in enumerate(endings) if path.name.lower().endswith(end)), (0, ""))
         if ending:
-            stem = stem_of(folder if landmarks else path.parent, path.name[: -len(ending)])
-            candidates.setdefault(stem, []).append((rank, path))
+            beside = folder / path.parent.relative_to(landmarks) if landmarks else path.parent
+            candidates.setdefault(stem_of(beside, path.name[: -len(ending)]), []).append((rank, path))
+    if landmarks and recursive:
+        candidates = _in_any_folder(images, candidates)
     annotations = _in_any_case(images, {stem: min(ranked)[1] for stem, ranked in candidates.items()})
     faces = _several_faces(images, annotations)
     several = {image for image, _ in faces.values()}
@@ -384,6 +408,22 @@ def _match(
     ] + [Pair(_name(path, root), images[image], path, part, twins.get(image)) for image, path in faces.values()]
 
 
+def _in_any_folder(images: Iterable[Stem], candidates: dict[Stem, Ranked]) -> dict[Stem, Ranked]:
+    """The candidates, those of no image under the only image of their name, if no other is called so on either side."""
+
+    def only(stems: Iterable[Stem]) -> dict[str, Stem]:
+        pairs = list(stems)
+        counts = Counter(name for _, name in pairs)
+        return {name: (place, name) for place, name in pairs if counts[name] == 1}
+
+    one_image, one_file, known = only(images), only(candidates), set(images)
+    return {
+        stem if stem in known or stem[1] not in one_file else one_image.get(stem[1], stem): ranked
+        for stem, ranked in candidates.items()
+    }
+
+
+Ranked = list[tuple[int, Path]]  # files of points of one stem, each with the place of its ending among the endings
 Stem = tuple[str, str]  # folder and stem of a file, as they are compared
 
 
@@ -393,7 +433,8 @@ def stem_of(folder: Path, stem: str) -> Stem:
 
 
 def _name(path: Path, root: Path) -> str:
-    return unicodedata.normalize("NFC", path.relative_to(root).as_posix())
+    below = path.relative_to(root) if path.is_relative_to(root) else path
+    return unicodedata.normalize("NFC", below.as_posix())
 
 
 def _in_any_case(images: Iterable[Stem], annotations: dict[Stem, Path]) -> dict[Stem, Path]:

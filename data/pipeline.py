@@ -39,7 +39,7 @@ from utils.common.cli import InputError
 from utils.common.images import decode_image
 from utils.common.workers import call_worker, cpu_count, imap_ordered, process_pool, use_one_opencv_thread
 
-NEGATIVES_FRACTION = 0.12  # of the training crops
+NEGATIVES_FRACTION = 0.2  # of the training crops
 
 # Task -> `points`, `annotated` and `present` of a batch, as `stack_annotations` gives them.
 Targets: TypeAlias = dict[str, dict[str, np.ndarray]]

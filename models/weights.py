@@ -5,7 +5,11 @@ What is read, by content and not by name alone:
 - `.keras`, as the scripts write it: an ordinary Keras file (plain `keras.models.load_model` reads it, as float32) with
   one more entry, `landmarks.json`, that holds the network's `ModelConfig` and a record of its training;
 - `.weights.h5` of such a network: its config is worked out from the shapes of its arrays;
-- the predecessor's Keras 2 `.h5` (whole model): its layers are looked up by name.
+- a `.keras` that Keras itself saved again, without that entry: the same way. Its record is empty, and its input
+  size, sigma and the like, which no shape tells, are the preset's;
+- the predecessor's Keras 2 `.h5` (whole model or weights only): its layers are looked up by name.
+
+`models/foreign_weights.py` reads those of other projects, to start from.
 
 Only arrays and JSON are read, never a layer's code: a file from a stranger cannot run anything. What it says is checked
 before it is believed: `ModelConfig`, the record (`RECORD`), sizes, and where its arrays lie (`open_hdf5`).
@@ -30,10 +34,11 @@ import numpy as np
 from data.schemes import SCHEMES
 from models.config import NORMS, PRESETS, STAGE_INPUTS, ModelConfig
 from models.cpm import TRUNK, StandardisedConv2D, build_network, copy_layers, fold_network
+from models.foreign_weights import keras2_root, read_foreign
 from utils.common.cli import InputError
 from utils.common.files import LARGEST_JSON, replacing
-from utils.common.foreign import describe_foreign_file, first_line, reading
-from utils.common.hdf5 import open_hdf5
+from utils.common.foreign import describe_foreign_file, reading
+from utils.common.hdf5 import MOST_UNPACKED, open_hdf5
 from utils.common.schema import OBJECT, TEXT, Kind, check_values, list_of, mapping_of, number, optional, whole
 
 WHAT = "weights file"
@@ -59,6 +64,7 @@ MADE = {
 }
 RECORD = MADE | {"alpha": number(0, 1), "averaged": mapping_of(OBJECT)}
 KIN = 0.5  # correlation of two networks' second convolutions: 0.96 and more where one came from the other, else 0
+PREDECESSOR = {"conv2d", "feature_map", "stage_1"}  # layers that each of its networks has
 # The predecessor draws its targets on 100 cells of a 368 px input, at x * 100 / 368, and resizes its 46 cells to
 # them. Cell u of 46 is then taught x = (u + 0.5) * 8 - 368 / 200, while ours is read as (u + 0.5) * 8 - 0.5.
 OLD_DECODE_OFFSET = 0.5 - 368 / 200
@@ -159,11 +165,17 @@ def load_network(path: str | os.PathLike, with_features: bool = False) -> Loaded
         raise InputError(f"{path}: no such weights file")
     with reading(path, WHAT), open(path, "rb"):  # what may not be read is not taken for another format
         packed, hdf5 = zipfile.is_zipfile(path), h5py.is_hdf5(path)
+    foreign = read_foreign(path)
+    if foreign is not None:
+        raise InputError(f"{path}: weights of {foreign.kind}, no landmark network of ours; --init takes them")
     if packed:
         return _load_keras(path, with_features)
     if hdf5:
         with reading(path, WHAT), open_hdf5(path) as file:
-            old = "model_weights" in file
+            old = "model_weights" in file or "layer_names" in file.attrs
+            if old and not PREDECESSOR.issubset(keras2_root(file)):
+                layers = ", ".join([name for name, item in keras2_root(file).items() if len(item)][:3])
+                raise InputError(f"{path}: a Keras 2 file of a network that is not known here (layers {layers} ...)")
         return (_load_predecessor if old else _load_bare)(path, with_features)
     what = describe_foreign_file(path) or "not a weights file (.keras, .weights.h5 or the predecessor's .h5)"
     raise InputError(f"{path}: {what}")
@@ -177,7 +189,7 @@ def read_description(path: str | os.PathLike) -> dict:
     with reading(path, WHAT), zipfile.ZipFile(path) as archive:
         if ENTRY not in archive.namelist():
             foreign = describe_foreign_file(path)
-            raise InputError(f"{path}: {foreign or f'a .keras file, but not one of ours (no {ENTRY} in it)'}")
+            raise InputError(f"{path}: {foreign or f'no .keras file, or not one of ours (no {ENTRY} in it)'}")
         content = json.loads(_entry(archive, ENTRY, LARGEST_JSON))
         if not isinstance(content, dict):
             raise ValueError(f"its {ENTRY} is not what a script writes")
@@ -188,6 +200,25 @@ def read_description(path: str | os.PathLike) -> dict:
         for record in content["record"].get("averaged", {}).values():
             check_values(record, MADE)
     return content
+
+
+def read_record(path: str | os.PathLike) -> dict:
+    """The record of a weights file's training; empty for one that carries none, such as `.h5`, and those of others.
+
+    Raises `InputError` as `read_description` does.
+    """
+    packed = zipfile.is_zipfile(path) and read_foreign(path) is None and not _saved_again(path)
+    return read_description(path)["record"] if packed else {}
+
+
+def _saved_again(path: str | os.PathLike) -> bool:
+    """Whether a `.keras` file has all that Keras writes, and lacks what we add: Keras drops that when it saves again.
+
+    One of another project has too. Its arrays tell.
+    """
+    with reading(path, WHAT), zipfile.ZipFile(path) as archive:
+        names = set(archive.namelist())
+    return ENTRY not in names and {ARRAYS, *KERAS_ENTRIES} <= names
 
 
 def average_networks(first: LoadedModel, second: LoadedModel, alpha: float) -> LoadedModel:
@@ -322,43 +353,6 @@ def _layer_shapes(network: keras.Model) -> dict[str, list[tuple[int, ...]]]:
     }
 
 
-def start_from_imagenet(network: keras.Model, config: ModelConfig) -> str:
-    """Copy VGG-19's ImageNet convolutions into the trunk of a network of width 1; returns what was copied.
-
-    Raises `InputError` if the width is another or `keras.applications` cannot download them.
-    """
-    if config.width != 1 or config.norm != "none":
-        raise InputError("--init imagenet: VGG-19 has width 1 and no normalisation; use --preset full --norm none")
-    try:
-        vgg = keras.applications.VGG19(include_top=False, weights="imagenet")
-    except Exception as problem:  # urllib, socket, hash and file errors alike: there is no network to get them from
-        raise InputError(
-            f"--init imagenet: VGG-19's weights cannot be downloaded here ({first_line(problem)}); "
-            "train without --init, or give a weights file"
-        ) from problem
-    copy_vgg(network, vgg)
-    return "VGG-19's first 12 convolutions (ImageNet)"
-
-
-# Caffe's channel means, BGR, that keras.applications subtracts for VGG networks.
-VGG_MEAN_BGR = np.array([103.939, 116.779, 123.68], dtype=np.float32)
-
-
-def copy_vgg(network: keras.Model, vgg: keras.Model) -> None:
-    """Copy blocks 1 to 4 of a VGG-19 (12 convolutions) into the trunk, input convention folded in.
-
-    VGG wants BGR in 0..255 minus `VGG_MEAN_BGR`; the trunk gives RGB / 255. So the first kernel's input channels are
-    reversed and multiplied by 255, and the means move into its bias (exact but for the padded border).
-    """
-    for block, (_, repeats) in enumerate(TRUNK, start=1):
-        for k in range(1, min(repeats, 4) + 1):  # VGG-19's fourth block has 4 convolutions
-            kernel, bias = vgg.get_layer(f"block{block}_conv{k}").get_weights()
-            if block == k == 1:
-                bias = bias - np.einsum("hwco,c->o", kernel, VGG_MEAN_BGR)
-                kernel = kernel[:, :, ::-1] * 255
-            network.get_layer(f"trunk{block}_conv{k}").set_weights([kernel, bias])
-
-
 @contextmanager
 def dtype_policy(policy: str) -> Iterator[None]:
     """Build networks under a Keras dtype policy, and leave the global one as it was."""
@@ -371,6 +365,10 @@ def dtype_policy(policy: str) -> Iterator[None]:
 
 
 def _load_keras(path: Path, with_features: bool) -> LoadedModel:
+    if _saved_again(path):
+        with reading(path, WHAT), zipfile.ZipFile(path) as archive:
+            arrays = _entry(archive, ARRAYS, MOST_UNPACKED * path.stat().st_size)
+        return _load_bare(path, with_features, arrays)
     content = read_description(path)
     config = ModelConfig.from_json(content["model"])
     network = build_network(config, with_features)
@@ -412,14 +410,18 @@ def _load_arrays(network: keras.Model, file: h5py.File) -> None:
         layer.load_own_variables({name: array[()] for name, array in stored.items()})
 
 
-def _load_bare(path: Path, with_features: bool) -> LoadedModel:
-    """A `.weights.h5`: width, stages, heads and normalisation follow from the arrays' shapes."""
-    with reading(path, WHAT), open_hdf5(path) as file:
+def _load_bare(path: Path, with_features: bool, arrays: bytes | None = None) -> LoadedModel:
+    """A `.weights.h5`: width, stages, heads and normalisation follow from the arrays' shapes.
+
+    `arrays` are those of a `.keras`, which is such a file inside.
+    """
+    source = path if arrays is None else arrays
+    with reading(path, WHAT), open_hdf5(source) as file:
         base = _bare_config(path, file)
     for stage_input in STAGE_INPUTS:
         config = replace(base, stage_input=stage_input)
         network = build_network(config, with_features)
-        with reading(path, WHAT), open_hdf5(path) as file:
+        with reading(path, WHAT), open_hdf5(source) as file:
             try:
                 _load_arrays(network, file)
             except ValueError:
@@ -434,7 +436,7 @@ def _bare_config(path: Path, file: h5py.File) -> ModelConfig:
     kernels = [tuple(file[f"layers/{name}/vars/0"].shape) for name in convolutions]
     first = [shape[3] for shape in kernels if shape[:3] == (3, 3, 3)]
     if not first:
-        raise InputError(f"{path}: an HDF5 file, but no weights of a network of ours (or a checkpoint: use best.keras)")
+        raise InputError(f"{path}: not one of ours: no weights of our networks in it (or a checkpoint: use best.keras)")
     width = first[0] / 64
     stages = 1 + sum(shape[0] == 7 for shape in kernels) // 5
     outputs = [shape[3] for shape in kernels if shape[0] == 1]
@@ -461,7 +463,7 @@ def _load_predecessor(path: Path, with_features: bool) -> LoadedModel:
     Its ear heads of the two-task network sit on the features of the stage before; `delayed_heads` keeps that.
     """
     with reading(path, WHAT), open_hdf5(path) as file:
-        config = _predecessor_config(path, file["model_weights"])
+        config = _predecessor_config(path, keras2_root(file))
     network = build_network(config, with_features)
     plain = iter(["conv2d", *(f"conv2d_{k}" for k in range(1, 200))])
     names = {f"trunk{b}_conv{k}": next(plain) for b, (_, n) in enumerate(TRUNK, start=1) for k in range(1, n + 1)}
@@ -474,7 +476,7 @@ def _load_predecessor(path: Path, with_features: bool) -> LoadedModel:
             names[f"stage{stage}_{task}"] = f"s{stage}{'_e' if task in config.delayed_heads else ''}"
     with reading(path, WHAT), open_hdf5(path) as file:
         for ours, theirs in names.items():
-            layer, arrays = network.get_layer(ours), _old_arrays(file["model_weights"], theirs)
+            layer, arrays = network.get_layer(ours), _old_arrays(keras2_root(file), theirs)
             if [array.shape for array in arrays] != [tuple(weight.shape) for weight in layer.weights]:
                 raise ValueError(f"its {theirs} does not fit {ours}")
             layer.set_weights([array[()] for array in arrays])

@@ -256,7 +256,7 @@ def test_weights_of_the_other_task_give_the_trunk_and_are_refused_for_scoring(tr
 
 
 @pytest.mark.slow
-def test_other_landmarks_are_trained_scored_and_resumed_and_the_demo_says_that_it_cannot(tmp_path):
+def test_other_landmarks_are_trained_scored_resumed_and_taken_by_the_demo(tmp_path):
     for k in range(40):
         image, points = drawn_image(FACE, 80, np.random.default_rng(k))
         save_image(tmp_path / f"own/{k}.jpg", image)
@@ -271,9 +271,13 @@ def test_other_landmarks_are_trained_scored_and_resumed_and_the_demo_says_that_i
     assert scored.returncode == 0 and scores_in(scored.stdout)[0] == scores_in(done.stdout)[-1], scored.stderr
     checked = run_script("data.check", tmp_path / "own", "--scheme", "face51", "--out", tmp_path / "sheets")
     assert checked.returncode == 0 and "40 images" in checked.stdout, checked.stderr
-    shown = run_script("demo_multi.py", tmp_path / "own", "--weights", weights, "--no-window", "--save", tmp_path / "d")
-    assert shown.returncode == 2 and "face51" in shown.stderr and shown.stderr.count("\n") == 1
-    assert not (tmp_path / "d").exists()
+    photos = ["--protocol", "photo", "--out", tmp_path / "photo"]
+    found = run_script("utils.evaluate", weights, tmp_path / "own", *photos)
+    assert found.returncode == 0 and "photo" in found.stdout, found.stderr
+    image = tmp_path / "own/0.jpg"
+    shown = run_script("demo_multi.py", image, "--weights", weights, "--no-window", "--save", tmp_path / "drawn.png")
+    assert shown.returncode == 0 and "(face51, crops of 64 px" in shown.stdout, shown.stderr
+    assert (tmp_path / "drawn.png").is_file()
 
 
 def test_weights_of_another_preset_are_refused_before_anything_is_written(trained, images, tmp_path):
@@ -433,7 +437,7 @@ def test_both_training_scripts_have_the_same_flags():
     face, ear = (
         set(re.findall(r"--[a-z-]+", run_script(f"train_{task}.py", "--help").stdout)) for task in ("face", "ear")
     )
-    assert face - ear == {"--points", "--scheme"} and ear <= face  # .mat files hold faces
+    assert face - ear == {"--map", "--points", "--scheme"} and ear <= face  # .mat files hold faces
     promised = (
         "data points out run preset epochs batch-size learning-rate input-size sigma loss augment seed split limit"
     )

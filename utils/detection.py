@@ -14,7 +14,7 @@ import argparse
 from argparse import Namespace
 from pathlib import Path
 
-from data.datasets import PARTS, find_samples, split_samples, spread
+from data.datasets import PARTS, choose_part, find_samples, spread
 from data.schemes import EAR, FACE, Scheme
 from utils.common.cli import CommandLine, InputError, positive_int, printable, run_main, unit_interval
 from utils.common.files import check_writable
@@ -92,9 +92,7 @@ def annotated(args: Namespace, folders: list[str], scheme: Scheme, predictor: Sw
     found = find_samples(folders, scheme, predictor.config.points, args.skip_bad)
     for problem in found.problems:
         print(f"left out: {problem}")
-    samples = found.samples if args.split == "all" else split_samples(found.samples, args.split_file)[args.split]
-    if not samples:
-        raise InputError(f"{folders[0]}: its {args.split} part is empty; choose another --split")
+    samples = choose_part(found.samples, args.split, folders[0], args.split_file)
     if not args.allow_trained:
         refuse_trained_images(args.weights, predictor.record, samples, UNSEEN)
     return annotated_photos(samples, scheme.task, predictor.config.heads[scheme.task])

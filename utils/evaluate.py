@@ -11,7 +11,8 @@ from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 
-from data.datasets import PARTS, SUBSETS_300W, Sample, find_samples, split_samples, spread, subsets_of_300w
+from data.datasets import PARTS, SUBSETS_300W, Sample, choose_part, find_samples
+from data.landmark_map import read_map
 from data.layouts import NoSuchImagesError
 from data.schemes import FACE, SCHEMES, Scheme
 from utils.common.cli import CommandLine, InputError, network_size, positive_int, printable, run_main
@@ -50,6 +51,8 @@ def evaluation_flags() -> CommandLine:
     )
     parser.add_argument("--task", choices=tuple(SCHEMES), help="score this head only (default: every head)")
     parser.add_argument("--points", choices=("2d", "3d"), help="jaw on the outline or in 3D (default: as trained)")
+    parser.add_argument("--map", metavar="FILE", help="make landmarks of other points by a map, as train_face.py does")
+    parser.add_argument("--points-dir", metavar="DIR", help="the points lie in this folder, under the images' names")
     parser.add_argument("--input-size", type=network_size, help="network input in pixels (default: as trained)")
     parser.add_argument("--batch-size", type=positive_int, default=16, help="images at once; speed only (default: 16)")
     parser.add_argument("--limit", type=positive_int, help="score only that many images of the part")
@@ -67,16 +70,11 @@ def evaluation_flags() -> CommandLine:
 
 def list_samples(args: Namespace, scheme: Scheme, points: str) -> list[Sample]:
     """The images of the chosen part. Raises `InputError` if there is none."""
-    found = find_samples([args.data], scheme, points, args.skip_bad)
+    made_by = read_map(args.map) if args.map else None
+    found = find_samples([args.data], scheme, points, args.skip_bad, landmark_map=made_by, points_dir=args.points_dir)
     for problem in found.problems:
         print(f"left out: {problem}")
-    parts = split_samples(found.samples, args.split_file) | {"all": found.samples}
-    parts |= {name: [found.samples[k] for k in own] for name, own in subsets_of_300w(found.samples).items()}
-    samples = spread(parts.get(args.split, []), args.limit)
-    if not samples:
-        hint = " (it wants 300-W as it is handed out: readme/datasets.md)" if args.split in SUBSETS_300W else ""
-        raise InputError(f"{args.data}: its {args.split} part is empty{hint}; choose another --split")
-    return samples
+    return choose_part(found.samples, args.split, args.data, args.split_file, args.limit)
 
 
 def score_weights(

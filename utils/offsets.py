@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.datasets import PARTS, find_samples, split_samples, spread
+from data.datasets import PARTS, choose_part, find_samples
 from data.schemes import SCHEMES
 from utils.common.cli import CommandLine, InputError, positive_int, printable, run_main
 from utils.common.files import check_writable, write_json
@@ -58,9 +58,7 @@ def main(argv: list[str] | None = None) -> None:
         raise InputError(f"{args.weights}: its {task} head lacks landmarks; lines want all {scheme.count}")
     found = find_samples([args.data], scheme, args.points or loaded.config.points)
     whole = [sample for sample in found.samples if sample.complete]
-    samples = spread((split_samples(whole) | {"all": whole})[args.split], args.limit)
-    if not samples:
-        raise InputError(f"{args.data}: its {args.split} part is empty; choose another --split")
+    samples = choose_part(whole, args.split, args.data, limit=args.limit)
     predicted, _ = predict_samples(LandmarkReader(loaded.network, loaded.config, (task,)), samples)
     offsets = landmark_offsets(np.stack([sample.points for sample in samples]), predicted, scheme)
     print(offsets.table())

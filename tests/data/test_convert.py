@@ -1,10 +1,9 @@
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from data.convert import find_points, read_map, read_points_csv
+from data.convert import find_points, read_points_csv
 from data.datasets import find_samples
 from data.formats import read_pts
 from data.schemes import FACE
@@ -12,80 +11,12 @@ from tests.conftest import input_error, run_script
 from tests.images import drawn_image
 from utils.common.images import save_image
 
-SHIPPED = Path(__file__).resolve().parents[2] / "data" / "maps" / "frl189-to-face68.json"
 SQUARE = [(0, 0), (10, 0), (10, 10), (0, 10)]  # a template of four points
-
-
-def written_map(path, first, **changes):
-    """A map of four points: the first landmark as given, the others in point 3."""
-    content = {"points": 4, "scheme": "face", "landmarks": [first] + [{"at": 3}] * 67} | changes
-    path.write_text(json.dumps(content))
-    return path
 
 
 def written_points(path, points, heading="x,y\n"):
     path.write_text(heading + "".join(f"{x},{y}\n" for x, y in points))
     return path
-
-
-@pytest.mark.parametrize(
-    ("entry", "place"),
-    [
-        ({"at": 2}, (10, 10)),
-        ({"at": [0, 2]}, (5, 5)),
-        ({"curve": [0, 1], "fraction": 0.3}, (3, 0)),
-        ({"curve": [0, [0, 1], 1], "fraction": 0.5}, (5, 0)),
-        ({"curve": [0, 1], "fraction": 0}, (0, 0)),
-        ({"curve": [0, 1, 2], "fraction": 0.5}, (10, 0)),
-        ({"curve": [0, 1, 2, 3], "fraction": 0.5}, (11.25, 5)),  # x = 15 t - 5 t^2 is 0, 10, 10, 0
-        ({"curve": [1, 1, 2], "fraction": 0.5}, (10, 5)),
-        ({"curve": [1, 1], "fraction": 0.5}, (10, 0)),
-    ],
-)
-def test_a_landmark_lies_at_a_point_a_mean_or_a_fraction_of_a_curve(tmp_path, entry, place):
-    landmarks = read_map(written_map(tmp_path / "map.json", entry))(np.array(SQUARE, np.float32))
-    assert landmarks.shape == (68, 2)
-    np.testing.assert_allclose(landmarks[0], place, atol=1e-3)
-    np.testing.assert_array_equal(landmarks[1], (0, 10))
-
-
-def test_the_shipped_map_is_symmetric_and_says_where_each_landmark_comes_from():
-    """The two landmarks of a pair lie at one fraction of their curves."""
-    to_landmarks = read_map(SHIPPED)
-    assert (to_landmarks.points, to_landmarks.scheme) == (189, FACE)
-    entries = json.loads(SHIPPED.read_text())["landmarks"]
-    assert all(entry["from"] for entry in entries)
-    for k, mirrored in enumerate(FACE.flip_order):
-        assert entries[k].get("fraction", 0) == pytest.approx(entries[mirrored].get("fraction", 0)), (
-            f"landmarks {k} and {mirrored}"
-        )
-
-
-@pytest.mark.parametrize(
-    ("first", "words"),
-    [
-        ({"at": 4}, "landmark 0: needs 'at' or 'curve', of indices from 0 to 3"),
-        ({"at": True}, "landmark 0"),
-        ({"curve": [0, 1]}, "landmark 0: 'fraction'"),
-        ({"curve": [], "fraction": 0.5}, "landmark 0"),
-        ({"curve": [[]], "fraction": 0.5}, "landmark 0"),
-        ({"curve": [0, 1], "fraction": 1.5}, "landmark 0: 'fraction'"),
-        (7, "landmark 0"),
-    ],
-)
-def test_a_wrong_entry_of_a_map_is_named(tmp_path, first, words):
-    path = written_map(tmp_path / "map.json", first)
-    with input_error(path, words):
-        read_map(path)
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [({"points": 0}, "'points'"), ({"scheme": "hand"}, "face, ear"), ({"landmarks": [{"at": 1}]}, "68 entries")],
-)
-def test_a_map_of_something_else_is_named(tmp_path, changes, words):
-    with input_error("map.json", words):
-        read_map(written_map(tmp_path / "map.json", {"at": 0}, **changes))
 
 
 def test_a_table_of_points_may_have_a_heading_and_counts_from_zero(tmp_path):
@@ -163,7 +94,7 @@ def test_the_command_writes_a_dataset(templates, tmp_path):
     [
         (("--one-person", "eve_*"), "--one-person eve_*"),
         (("--match", "eve_*"), "match eve_*"),
-        (("--map", SHIPPED), "ann_1.csv: holds 69 points, 189 are needed"),
+        (("--map", "frl189-to-face68"), "ann_1.csv: holds 69 points, 189 are needed"),
     ],
 )
 def test_a_wrong_flag_is_one_line_and_writes_nothing(templates, tmp_path, flags, words):

@@ -218,6 +218,13 @@ def test_wflw_points_that_a_mirror_swaps(one, other):
     assert (order[one], order[other]) == (other, one)
 
 
+def test_the_scheme_of_faces_by_its_name_or_file_is_the_one_that_code_compares_with(tmp_path):
+    assert read_scheme("face68") is FACE
+    (tmp_path / "copy.json").write_text(json.dumps(FACE.to_json()))
+    assert read_scheme(str(tmp_path / "copy.json")) is FACE
+    assert read_scheme("ear55") is EAR
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

@@ -13,16 +13,14 @@ import pytest
 from models.config import preset_config
 from models.cpm import build_network
 from models.weights import (
-    VGG_MEAN_BGR,
     average_networks,
     check_task,
-    copy_vgg,
     dtype_policy,
     load_network,
     read_description,
+    read_record,
     save_network,
     start_from,
-    start_from_imagenet,
     write_half,
 )
 from tests.conftest import files_of_at_most, input_error
@@ -331,6 +329,38 @@ def test_settings_in_a_file_that_are_not_ours_are_one_line(tmp_path):
         assert one_line(problem)
 
 
+@pytest.mark.parametrize("heads", [FACE_HEAD, FACE_HEAD | EAR_HEAD])
+def test_a_file_that_keras_saved_again_is_read_by_its_shapes(tmp_path, heads):
+    network, config = fresh(heads)
+    save_network(tmp_path / "ours.keras", network, config, {"steps": 3})
+    keras.models.load_model(tmp_path / "ours.keras").save(tmp_path / "again.keras")
+    again = load_network(tmp_path / "again.keras")
+    assert (again.config, again.record) == (config, {})
+    for name, maps in network(images()).items():
+        assert np.allclose(maps, again.network(images())[name], atol=1e-6)
+    assert (read_record(tmp_path / "ours.keras"), read_record(tmp_path / "again.keras")) == ({"steps": 3}, {})
+    assert start_from(*fresh(heads), tmp_path / "again.keras") == "all weights"
+
+
+def test_a_predecessors_file_of_weights_only_is_its_whole_models_equal(tmp_path):
+    with h5py.File(OLD / "face.h5") as whole, h5py.File(tmp_path / "w.h5", "w") as file:
+        for name in whole["model_weights"]:
+            whole.copy(f"model_weights/{name}", file)
+        file.attrs["layer_names"] = list(whole["model_weights"])
+    expected = np.load(OLD / "expected.npz")
+    outputs = load_network(tmp_path / "w.h5").network(expected["image"])
+    assert np.abs(outputs["stage6_face"] - expected["s6"]).max() < 1e-5
+
+
+def test_a_keras_2_file_of_another_network_is_called_that(tmp_path):
+    with h5py.File(tmp_path / "dense.h5", "w") as file:
+        file.attrs["layer_names"] = ["input_1", "dense"]
+        file.create_group("input_1")
+        file["dense/dense/kernel:0"] = np.zeros((4, 2), np.float32)
+    with input_error(tmp_path / "dense.h5", "Keras 2 file of a network that is not known here (layers dense ...)"):
+        load_network(tmp_path / "dense.h5")
+
+
 def test_a_face_network_is_not_taken_for_an_ear_network(tmp_path):
     network, config = fresh()
     save_network(tmp_path / "face.keras", network, config, {})
@@ -398,48 +428,6 @@ def test_init_from_another_width_is_refused(tmp_path):
     with pytest.raises(InputError, match="its trunk does not fit") as problem:
         start_from(wide, wide_settings, tmp_path / "face.keras")
     assert one_line(problem)
-
-
-def test_vgg_convolutions_see_the_same_image_after_the_input_convention_is_folded_in():
-    vgg = keras.applications.VGG19(include_top=False, weights=None, input_shape=(64, 64, 3))
-    for layer in vgg.layers:  # biases too, which Keras starts at zero
-        layer.set_weights([w + 0.01 for w in layer.get_weights()])
-    network, _ = fresh(preset="full", stages=1)
-    copy_vgg(network, vgg)
-    image = images(1)
-    theirs = image[..., ::-1].astype(np.float32) - VGG_MEAN_BGR
-    for ours_name, vgg_name in (("trunk1_conv1", "block1_conv1"), ("trunk2_conv2", "block2_conv2")):
-        ours = keras.Model(network.input, network.get_layer(f"{ours_name}_relu").output)(image)
-        wanted = keras.Model(vgg.input, vgg.get_layer(vgg_name).output)(theirs)
-        inside = slice(6, -6)  # the padded border differs: VGG pads with the mean colour, we with black
-        ours, wanted = np.asarray(ours)[:, inside, inside], np.asarray(wanted)[:, inside, inside]
-        assert np.abs(ours - wanted).max() < 1e-3 * np.abs(wanted).max()
-
-
-def test_init_imagenet_says_in_one_line_that_there_is_no_network(monkeypatch, tmp_path):
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    code = (
-        "import urllib.request, socket\n"
-        "def refuse(*a, **k): raise OSError('no network')\n"
-        "socket.socket.connect = refuse; socket.getaddrinfo = refuse\n"
-        "from models.config import preset_config\n"
-        "from models.cpm import build_network\n"
-        "from models.weights import start_from_imagenet\n"
-        "from utils.common.cli import run_main\n"
-        "s = preset_config('full', {'face': tuple(range(68))}, stages=1)\n"
-        "run_main(lambda: start_from_imagenet(build_network(s), s) and 0)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 2
-    last = [line for line in done.stderr.splitlines() if line.startswith("error:")]
-    assert len(last) == 1
-    assert "imagenet" in last[0]
-
-
-def test_init_imagenet_needs_the_full_width():
-    network, config = fresh()
-    with pytest.raises(InputError, match="width 1"):
-        start_from_imagenet(network, config)
 
 
 # --- files of strangers, and damaged ones -----------------------------------------------------------------------------

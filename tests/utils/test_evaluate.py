@@ -38,9 +38,9 @@ def test_several_weights_read_the_images_once_and_a_limit_counts_images_of_the_p
     write_faces(tmp_path / "data", 40, size=48)
     read = []
 
-    def find_samples(*options):
+    def find_samples(*options, **more):
         read.append(options)
-        return evaluate_find_samples(*options)
+        return evaluate_find_samples(*options, **more)
 
     evaluate_find_samples = evaluate.find_samples
     monkeypatch.setattr(evaluate, "find_samples", find_samples)

@@ -60,7 +60,7 @@ def extreme_poses(samples: Sequence[Sample], points: np.ndarray, truth: np.ndarr
     """
     pictures, size = [], 320
     for chosen in (truth[:, 0].argmin(), truth[:, 0].argmax(), truth[:, 1].argmin(), truth[:, 1].argmax()):
-        image = decode_image(samples[chosen].image)
+        image = decode_image(samples[int(chosen)].image)
         height, width = image.shape[:2]
         pose = head_pose(points[chosen], (width, height))
         matrix = Warp(((width - 1) / 2, (height - 1) / 2), max(width, height)).matrix(size)

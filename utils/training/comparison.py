@@ -6,7 +6,6 @@ import json
 import shutil
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -110,8 +109,6 @@ def train(run: Path, flags: list[str]) -> None:
 
 def teacher_steps(teacher: str) -> int:
     """How many steps the teacher was trained for, by its own record; 0 if it does not say."""
-    if not zipfile.is_zipfile(teacher):
-        return 0
     with quiet_stderr():
-        from models.weights import read_description
-    return read_description(teacher)["record"].get("steps", 0)
+        from models.weights import read_record
+    return read_record(teacher).get("steps", 0)

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+from data.landmark_map import LandmarkMap, read_map, target_of
 from data.schemes import EAR, FACE, SCHEMES, Scheme, parse_landmarks, read_scheme
 from models.config import PRESETS, ModelConfig, preset_config
 from utils.common.cli import InputError
@@ -49,6 +50,8 @@ class TrainConfig:
     data: tuple[str, ...] = ("data",)
     points: str = "2d"
     scheme: str | None = None
+    map: str | None = None
+    points_dir: str | None = None
     landmarks: str | None = None
     split: str | None = None
     limit: int | None = None
@@ -75,7 +78,14 @@ class TrainConfig:
     @cached_property
     def landmark_scheme(self) -> Scheme:
         """The scheme of what is learned: of a student the ears'. Raises `InputError` as `read_scheme` does."""
+        if self.landmark_map is not None:
+            return target_of(self.landmark_map, self.scheme)
         return SCHEMES[self.task] if self.scheme is None else read_scheme(self.scheme)
+
+    @cached_property
+    def landmark_map(self) -> LandmarkMap | None:
+        """What makes landmarks of the points of another scheme, if anything. Raises `InputError` as `read_map` does."""
+        return None if self.map is None else read_map(self.map)
 
     @property
     def landmark_indices(self) -> tuple[int, ...]:

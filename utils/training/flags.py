@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from data.datasets import PROTOCOL_300W
+from data.landmark_map import read_map
 from data.layouts import face_folders, where_to_get
 from data.schemes import EAR, FACE, Scheme, parse_landmarks, register
 from models.config import KINDS, NORMS, STAGE_INPUTS
@@ -37,7 +38,7 @@ LOSSES = ("combined", "weighted", "squared", "awing")  # of models.losses, whose
 TASKS = ("face", "ear", "face2ear")  # each has a script
 CONFIG_FILE = "config.json"
 # Folders whose images a resumed run knows again elsewhere.
-MOVABLE = ("data", "faces", "replay", "negatives", "face_negatives")
+MOVABLE = ("data", "points_dir", "faces", "replay", "negatives", "face_negatives")
 RUN_OPTIONS = ("config", "run", "resume", "workers")  # flags that are no part of a config
 
 
@@ -53,8 +54,9 @@ def read_train_config(
     """
     defaults = {"task": scheme.task, "out": f"weights/{scheme.task}.keras"}
     config, options = _read(TrainConfig, train_parser(scheme, description), defaults, argv)
-    if config.scheme is not None and config.task != FACE.task:
-        raise InputError(f"--scheme {config.scheme}: train_{config.task}.py has its own; use train_face.py")
+    for flag, value in (("--scheme", config.scheme), ("--map", config.map)):
+        if value is not None and config.task != FACE.task:
+            raise InputError(f"{flag} {value}: train_{config.task}.py has its own landmarks; use train_face.py")
     try:
         register(config.landmark_scheme)
     except ValueError as problem:
@@ -110,6 +112,12 @@ def train_parser(scheme: Scheme, description: str) -> argparse.ArgumentParser:
             metavar="FILE",
             help="learn other landmarks: a scheme's JSON file, or a name of data/schemes/ such as wflw98 (default: the "
             "68 of face68)",
+        )
+        add(
+            "--map",
+            metavar="FILE",
+            help="learn landmarks that a map makes of the points of --data: its JSON file, or a name of data/maps/, "
+            "such as wflw98-to-face68",
         )
         add(
             "--points",
@@ -191,6 +199,7 @@ def _add_data(add: _Flags, scheme: Scheme) -> None:
         metavar="DIR",
         help="folder that holds AFW/ or CollectionA/, or images with .pts (default: {default}); repeatable",
     )
+    add("--points-dir", metavar="DIR", help="the points of --data lie in this folder, under the images' names")
     add("--landmarks", metavar="LIST", help="train a subset only, such as 36-47,60 (0-based; default: all)")
     protocol = f", or '{PROTOCOL_300W}': its own protocol, for 300-W as it is handed out" if face else ""
     add(
@@ -217,7 +226,8 @@ def _add_network(add: _Flags, preset: str, norm: str, input_size: str) -> None:
     add(
         "--init",
         metavar="FILE",
-        help="start from weights that fit (a student's too; the trunk alone if they lack the heads), or 'imagenet'",
+        help="start from weights that fit (a student's too; the trunk alone if they lack the heads), from a file of "
+        "VGG-19 or OpenPose, or 'imagenet'",
     )
     add(
         "--freeze",
@@ -341,9 +351,10 @@ def _read(
     task = defaults["task"]
     if "scheme" in given:  # weights and run of the face network keep their places
         name = Path(given["scheme"]).stem
-        defaults = defaults | {"out": f"weights/{name}.keras"}
     else:
-        name = task
+        name = read_map(given["map"]).scheme.task if "map" in given else task
+    if name != task:
+        defaults = defaults | {"out": f"weights/{name}.keras"}
     options = RunOptions(Path(given.pop("run", f"runs/{name}")), given.pop("resume", False), given.pop("workers", 0))
     file = given.pop("config", None)
     if options.resume:
@@ -469,6 +480,8 @@ def _check_agreement(config: TrainConfig, given: dict[str, Any]) -> None:
 
 def check_config(config: TrainConfig, options: RunOptions) -> None:
     """Raise an `InputError` for missing folders and files, and for places that cannot be written to."""
+    if config.points_dir is not None and len(config.data) > 1:
+        raise InputError("--points-dir: holds the points of one --data; name one folder of images")
     for folder in config.data:
         if not Path(folder).exists():
             raise InputError(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import zipfile
-
 import keras
 
 from data.datasets import Sample
 from models.config import ModelConfig
-from models.weights import read_description, start_from, start_from_imagenet
+from models.foreign_weights import read_foreign, start_from_foreign, start_from_imagenet
+from models.weights import read_description, read_record, start_from
 from utils.common.cli import InputError
 from utils.training.config import StudentConfig, TrainConfig
 from utils.training.run_folder import RunFolder
@@ -33,10 +32,16 @@ def make_optimizer(learning_rate: float | None, steps: int) -> keras.Optimizer:
 
 def initialise(network: keras.Model, config: ModelConfig, init: str | None) -> None:
     """Follow `--init`: copy weights into a fresh network, and print what was copied."""
+    if init is None:
+        return
     if init == "imagenet":
-        print(f"start:    {start_from_imagenet(network, config)}")
-    elif init is not None:
-        print(f"start:    {start_from(network, config, init)} of {init}")
+        lines = start_from_imagenet(network, config)
+    elif (foreign := read_foreign(init)) is not None:
+        lines = start_from_foreign(network, config, foreign, init)
+    else:
+        lines = [start_from(network, config, init)]
+    first, *table = lines
+    print(f"start:    {first} of {init}", *table, sep="\n          ")
 
 
 def training_record(config: TrainConfig, run: RunFolder, images: list[Sample], steps: int) -> dict:
@@ -58,13 +63,13 @@ def training_record(config: TrainConfig, run: RunFolder, images: list[Sample], s
             "train_config": config.to_json(),
             "steps": record.get("steps", 0) + more * (steps // config.total_epochs),
         }
-    if config.init is not None and zipfile.is_zipfile(config.init):  # what starts from a network has seen its images
-        before = read_description(config.init)["record"]
+    if config.init is not None and config.init != "imagenet":  # what starts from a network has seen its images
+        before = read_record(config.init)
         known.update(before.get("training_images", ()), before.get("teacher_training_images", ()))
         steps += before.get("steps", 0)
     record = {"train_config": config.to_json(), "steps": steps, "training_images": sorted(known)}
-    if isinstance(config, StudentConfig) and zipfile.is_zipfile(config.teacher):
-        theirs = read_description(config.teacher)["record"]
+    theirs = read_record(config.teacher) if isinstance(config, StudentConfig) else {}
+    if theirs:
         taught = {*theirs.get("training_images", ()), *theirs.get("teacher_training_images", ())}
         record["teacher_training_images"] = sorted(taught)
     return record
