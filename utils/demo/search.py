@@ -65,6 +65,8 @@ def search(
         for size in sizes_turned(sizes, quarter):
             for candidate in find_candidates(predictor, image, size, quarter):
                 refined = refine(predictor, image, candidate)
+                if quarter and refined.face and refined.face.score < predictor.thresholds.turned_face:
+                    refined = replace(refined, face=None)
                 if refined.face is None:
                     ear_alone = better_ears(ear_alone, refined)
                     continue

@@ -85,6 +85,12 @@ class TestSearch:
         apart = found.face.crop.angle - tilt(points["face"])
         assert (apart + 180) % 360 - 180 == pytest.approx(0, abs=4)
 
+    def test_a_face_in_a_turned_image_has_to_score_more(self, predictor, monkeypatch):
+        monkeypatch.setattr(predictor, "thresholds", replace(predictor.thresholds, turned_face=2.0))
+        image, _ = draw_chart(300, 300, place((150.0, 150.0), 110))
+        for quarter, there in ((0, True), (2, False)):
+            assert (search(predictor, image, quarters=(quarter,)).face is not None) == there
+
     @pytest.mark.parametrize("degrees", [90, 180, -90])
     def test_an_ear_alone_is_found_turned(self, predictor, degrees):
         image, points = draw_chart(200, 200, place((-90.0, 130.0), 260))  # nothing but an ear
