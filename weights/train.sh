@@ -36,6 +36,7 @@ draw heads --faces 2000 --size 192 --seed 103
 draw few --faces 700 --size 192 --seed 103
 draw heads-a --faces 3000 --size 192 --seed 100
 draw heads-b --faces 3000 --size 192 --seed 104
+draw heads-c --faces 2000 --size 192 --seed 105
 draw e0 --ears 4000 --size 224 --jpeg --seed 2000
 draw e1 --ears 2000 --size 224 --jpeg --seed 2001
 draw e2 --ears 1200 --size 224 --jpeg --seed 2002
@@ -85,7 +86,7 @@ rehearse() { # rehearse NAME INIT FLAGS: a student with 300-W and FACES beside i
 rehearse student6 start6 --data "$OUT/e4"
 rehearse student7 student6 --data "$OUT/e5"
 
-# Real ears, as that student labels them in their boxes. A point between its successors and student5 ships
+# Real ears, as that student labels them in their boxes
 if [ ! -e "$OUT/boxed" ]; then
     rm -rf "$OUT/boxed.part"
     python -m utils.annotate "$OUT/student7.keras" "$EARS" --out "$OUT/boxed.part" --boxes "$EARS/boxes.csv"
@@ -95,7 +96,26 @@ B=$OUT/boxed
 rehearse student8 student7 --data "$OUT/e5" --data "$B" --negatives "$B/NoEar" --replay "$FACES"
 python -m utils.average "$OUT/student7.keras" "$OUT/student8.keras" "$OUT/start9.keras" --alpha 0.6
 rehearse student9 start9 --data "$OUT/e5" --data "$B" --negatives "$B/NoEar" --replay "$FACES"
-python -m utils.average "$OUT/student5.keras" "$OUT/student9.keras" "$OUT/ships.keras" --alpha 0.85
+
+# Turned heads, and what is taken for faces and ears where nobody is. A point between the last and student5 ships
+mine() { # mine NETWORK NAME: such places in EMPTY
+    [ -e "$OUT/$2" ] && return
+    rm -rf "$OUT/$2.part"
+    python -m utils.hard_negatives "$OUT/$1.keras" "$EMPTY" --out "$OUT/$2.part"
+    mv "$OUT/$2.part" "$OUT/$2"
+}
+again() { # again NAME INIT FLAGS: with hard negatives and synthetic heads among the rehearsed
+    name=$1; start=$2; shift 2
+    rehearse "$name" "$start" --data "$OUT/e5" --data "$B" --negatives "$B/NoEar" --negatives "$OUT/hard9/ear" \
+        --face-negatives "$OUT/hard9/face" --replay "$FACES" --replay "$OUT/heads-c" "$@"
+}
+mine student9 hard9
+again student10 student9
+mine student10 hard10
+python -m utils.average "$OUT/student9.keras" "$OUT/student10.keras" "$OUT/start11.keras" --alpha 0.6
+H=$OUT/hard10/face
+again student11 start11 --face-negatives "$H" --face-negatives "$H" --face-negatives "$H"
+python -m utils.average "$OUT/student5.keras" "$OUT/student11.keras" "$OUT/ships.keras" --alpha 0.85
 
 # Synthetic heads alone, at 128 px: synthetic3 ships
 train train_face.py synthetic1 --data "$OUT/heads-a"
