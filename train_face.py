@@ -53,7 +53,7 @@ def main(argv: list[str] | None = None) -> None:
     model_config = config.model_config()
     network = build_network(model_config)
     if run.state.epoch == 0:
-        initialise(network, model_config, config.init)
+        initialise(network, model_config, config.init, config.freeze)
     freeze_trunk(network, config.freeze)
     pipeline = TrainingPipeline(
         parts["train"],

@@ -76,7 +76,7 @@ def main(argv: list[str] | None = None) -> None:
     if as_teacher:
         print(f"start:    {continue_from(student, teacher)}")
     elif run.state.epoch == 0:
-        initialise(student, model_config, config.init)
+        initialise(student, model_config, config.init, config.freeze)
     weights = term_weights(config)
     choose_trainable(student, model_config, config.strategy, weights, as_teacher)
     freeze_trunk(student, config.freeze)

@@ -6,6 +6,7 @@ sheet. Exit status 1 if any file cannot be used, 2 if there is no dataset at all
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -40,8 +41,19 @@ def describe(found: DatasetListing, scheme: Scheme) -> list[str]:
         f"  {scheme.task} size     {_spread(longer)} px (longer side of the points' box)",
         _in_images("points out of frame", outside),
         *([_in_images("missing points", missing)] if missing.any() else []),
+        *_describe_hidden(found.samples),
         *_describe_others(found.samples),
         f"  unusable: {len(found.problems)}",
+    ]
+
+
+def _describe_hidden(samples: Sequence[Sample]) -> list[str]:
+    """How many points the annotation says are hidden, and how many images have each attribute."""
+    hidden = [sample.hidden for sample in samples if sample.hidden is not None and sample.hidden.any()]
+    attributes = Counter(attribute for sample in samples for attribute in sample.attributes)
+    return [
+        *([_in_images("hidden points", np.stack(hidden))] if hidden else []),
+        *(f"  {attribute}: {count} images" for attribute, count in attributes.items()),
     ]
 
 

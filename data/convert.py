@@ -15,6 +15,7 @@ import shutil
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from data.datasets import Sample, find_samples
 from data.formats import check_points, write_pts
 from data.landmark_map import LandmarkMap, read_map, target_of
 from data.layouts import files_in
+from data.readers.coco import HIDDEN, VISIBLE
 from data.readers.cofw import COUNT as COFW_COUNT
 from data.readers.cofw import read_cofw
 from data.schemes import Scheme, read_scheme
@@ -93,7 +95,10 @@ def copy_dataset(samples: Sequence[Sample], scheme: Scheme, out: Path, to: str) 
     for image, place in places.items():
         with replacing(out / place) as part:
             shutil.copyfile(image, part)
-    points = [(places[image].as_posix(), own[0].part, [face.points for face in own]) for image, own in faces.items()]
+    points = [
+        (places[image].as_posix(), own[0].part, [(face.points, face.hidden) for face in own])
+        for image, own in faces.items()
+    ]
     (write_coco if to == "coco" else write_all_pts)(out, points, scheme)
 
 
@@ -129,21 +134,22 @@ def unpack_cofw(path: Path, scheme: Scheme, out: Path, to: str) -> int:
         raise InputError(f"{path}: holds {COFW_COUNT} points a face, {scheme.count} are needed; give --scheme cofw29")
     for _ in read_cofw(path):  # what is wrong with any face ends it before anything is written
         pass
-    points = []
-    for name, image, face in read_cofw(path):
+    points: Faces = []
+    for name, image, face, hidden in read_cofw(path):
         save_image(out / f"{name}.png", image)
-        points.append((f"{name}.png", name.partition("_")[0], [face]))
+        points.append((f"{name}.png", name.partition("_")[0], [(face, hidden)]))
     (write_coco if to == "coco" else write_all_pts)(out, points, scheme)
     return len(points)
 
 
-Faces = list[tuple[str, str, list[np.ndarray]]]  # an image's path below the folder, its part, and the points of each
+# An image's path below the folder, its part, and of each face the points and which are hidden (None: nobody said).
+Faces: TypeAlias = list[tuple[str, str, list[tuple[np.ndarray, np.ndarray | None]]]]
 
 
 def write_all_pts(out: Path, faces: Faces, scheme: Scheme) -> None:
     """`NAME.pts` beside each image, or `NAME_1.pts`, `NAME_2.pts` ... where it shows several."""
     for name, _, several in faces:
-        for number, points in enumerate(several, start=1):
+        for number, (points, _) in enumerate(several, start=1):
             ending = f"_{number}.pts" if len(several) > 1 else ".pts"
             write_pts((out / name).with_name(Path(name).stem + ending), points)
 
@@ -164,10 +170,11 @@ def write_coco(out: Path, faces: Faces, scheme: Scheme) -> None:
         for name, _, several in (each for each in faces if each[1] == part):
             height, width = decode_image(out / name).shape[:2]
             images.append({"id": len(images) + 1, "file_name": name, "width": width, "height": height})
-            for points in several:
+            for points, hidden in several:
                 left, top, right, bottom = box_of(points).round(3).tolist()
                 there = np.isfinite(points[:, 0])
-                values = np.where(np.isfinite(points[:, :1]), np.c_[points, 2 * there], 0).round(3).ravel().tolist()
+                seen = np.where(np.zeros_like(there) if hidden is None else hidden, HIDDEN, VISIBLE)
+                values = np.where(there[:, None], np.c_[points, seen], 0).round(3).ravel().tolist()
                 values[2::3] = map(int, values[2::3])
                 annotations.append(
                     {"id": len(annotations) + 1, "image_id": len(images), "category_id": 1, "iscrowd": 0}

@@ -67,6 +67,8 @@ class Sample:
     - `group`: the person if known, else the image; a split never parts a group.
     - `part`: "train" or "test" where the dataset comes split, else "".
     - `subset`: "common" or "challenging" in the test part of 300-W as it is handed out, else "".
+    - `hidden` (landmarks,) bool: which landmarks are annotated though something hides them; None where nobody said.
+    - `attributes`: what is said of the whole face, as WFLW does: "pose", "blur" and so on.
     """
 
     name: str
@@ -75,6 +77,8 @@ class Sample:
     group: str
     part: str = ""
     subset: str = ""
+    hidden: np.ndarray | None = None
+    attributes: tuple[str, ...] = ()
 
     @property
     def points(self) -> np.ndarray:
@@ -166,7 +170,7 @@ def _mapped(sample: Sample, landmark_map: LandmarkMap) -> Sample:
     points = landmark_map(sample.points)
     if np.isfinite(points).all(axis=1).sum() < LEAST_KNOWN:
         raise InputError(f"{sample.image}: of its points --map {landmark_map.name} makes fewer than {LEAST_KNOWN}")
-    return replace(sample, annotation=Annotation.of(landmark_map.scheme, points))
+    return replace(sample, annotation=Annotation.of(landmark_map.scheme, points), hidden=None)
 
 
 def find_negatives(
@@ -312,7 +316,7 @@ def _read_pair(pair: Pair, scheme: Scheme, points: str, people: dict[str, str]) 
     others = _other_ears(pair.image, pair.landmarks, size) if scheme is EAR and pair.points is None else None
     annotation = Annotation.of(scheme, landmarks, others)
     group = person or _image_of(stem, pair.image.parent.name)
-    return Sample(pair.name, pair.image, annotation, group, pair.part, pair.subset)
+    return Sample(pair.name, pair.image, annotation, group, pair.part, pair.subset, pair.hidden, pair.attributes)
 
 
 def _original(name: str) -> str:
@@ -549,6 +553,14 @@ def subsets_of_300w(samples: Sequence[Sample]) -> dict[str, list[int]]:
     counted = [k for k, sample in enumerate(samples) if sample.subset and not _COPY.search(sample.image.stem)]
     found = {name: [k for k in counted if samples[k].subset == name] for name in SUBSETS_300W[:2]}
     return found | {"full": counted} if all(found.values()) else {name: own for name, own in found.items() if own}
+
+
+def subsets_of(samples: Sequence[Sample]) -> dict[str, list[int]]:
+    """The images that are scored together beside the whole, by name: 300-W's test sets, and attributes as WFLW has."""
+    attributes = dict.fromkeys(attribute for sample in samples for attribute in sample.attributes)
+    return subsets_of_300w(samples) | {
+        name: [k for k, sample in enumerate(samples) if name in sample.attributes] for name in attributes
+    }
 
 
 def split_rows(parts: dict[str, list[Sample]]) -> list[tuple[str, str]]:

@@ -73,7 +73,7 @@ class Pair:
     whose the points are.
 
     Where `landmarks` holds the points of several images, `points` are this image's, or what is wrong with them, and
-    `where` names their place in it.
+    `where` names their place in it. `hidden` and `attributes` are as an `Entry` has them.
     """
 
     name: str
@@ -84,6 +84,8 @@ class Pair:
     subset: str = ""
     points: np.ndarray | InputError | None = None
     where: str = ""
+    hidden: np.ndarray | None = None
+    attributes: tuple[str, ...] = ()
 
 
 def find_pairs(root: Path, scheme: Scheme, points_dir: Path | None = None) -> list[Pair]:
@@ -169,7 +171,16 @@ def _listed(root: Path, scheme: Scheme, points_dir: Path | None = None) -> list[
             except InputError as problem:
                 points = problem
         name = _name(image, folder) if image else f"{_name(path, folder)}{entry.where.removeprefix(str(path))}"
-        pair = Pair(name, image, path, _part_of_list(path), points=points, where=entry.where)
+        pair = Pair(
+            name,
+            image,
+            path,
+            _part_of_list(path),
+            points=points,
+            where=entry.where,
+            hidden=entry.hidden,
+            attributes=entry.attributes,
+        )
         known = faces.setdefault(image or entry.where, {})
         known.setdefault(points.tobytes() if isinstance(points, np.ndarray) else entry.where.encode(), pair)
     pairs = [

@@ -193,10 +193,14 @@ def freeze_trunk(network: keras.Model, blocks: int) -> None:
 
     Nothing is computed backwards through them, which is where a step spends most of its time.
     """
-    names = tuple(f"trunk{block}_" for block in range(1, blocks + 1))
     for layer in network.layers:
-        if layer.name.startswith(names):
+        if layer.name.startswith(frozen_layers(blocks)):
             layer.trainable = False
+
+
+def frozen_layers(blocks: int) -> tuple[str, ...]:
+    """How the names of the layers begin that `freeze_trunk` keeps."""
+    return tuple(f"trunk{block}_" for block in range(1, blocks + 1))
 
 
 def fold_network(network: keras.Model, config: ModelConfig) -> tuple[keras.Model, ModelConfig]:

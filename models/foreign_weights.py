@@ -21,6 +21,7 @@ import keras
 import numpy as np
 
 from models.config import ModelConfig
+from models.cpm import frozen_layers
 from utils.common.cli import InputError
 from utils.common.foreign import first_line, reading
 from utils.common.hdf5 import MOST_UNPACKED, open_hdf5
@@ -146,17 +147,18 @@ def fold_input(kernel: np.ndarray, bias: np.ndarray, kind: str) -> tuple[np.ndar
 
 
 def start_from_foreign(
-    network: keras.Model, config: ModelConfig, foreign: ForeignWeights, path: str | os.PathLike
+    network: keras.Model, config: ModelConfig, foreign: ForeignWeights, path: str | os.PathLike, freeze: int = 0
 ) -> list[str]:
     """Copy into `network` each convolution that fits by name and shape; returns a table of them, as lines.
 
     A layer whose input comes from one that is not taken sees other features than it has learned. Raises `InputError`
-    if nothing fits, or if the network's convolutions are normalised.
+    if nothing fits, if the network's convolutions are normalised, if an array holds NaN or infinity, or if a layer of
+    the trunk's first `freeze` blocks would stay random.
     """
     if config.norm != "none":
         why = "standardised kernels cannot hold it" if config.norm == "weight" else "it has no normalisation"
         raise InputError(f"--init {path}: {foreign.kind}: {why}; add --norm none")
-    rows, used, untaken, taken = [], set(), [], 0
+    rows, used, untaken, unfit, taken = [], set(), [], [], 0
     for layer in network.layers:
         if not isinstance(layer, keras.layers.Conv2D):
             continue
@@ -166,6 +168,8 @@ def start_from_foreign(
             continue
         used.add(name)
         kernel, bias = foreign.layers[name]
+        if not (np.isfinite(kernel).all() and np.isfinite(bias).all()):
+            raise InputError(f"--init {path}: {name} holds NaN or infinity; the file is damaged")
         wanted = tuple(layer.kernel.shape)
         if kernel.shape == wanted and bias.shape == wanted[3:]:
             if layer.name == "trunk1_conv1":
@@ -174,11 +178,17 @@ def start_from_foreign(
             taken += 1
             rows.append(f"{layer.name:<18}{name:<20}yes")
         else:
+            unfit.append(layer.name)
             rows.append(f"{layer.name:<18}{name:<20}no: its kernel is {_size(kernel.shape)}, ours {_size(wanted)}")
     if not taken:
         raise InputError(
             f"--init {path}: nothing of {foreign.kind} fits (preset {config.preset}, width {config.width:g}); "
             "use --preset full"
+        )
+    random = [name for name in (*untaken, *unfit) if name.startswith(frozen_layers(freeze))]
+    if random:
+        raise InputError(
+            f"--freeze {freeze}: {path} has no weights for {', '.join(sorted(random))}; freeze fewer blocks"
         )
     lines = [f"{taken} convolutions of {foreign.kind}", f"{'layer':<18}{'source':<20}taken", *rows]
     lines += _rest("start at random", untaken)
@@ -194,10 +204,10 @@ def _size(shape: tuple[int, ...]) -> str:
     return f"{shape[0]}x{shape[1]}, {shape[2]} to {shape[3]}"
 
 
-def start_from_imagenet(network: keras.Model, config: ModelConfig) -> list[str]:
+def start_from_imagenet(network: keras.Model, config: ModelConfig, freeze: int = 0) -> list[str]:
     """Copy VGG-19's ImageNet convolutions into the trunk of a network of width 1; returns a table, as lines.
 
-    Raises `InputError` if the width is another or `keras.applications` cannot download them.
+    Raises `InputError` as `start_from_foreign` does, and if `keras.applications` cannot download them.
     """
     if config.width != 1 or config.norm != "none":
         raise InputError("--init imagenet: VGG-19 has width 1 and no normalisation; use --preset full --norm none")
@@ -208,7 +218,7 @@ def start_from_imagenet(network: keras.Model, config: ModelConfig) -> list[str]:
             f"--init imagenet: VGG-19's weights cannot be downloaded here ({first_line(problem)}); "
             "train without --init, or give a weights file"
         ) from problem
-    return start_from_foreign(network, config, weights_of(vgg), "imagenet")
+    return start_from_foreign(network, config, weights_of(vgg), "imagenet", freeze)
 
 
 def weights_of(vgg: keras.Model) -> ForeignWeights:

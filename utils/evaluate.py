@@ -110,7 +110,7 @@ def score_weights(
         else:
             reader = LandmarkReader(loaded.network, config, (task,))
             scores = score_samples(reader, samples, args.batch_size, args.input_size)
-        for line in (scores.line, *scores.subset_lines):
+        for line in (scores.line, *scores.detail_lines):
             print(f"{printable(weights)}  {task}  {line}")
         results[Path(weights).stem if len(tasks) == 1 else f"{Path(weights).stem}_{task}"] = scores
     return results

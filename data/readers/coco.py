@@ -1,7 +1,7 @@
 """COCO keypoints: one JSON file for many images (https://cocodataset.org/#format-data, "Keypoint Detection").
 
 A keypoint is x, y and a visibility: 0 is not annotated, 1 annotated though hidden, 2 annotated and visible. Pixels are
-0-based. Nothing here trains on hidden or visible: 1 and 2 are read alike.
+0-based. Training takes hidden and visible points alike; scores tell them apart.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import numpy as np
 from data.readers.entry import Entry
 from utils.common.cli import InputError
 from utils.common.schema import TEXT, Kind, check_values
+
+HIDDEN, VISIBLE = 1, 2  # visibility of a point that is annotated
 
 _LIST = Kind("a list of objects", lambda value: isinstance(value, list) and all(isinstance(v, dict) for v in value))
 _ID = Kind("a whole number or a text", lambda value: type(value) in (int, str))
@@ -51,7 +53,8 @@ def read_coco(path: Path, content: dict) -> Iterator[Entry]:
             raise InputError(f"{where}: image_id {image_id!r:.40} is none of the images")
         points = _points(where, annotation["keypoints"])
         if isinstance(points, InputError) or np.isfinite(points).any():
-            yield Entry(where, names[image_id], points)
+            hidden = None if isinstance(points, InputError) else np.array(annotation["keypoints"][2::3]) == HIDDEN
+            yield Entry(where, names[image_id], points, hidden)
 
 
 def _points(where: str, values: object) -> np.ndarray | InputError:

@@ -1,8 +1,8 @@
 """COFW: a MATLAB 7.3 file (HDF5) with 29 points of each face, and the images themselves.
 
 `IsTr` and `phisTr` are images and points of the training part, `IsT` and `phisT` of the test part. A row of `phis` is
-x of 29 points, their y, and whether each is occluded. Nothing here trains on that: an occluded point is annotated. No
-point is missing. MATLAB counts pixels from 1. (Burgos-Artizzu, Perona and Dollar, ICCV 2013.)
+x of 29 points, their y, and whether each is hidden (0 or 1). A hidden point is annotated, and no point is missing.
+MATLAB counts pixels from 1. (Burgos-Artizzu, Perona and Dollar, ICCV 2013.)
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ ORIGIN = 1.0
 KEYS = {"train": ("IsTr", "phisTr"), "test": ("IsT", "phisT")}
 
 
-def read_cofw(path: Path) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """Name, image (height, width, 3) uint8 RGB and points (29, 2), 0-based pixels, of each face.
+def read_cofw(path: Path) -> Iterator[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
+    """Name, image (height, width, 3) uint8 RGB, points (29, 2), 0-based pixels, and which are hidden, of each face.
 
     Raises `InputError`, with the key or the number of the face, for a file that is none, or holds anything else.
     """
@@ -44,4 +44,5 @@ def read_cofw(path: Path) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
             if not np.isfinite(row).all():
                 raise InputError(f"{path}: {keys[2]}: face {number} is not a number (NaN or infinite)")
             colour = pixels if pixels.ndim == 3 else np.stack([pixels] * 3, axis=-1)
-            yield f"{part}_{number:04}", colour, row[: 2 * COUNT].reshape(2, COUNT).T - ORIGIN
+            x, y, hidden = row.reshape(3, COUNT)
+            yield f"{part}_{number:04}", colour, np.stack([x, y], axis=1) - ORIGIN, hidden > 0

@@ -18,11 +18,15 @@ class Entry:
     - `where`: the file and the place in it, to begin a message with.
     - `image`: the image's name, as the file has it.
     - `points` (landmarks, 2) float64: pixels, 0-based, NaN for a landmark that is missing; or what is wrong with them.
+    - `hidden` (landmarks,) bool: annotated though something hides it; None where the format does not say.
+    - `attributes`: what the format says of the whole face or ear, such as "blur".
     """
 
     where: str
     image: str
     points: np.ndarray | InputError
+    hidden: np.ndarray | None = None
+    attributes: tuple[str, ...] = ()
 
 
 def landmark_of(label: object, names: Sequence[str]) -> int | None:

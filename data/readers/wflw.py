@@ -15,7 +15,8 @@ from data.readers.entry import Entry
 from utils.common.cli import InputError
 
 COUNT = 98
-BESIDES = (0, 10)  # numbers that may follow the points
+ATTRIBUTES = ("pose", "expression", "illumination", "make-up", "occlusion", "blur")  # in the order of a line
+BESIDES = (0, 4 + len(ATTRIBUTES))  # numbers that may follow the points
 
 
 def is_wflw(path: Path, lines: Sequence[str]) -> bool:
@@ -30,7 +31,8 @@ def read_wflw(path: Path, lines: Sequence[str]) -> Iterator[Entry]:
         if line.strip():
             where = f"{path}: line {number}"
             *numbers, name = line.split()
-            yield Entry(where, name, _points(where, numbers))
+            attributes = tuple(a for a, flag in zip(ATTRIBUTES, numbers[2 * COUNT + 4 :], strict=False) if flag == "1")
+            yield Entry(where, name, _points(where, numbers), attributes=attributes)
 
 
 def _points(where: str, words: Sequence[str]) -> np.ndarray | InputError:

@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
-from data.datasets import find_samples, split_samples
+from data.datasets import find_samples, split_samples, subsets_of
 from data.formats import write_pts
 from data.layouts import NoSuchImagesError
 from data.readers.cofw import read_cofw
@@ -95,6 +95,7 @@ def test_coco_gives_each_persons_points_and_which_are_missing(tmp_path):
     assert [sample.group for sample in samples] == ["a", "a", "b"]
     third = samples[2].annotation
     assert third.annotated.tolist() == third.present.tolist() == [[True, False, True, True]]
+    assert [sample.hidden.tolist() for sample in samples] == [[False] * 4, [False] * 4, [False, False, True, False]]
     by_file = find_samples([path], FOUR).samples
     same(points_of(by_file), points_of(samples))
 
@@ -166,9 +167,9 @@ def test_the_other_images_of_a_file_stay_when_bad_ones_are_left_out(tmp_path):
 FACE98 = np.round(20 + 60 * reference_shape(WFLW).astype(float), 2)
 
 
-def wflw_line(points=FACE98, name="1--Handshaking/1_Handshaking_7_0.png"):
+def wflw_line(points=FACE98, name="1--Handshaking/1_Handshaking_7_0.png", attributes="0 0 1 0 0 0"):
     """As `list_98pt_rect_attr_train.txt` has it: points, box, six attributes, the image below `WFLW_images/`."""
-    return f"{' '.join(f'{v:.6f}' for v in np.ravel(points))} 20 20 80 80 0 0 1 0 0 0 {name}"
+    return f"{' '.join(f'{v:.6f}' for v in np.ravel(points))} 20 20 80 80 {attributes} {name}"
 
 
 def test_wflw_lists_give_points_parts_and_missing_ones(tmp_path):
@@ -179,13 +180,19 @@ def test_wflw_lists_give_points_parts_and_missing_ones(tmp_path):
     lists = tmp_path / "WFLW_annotations" / "list_98pt_rect_attr_train_test"
     lists.mkdir(parents=True)
     (lists / "README").write_text("98 points")
-    (lists / "list_98pt_rect_attr_train.txt").write_text(f"{wflw_line()}\n{wflw_line(FACE98 + 3)}\n")
-    (lists / "list_98pt_rect_attr_test.txt").write_text(f"{wflw_line(partly, '1--Handshaking/b.png')}\r\n")
+    (lists / "list_98pt_rect_attr_train.txt").write_text(
+        f"{wflw_line()}\n{wflw_line(FACE98 + 3, attributes='0 0 1 0 0 1')}\n"
+    )
+    (lists / "list_98pt_rect_attr_test.txt").write_text(
+        f"{wflw_line(partly, '1--Handshaking/b.png', '0 0 0 0 0 0')}\r\n"
+    )
     samples = find_samples([tmp_path], WFLW).samples
     place = "WFLW_images/1--Handshaking"
     expected = {f"{place}/1_Handshaking_7_0.png#1": FACE98, f"{place}/1_Handshaking_7_0.png#2": FACE98 + 3}
     same(points_of(samples), expected | {f"{place}/b.png": np.where(partly < 0, np.nan, partly)})
     assert [sample.part for sample in samples] == ["train", "train", "test"]
+    assert [sample.attributes for sample in samples] == [("illumination",), ("illumination", "blur"), ()]
+    assert {name: len(places) for name, places in subsets_of(samples).items()} == {"illumination": 2, "blur": 1}
     assert {part: len(some) for part, some in split_samples(samples).items()}["test"] == 1
 
 
@@ -361,6 +368,8 @@ def test_cofw_is_unpacked_to_a_dataset(tmp_path, to):
     samples = find_samples([tmp_path / "out"], COFW).samples
     same(points_of(samples), {"test_0000.png": FACE29, "test_0001.png": FACE29 + 2})
     assert {sample.part for sample in samples} == {"test" if to == "coco" else ""}
+    for sample in samples:  # a .pts file has no place for it
+        assert sample.hidden is None if to == "pts" else sample.hidden.tolist() == [k % 2 == 1 for k in range(29)]
     np.testing.assert_array_equal(decode_image(samples[0].image), np.stack([GREY] * 3, axis=-1))
     np.testing.assert_array_equal(decode_image(samples[1].image), COLOUR)
 
@@ -410,7 +419,8 @@ def test_a_missing_point_of_a_pts_file_is_nan(tmp_path):
 def test_a_dataset_is_written_anew_with_its_missing_points(tmp_path, to):
     for name in ("a.png", "below/b.png"):
         put_image(tmp_path / "data" / name)
-    people = [annotation(1, 1, SQUARE), annotation(2, 1, SECOND), annotation(3, 2, [*[0] * 3, *keypoints(SQUARE)[3:]])]
+    hidden = [0, 0, 0, *keypoints(SQUARE[1:], 1)]
+    people = [annotation(1, 1, SQUARE), annotation(2, 1, SECOND), annotation(3, 2, hidden)]
     put_json(tmp_path / "data" / "points.json", coco(people, ("a.png", "below/b.png")))
     scheme = put_json(tmp_path / "four.json", NAMED.to_json())
     flags = ["--to", to, "--scheme", scheme, "--out", tmp_path / "out"]
@@ -424,7 +434,7 @@ def test_a_dataset_is_written_anew_with_its_missing_points(tmp_path, to):
         written = json.loads((tmp_path / "out" / "points.json").read_text())
         assert written["categories"][0]["keypoints"] == ["a", "b", "c", "3 d"]
         assert written["categories"][0]["skeleton"] == [[1, 2], [2, 3], [3, 4], [4, 1]]
-        assert written["annotations"][2]["keypoints"][:4] == [0, 0, 0, 40] and written["annotations"][2]["id"] == 3
+        assert written["annotations"][2]["keypoints"] == hidden and written["annotations"][2]["id"] == 3
         assert written["annotations"][0]["bbox"] == [10, 20, 30.5, 30.25]
 
 

@@ -14,14 +14,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import cv2
+import h5py
 import numpy as np
 import scipy.io
 
 from data.boxes import COLUMNS as BOX_COLUMNS
 from data.boxes import EDGES, read_boxes
-from data.datasets import find_negatives, find_samples, split_samples, write_split
+from data.datasets import find_negatives, find_samples, split_samples, subsets_of, write_split
 from data.formats import write_300w_lp, write_pts
-from data.schemes import EAR, FACE
+from data.landmark_map import read_map
+from data.readers.cofw import read_cofw
+from data.schemes import EAR, FACE, read_scheme
 from tests.conftest import ROOT, packed, with_exif
 from tests.images import drawn_image, write_ears
 from utils.common.cli import InputError
@@ -134,6 +137,70 @@ def _read_verdicts(folder: Path, path: Path) -> None:
     read_verdicts(path)
 
 
+def _make_lists(folder: Path) -> None:
+    """A file of each format that lists images, in a folder with its image."""
+    for name in ("coco", "labelme", "dlib", "wflw"):
+        (folder / name).mkdir()
+        points = _face(folder / name / "a", 0).astype(float).tolist()
+    keypoints = [value for x, y in points for value in (x, y, 2)]
+    images, people = [{"id": 1, "file_name": "a.jpg"}], [{"id": 1, "image_id": 1, "keypoints": keypoints}]
+    write_json(folder / "coco" / "coco.json", {"images": images, "annotations": people})
+    shapes = [{"label": str(k), "points": [point], "shape_type": "point"} for k, point in enumerate(points)]
+    write_json(folder / "labelme" / "a.json", {"imagePath": "a.jpg", "shapes": shapes})
+    parts = "".join(f'<part name="{k:02}" x="{x}" y="{y}"/>' for k, (x, y) in enumerate(points))
+    box = f'<image file="a.jpg"><box top="1" left="1" width="9" height="9">{parts}</box></image>'
+    (folder / "dlib" / "a.xml").write_text(f"<dataset><images>{box}</images></dataset>")
+    numbers = [*np.ravel([*points, *points[:30]]), 1, 1, 60, 60, 0, 1, 0, 1, 0, 0]
+    (folder / "wflw" / "list_98pt_rect_attr_train.txt").write_text(f"{' '.join(map(str, numbers))} a.jpg\n" * 2)
+
+
+def _read_list(folder: Path, path: Path) -> None:
+    found = find_samples([path], read_scheme("wflw98") if path.suffix == ".txt" else FACE, skip_bad=True)
+    subsets_of(found.samples)
+    if found.problems:
+        raise InputError(found.problems[0])
+
+
+def _make_matlab(folder: Path) -> None:
+    """Points of MATLAB 7.3, which is HDF5, and a file of COFW with images of its own."""
+    points = _face(folder / "face0", 0)
+    with h5py.File(folder / "face0_pts.mat", "w", userblock_size=512) as file:
+        file["pts_2d"], file["pts_3d"] = points.T, points.T
+    with h5py.File(folder / "cofw.mat", "w", userblock_size=512) as file:
+        image = file.create_dataset("#refs#/0", data=np.zeros((3, SIZE, SIZE), np.uint8)).ref
+        file.create_dataset("IsTr", data=np.array([image], h5py.ref_dtype)[None], dtype=h5py.ref_dtype)
+        file["phisTr"] = np.full((87, 1), 9.0)
+    for path in folder.glob("*.mat"):
+        with open(path, "r+b") as stream:
+            stream.write(b"MATLAB 7.3 MAT-file, Platform: GLNXA64")
+
+
+def _read_matlab(folder: Path, path: Path) -> None:
+    if path.name == "cofw.mat":
+        list(read_cofw(path))
+    else:
+        _read_faces(folder, path)
+
+
+def _make_schemes(folder: Path) -> None:
+    for name in ("face51", "ear55"):
+        shutil.copy(ROOT / "data" / "schemes" / f"{name}.json", folder)
+
+
+def _read_scheme(folder: Path, path: Path) -> None:
+    json.dumps(read_scheme(str(path)).to_json())
+
+
+def _make_maps(folder: Path) -> None:
+    for path in (ROOT / "data" / "maps").glob("*.json"):
+        shutil.copy(path, folder)
+
+
+def _read_map(folder: Path, path: Path) -> None:
+    chosen = read_map(str(path))
+    chosen(np.ones((chosen.points, 2)))
+
+
 # --- images and videos ------------------------------------------------------------------------------------------------
 
 
@@ -197,6 +264,24 @@ def _read_weights(folder: Path, path: Path) -> None:
     from models.weights import load_network
 
     load_network(path)
+
+
+def _make_foreign(folder: Path) -> None:
+    kernel, bias = np.zeros((3, 3, 3, 4), np.float32), np.zeros(4, np.float32)
+    with h5py.File(folder / "vgg.h5", "w") as file:
+        file["block1_conv1/block1_conv1/kernel:0"], file["block1_conv1/block1_conv1/bias:0"] = kernel, bias
+    names = ("conv1_1", "conv5_3_CPM")
+    np.savez(
+        folder / "face.npz",
+        **{f"{n}/W": kernel.transpose(3, 2, 0, 1) for n in names},
+        **{f"{n}/b": bias for n in names},
+    )
+
+
+def _read_foreign(folder: Path, path: Path) -> None:
+    from models.foreign_weights import read_foreign
+
+    read_foreign(path)
 
 
 def _make_export(folder: Path) -> None:
@@ -288,11 +373,16 @@ READERS = (
     Reader("mat", _make_mats, "*.mat", _read_faces),
     Reader("notes", _make_notes, "**/*.json", _read_notes),
     Reader("tables", _make_tables, "*.csv", _read_tables),
+    Reader("lists", _make_lists, "*/*[!g]", _read_list),
+    Reader("matlab", _make_matlab, "*.mat", _read_matlab),
+    Reader("scheme", _make_schemes, "*.json", _read_scheme),
+    Reader("map", _make_maps, "*.json", _read_map),
     Reader("verdicts", _make_verdicts, "*.csv", _read_verdicts),
     Reader("boxes", _make_boxes, "*.csv", _read_boxes),
     Reader("image", _make_images, "*.*", _read_image),
     Reader("video", _make_videos, "*.*", _read_video),
     Reader("weights", _make_weights, "*.*", _read_weights),
+    Reader("foreign", _make_foreign, "*.*", _read_foreign),
     Reader("export", _make_export, "*.keras", _read_export),
     Reader("checkpoint", _make_checkpoint, "*.npz", _read_checkpoint),
     Reader("run", _make_run, "run/*.*", _read_run),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from models.config import preset_config
-from models.cpm import build_network
+from models.cpm import TRUNK, build_network
 from models.foreign_weights import (
     OPENPOSE,
     VGG,
@@ -22,7 +22,7 @@ from models.foreign_weights import (
     weights_of,
 )
 from models.weights import load_network, read_record
-from tests.conftest import input_error
+from tests.conftest import input_error, run_script
 from utils.common.cli import InputError
 
 FACE_HEAD = {"face": tuple(range(68))}
@@ -128,6 +128,44 @@ def test_a_damaged_or_dangerous_file_is_one_line(tmp_path):
     for name, says in (("pickled", "allow_pickle"), ("half", "a_CPM/b"), ("bomb", "larger than the file")):
         with input_error(tmp_path / f"{name}.npz", says):
             read_foreign(tmp_path / f"{name}.npz")
+
+
+def test_arrays_that_are_not_numbers_are_one_line():
+    network, config = full(norm="none")
+    layers = numbers(VGG_LAYERS)
+    layers["block1_conv2"][0][0, 0, 5, 5] = np.nan
+    with pytest.raises(InputError, match=r"--init a.h5: block1_conv2 holds NaN"):
+        start_from_foreign(network, config, ForeignWeights(VGG, layers), "a.h5")
+
+
+def test_a_block_of_random_weights_cannot_be_frozen():
+    network, config = full(norm="none")
+    foreign = ForeignWeights(VGG, numbers(VGG_LAYERS))
+    assert "2 convolutions" in start_from_foreign(network, config, foreign, "a.h5", freeze=1)[0]
+    with pytest.raises(
+        InputError, match=r"--freeze 2: a.h5 has no weights for trunk2_conv1, trunk2_conv2; freeze fewer"
+    ):
+        start_from_foreign(network, config, foreign, "a.h5", freeze=2)
+
+
+@pytest.mark.slow
+def test_a_run_starts_from_vgg_and_keeps_its_frozen_blocks(tmp_path, images):
+    shapes, wide = {}, 3
+    for block, (width, repeats) in enumerate(TRUNK, start=1):
+        for k in range(1, min(repeats, 4) + 1):
+            shapes[f"block{block}_conv{k}"] = (3, 3, wide, width)
+            wide = width
+    small = {name: (0.05 * kernel, 0 * bias) for name, (kernel, bias) in numbers(shapes).items()}
+    vgg = write_keras2(tmp_path / "vgg19.h5", small)
+    flags = ["--data", images, "--limit", 8, "--preset", "full", "--norm", "none", "--input-size", 64, "--epochs", 1]
+    flags += ["--batch-size", 4, "--precision", "float32", "--init", vgg, "--out", tmp_path / "face.keras"]
+    trained = run_script("train_face.py", *flags, "--freeze", 3, "--run", tmp_path / "run")
+    assert trained.returncode == 0, trained.stderr
+    assert "12 convolutions of VGG" in trained.stdout
+    kernels = {
+        layer.name: layer.kernel for layer in load_network(tmp_path / "face.keras").network.layers if layer.weights
+    }
+    np.testing.assert_allclose(kernels["trunk2_conv1"], small["block2_conv1"][0], atol=1e-6)
 
 
 def test_the_first_layer_is_folded_as_by_hand():

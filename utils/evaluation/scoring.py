@@ -14,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from data.augment import apply_matrix, invert_matrix
-from data.datasets import Sample, subsets_of_300w
+from data.datasets import Sample, subsets_of
 from data.pipeline import EvaluationPipeline
 from data.schemes import EAR, SCHEMES, Scheme
 from utils.common.cli import InputError
@@ -50,9 +50,16 @@ class Scores:
         return self._line(self.summary)
 
     @property
-    def subset_lines(self) -> list[str]:
-        """A line for each of 300-W's test sets that there are images of."""
-        return [f"{name:<11}  {self._line(figures)}" for name, figures in self.summary.get("subsets", {}).items()]
+    def detail_lines(self) -> list[str]:
+        """A line for each test set of 300-W and each attribute of WFLW that there are images of.
+
+        The last is of hidden landmarks, where the annotation says which are.
+        """
+        lines = [f"{name:<12}  {self._line(figures)}" for name, figures in self.summary.get("subsets", {}).items()]
+        if "nme_hidden" in self.summary:
+            shares = ", ".join(f"{name} {self.summary[f'nme_{name}']:.2f} %" for name in ("visible", "hidden"))
+            lines.append(f"NME of landmarks that are {shares} ({self.summary['hidden']} hidden ones)")
+        return lines
 
     def _line(self, figures: dict) -> str:
         s = self.summary | figures
@@ -191,7 +198,7 @@ def score_points(
             parts[group.name] = round(100 * float(shares[known_members].mean()), 3)
 
     def figures(chosen: Sequence[int]) -> dict:
-        """What is reported of all images, and of each of 300-W's test sets."""
+        """What is reported of all images, and of each subset of them."""
         own = errors[chosen]
         known = _answered(own, protocol)
         return {
@@ -214,7 +221,18 @@ def score_points(
         "pck_10": 100 * metrics.percentage_of_correct_keypoints(distances, lengths, 0.10, there),
         "nme_by_part": parts,
     }
-    if subsets := subsets_of_300w(samples):
+    hidden = np.stack([np.zeros(scheme.count, bool) if s.hidden is None else s.hidden for s in samples])
+    scored = there & np.isfinite(errors)[:, None]
+    hidden = hidden[:, list(landmarks)] & scored
+    visible = scored & ~hidden
+    if hidden.any() and visible.any():
+        shares = distances / lengths[:, None]
+        summary |= {"hidden": int(hidden.sum())}
+        summary |= {
+            "nme_hidden": 100 * float(shares[hidden].mean()),
+            "nme_visible": 100 * float(shares[visible].mean()),
+        }
+    if subsets := subsets_of(samples):
         summary["subsets"] = {name: figures(chosen) for name, chosen in subsets.items()}
     return Scores(list(samples), scheme, tuple(landmarks), predicted, confidence, errors, distances, summary)
 

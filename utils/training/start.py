@@ -30,14 +30,17 @@ def make_optimizer(learning_rate: float | None, steps: int) -> keras.Optimizer:
     return keras.optimizers.Adam(schedule, clipnorm=1.0)
 
 
-def initialise(network: keras.Model, config: ModelConfig, init: str | None) -> None:
-    """Follow `--init`: copy weights into a fresh network, and print what was copied."""
+def initialise(network: keras.Model, config: ModelConfig, init: str | None, freeze: int = 0) -> None:
+    """Follow `--init`: copy weights into a fresh network, and print what was copied.
+
+    Raises `InputError` if the file cannot be used, or has nothing for the trunk's first `freeze` blocks.
+    """
     if init is None:
         return
     if init == "imagenet":
-        lines = start_from_imagenet(network, config)
+        lines = start_from_imagenet(network, config, freeze)
     elif (foreign := read_foreign(init)) is not None:
-        lines = start_from_foreign(network, config, foreign, init)
+        lines = start_from_foreign(network, config, foreign, init, freeze)
     else:
         lines = [start_from(network, config, init)]
     first, *table = lines

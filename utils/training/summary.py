@@ -62,7 +62,7 @@ def test_and_export(run: RunFolder, config: TrainConfig, tests: dict[str, list[S
             continue
         results[task] = score_samples(LandmarkReader(best.network, best.config, (task,)), test, config.batch_size)
         write_report(run.path / task if name else run.path, results[task], task)
-        for line in (results[task].line, *results[task].subset_lines):
+        for line in (results[task].line, *results[task].detail_lines):
             print(f"test:     {name}{line}")
     summaries = {task: scores.summary for task, scores in results.items()}
     if summaries:

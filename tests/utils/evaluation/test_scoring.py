@@ -137,8 +137,25 @@ def test_test_sets_of_300w_are_scored_on_their_own(image, protocol):
         assert [subsets[name][key] for key in ("nme", "nme_inner")] == pytest.approx([nme, nme], abs=1e-4)
         assert subsets[name]["failure"] == pytest.approx(failure)
     assert scores.summary["nme"] == pytest.approx(65 / 4, abs=1e-4)
-    assert [line.split()[0] for line in scores.subset_lines] == ["common", "challenging", "full"]
-    assert "NME 5.00 %" in scores.subset_lines[2] and f"(3 images, {protocol}" in scores.subset_lines[2]
+    assert [line.split()[0] for line in scores.detail_lines] == ["common", "challenging", "full"]
+    assert "NME 5.00 %" in scores.detail_lines[2] and f"(3 images, {protocol}" in scores.detail_lines[2]
+
+
+def test_attributes_and_hidden_landmarks_are_scored_on_their_own(image):
+    face = face_with_eyes_100_px_apart()
+    sample = sample_of(image, FACE, face)
+    hidden = np.arange(68) < 17  # the jaw
+    samples = [replace(sample, attributes=("pose", "blur"), hidden=hidden), replace(sample, attributes=("pose",))]
+    points = np.stack([off_by(face, 20, 2), off_by(face, 4, 4)])
+    scores = score_points(samples, FACE, range(68), points, np.ones((2, 68)))
+    summary = scores.summary
+    assert {name: own["images"] for name, own in summary["subsets"].items()} == {"pose": 2, "blur": 1}
+    assert summary["subsets"]["blur"]["nme"] == pytest.approx((17 * 20 + 51 * 2) / 68, abs=1e-4)
+    assert summary["hidden"] == 17 and summary["nme_hidden"] == pytest.approx(20, abs=1e-4)
+    assert summary["nme_visible"] == pytest.approx((51 * 2 + 68 * 4) / 119, abs=1e-4)
+    assert "visible 3.14 %, hidden 20.00 % (17 hidden ones)" in scores.detail_lines[2]
+    lost = score_points(samples, FACE, range(68), np.full_like(points, np.nan), np.ones((2, 68)), "photo")
+    assert "nme_hidden" not in lost.summary and len(lost.detail_lines) == 2
 
 
 def test_a_test_set_in_which_nothing_was_found_says_so_and_the_others_keep_their_scores(image):
@@ -146,7 +163,7 @@ def test_a_test_set_in_which_nothing_was_found_says_so_and_the_others_keep_their
     samples = [replace(sample_of(image, FACE, face), subset=name) for name in ("common", "challenging")]
     points = np.stack([off_by(face, 3, 3), np.full((68, 2), np.nan, np.float32)])
     scores = score_points(samples, FACE, range(68), points, np.ones((2, 68)), "photo")
-    common, challenging, full = scores.subset_lines
+    common, challenging, full = scores.detail_lines
     assert "NME 3.00 %" in common and "0.00 % missed" in common
     assert "nothing found in 1 images" in challenging and "nan" not in challenging
     assert "NME 3.00 %" in full and "50.00 % missed" in full
