@@ -102,8 +102,9 @@ def main(argv: list[str] | None = None) -> None:
         repeats=config.repeats,
         workers=-(-options.workers // 2) if replayed else options.workers,  # each of two pipelines has its own
     )
-    main_batches = batches(ears["train"], EAR, negatives=[sample.image for sample in negatives])
-    face_batches = batches(replayed, FACE, negatives=[sample.image for sample in face_negatives]) if replayed else None
+    no_ears, no_faces = [s.image for s in negatives], [s.image for s in face_negatives]
+    main_batches = batches(ears["train"], EAR, negatives=no_ears, other_negatives=(FACE.task, frozenset(no_faces)))
+    face_batches = batches(replayed, FACE, negatives=no_faces) if replayed else None
     pipeline = PairedPipeline(main_batches, face_batches, FACE.task)
     steps = config.total_epochs * pipeline.steps
     trainer.compile(optimizer=make_optimizer(learning_rate=config.learning_rate, steps=steps))

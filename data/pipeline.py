@@ -10,7 +10,7 @@ Both give uint8 RGB images as NumPy arrays, which Keras takes on every backend. 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -124,8 +124,9 @@ class TrainingPipeline:
 
     `augment` scales the augmentation (1: as tuned, 0: none), and `flip_probability` is that of a mirrored crop.
     `workers` processes make the batches; 0: threads of this process, one a core, which Python's lock holds to about
-    what two cores can do. Where there are images of `negatives`, `NEGATIVES_FRACTION` of the crops are of those. Raises
-    `InputError` if there are no images.
+    what two cores can do. Where there are images of `negatives`, `NEGATIVES_FRACTION` of the crops are of those.
+    `other_negatives`: another task and images that are known to show nothing of it; batches then have targets of it
+    too. Raises `InputError` if there are no images.
     """
 
     def __init__(
@@ -141,6 +142,7 @@ class TrainingPipeline:
         repeats: int = 1,
         workers: int = 0,
         negatives: Sequence[Path] = (),
+        other_negatives: tuple[str, Collection[Path]] | None = None,
     ):
         if not samples:
             raise InputError(
@@ -149,7 +151,7 @@ class TrainingPipeline:
             )
         self.samples, self.scheme, self.size = list(samples), scheme, size
         self.batch_size, self.seed, self.augment, self.flip_probability = batch_size, seed, augment, flip_probability
-        self.workers, self.negatives = workers, list(negatives)
+        self.workers, self.negatives, self.other_negatives = workers, list(negatives), other_negatives
         self.steps_per_repeat = -(-len(self.samples) // batch_size)
         self.steps = repeats * self.steps_per_repeat
         self.problem: InputError | None = None
@@ -161,18 +163,32 @@ class TrainingPipeline:
 
     def example(self, number: int, index: int) -> tuple[np.ndarray, Annotation]:
         """The crop (size, size, 3) uint8 of one image in one pass, and its annotation in pixels of the crop."""
-        rng = np.random.default_rng((self.seed, number, index))
-        if self.negatives and rng.random() < NEGATIVES_FRACTION:
-            other = self.negatives[rng.integers(len(self.negatives))]
-            return negative_example(other, self.scheme, self.size, rng, self.augment)
+        rng, negative = self._draw(number, index)
+        if negative is not None:
+            return negative_example(negative, self.scheme, self.size, rng, self.augment)
         return training_example(self.samples[index], self.scheme, self.size, rng, self.augment, self.flip_probability)
 
+    def _draw(self, number: int, index: int) -> tuple[np.random.Generator, Path | None]:
+        """The generator of one image in one pass, and the negative that takes its place, if one does."""
+        rng = np.random.default_rng((self.seed, number, index))
+        if self.negatives and rng.random() < NEGATIVES_FRACTION:
+            return rng, self.negatives[rng.integers(len(self.negatives))]
+        return rng, None
+
     def batch(self, step: int) -> Batch:
-        """The batch of a step, counted from 0; its targets are those of the scheme's task."""
+        """The batch of a step, counted from 0; its targets are those of the scheme's task, as a rule."""
         number, place = divmod(step, self.steps_per_repeat)
         chosen = self.order(number)[place * self.batch_size : (place + 1) * self.batch_size]
         crops, annotations = zip(*(self.example(number, index) for index in chosen), strict=True)
-        return np.stack(crops), {self.scheme.task: stack_annotations(annotations)}
+        targets = {self.scheme.task: stack_annotations(annotations)}
+        if self.other_negatives is not None:
+            task, empty = self.other_negatives
+            scheme = SCHEMES[task]
+            shown = (self._draw(number, index)[1] for index in chosen)
+            targets[task] = stack_annotations(
+                [Annotation.absent(scheme) if path in empty else Annotation.unknown(scheme) for path in shown]
+            )
+        return np.stack(crops), targets
 
     def batches(self, first_epoch: int = 0, first_step: int = 0) -> Iterator[Batch]:
         """Batches without end, from a step of an epoch on; `first_step` may lie beyond the epoch's end."""
@@ -196,8 +212,9 @@ class TrainingPipeline:
 class PairedPipeline:
     """Batches of two schemes: images of one pipeline, then those of another, with targets of both tasks.
 
-    Nothing is annotated of the task that an image's pipeline does not have. `main` sets the length of an epoch; `other`
-    (None: there is none) goes on beside it at its own pace, and at the same place again after a resume.
+    Nothing is annotated of the task that an image's pipeline does not have, but for its `other_negatives`. `main` sets
+    the length of an epoch; `other` (None: there is none) goes on beside it at its own pace, and at the same place again
+    after a resume.
     """
 
     def __init__(self, main: TrainingPipeline, other: TrainingPipeline | None, task: str):
@@ -230,10 +247,10 @@ class PairedPipeline:
             return stack_annotations([Annotation.unknown(SCHEMES[task])] * count)
 
         first, (images, targets) = self.main.scheme.task, one
-        here = targets | {self.task: unknown(self.task, len(images))}
+        here = {self.task: unknown(self.task, len(images))} | targets
         if two is None:
             return images, here
-        others, there = two[0], two[1] | {first: unknown(first, len(two[0]))}
+        others, there = two[0], {first: unknown(first, len(two[0]))} | two[1]
         return np.concatenate([images, others]), {
             task: {name: np.concatenate([here[task][name], there[task][name]]) for name in here[task]} for task in here
         }

@@ -143,6 +143,9 @@ class Distiller(keras.Model):
         if "distillation" in self.term_weights:
             maps = [outputs[head_name(stage, FACE.task)] for stage in range(1, config.stages + 1)]
             last = resized(taught[head_name(self.teacher.config.stages, FACE.task)], *maps[0].shape[1:3])
+            # Where nobody is, the teacher may see a face all the same. What is known counts more than what it says.
+            empty = ops.all(targets[FACE.task]["annotated"] & ~targets[FACE.task]["present"], axis=(1, 2))
+            last = ops.where(empty[:, None, None, None], 0.0, last)
             terms["distillation"] = distillation(maps, last, self.temperature)
         if "attention" in self.term_weights:
             stages = self.teacher.config.stages
