@@ -17,7 +17,7 @@ from data.pipeline import (
 )
 from data.schemes import EAR, FACE, reference_shape
 from tests.conftest import input_error
-from utils.common.images import decode_image
+from utils.common.images import decode_image, save_image
 
 
 @pytest.fixture(scope="module")
@@ -224,3 +224,31 @@ def test_negatives_of_a_pair_teach_the_head_of_their_own_pipeline(faces, ears):
     empty = face["annotated"].all(axis=(1, 2)) & ~face["present"].any(axis=(1, 2))
     assert empty.mean() == pytest.approx(NEGATIVES_FRACTION / 2, abs=0.04)  # of the whole batch; half are ears
     assert not ear["annotated"][empty].any()
+
+
+def test_negatives_of_both_tasks_say_so_of_both(faces, ears, tmp_path):
+    """Of two negatives one is known to show no face either; its crops are light, those of the other dark."""
+    for name, value in (("light", 250), ("dark", 5)):
+        save_image(tmp_path / f"{name}.png", np.full((64, 64, 3), value, np.uint8))
+    negatives = [tmp_path / "light.png", tmp_path / "dark.png"]
+    main = TrainingPipeline(
+        find_samples([ears], EAR).samples[:4],
+        EAR,
+        size=32,
+        batch_size=4,
+        augment=0.0,
+        negatives=negatives,
+        other_negatives=("face", {negatives[0]}),
+    )
+    batches = list(itertools.islice(PairedPipeline(main, None, "face").batches(), 60))
+    images = np.concatenate([images for images, _ in batches])
+    face, ear = (
+        {name: np.concatenate([targets[task][name] for _, targets in batches]) for name in ("annotated", "present")}
+        for task in ("face", "ear")
+    )
+    no_ear = ear["annotated"].all(axis=(1, 2)) & ~ear["present"].any(axis=(1, 2))
+    no_face = face["annotated"].all(axis=(1, 2))
+    assert not face["present"].any() and 10 < no_face.sum() < no_ear.sum()
+    np.testing.assert_array_equal(no_face, no_ear & (images.mean(axis=(1, 2, 3)) > 200))
+    resumed = next(iter(PairedPipeline(main, None, "face").batches(first_epoch=2)))
+    assert_same(resumed, batches[2 * main.steps])

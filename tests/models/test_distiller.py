@@ -12,6 +12,7 @@ from models import distiller
 from models.config import preset_config
 from models.cpm import build_network
 from models.distiller import Distiller, choose_trainable, paired_stage
+from models.losses import distillation
 from models.strategies import STRATEGIES, with_ears
 from models.weights import LoadedModel, continue_from, load_network, save_network
 from tests.conftest import input_error
@@ -135,6 +136,24 @@ def test_a_gradient_of_every_term_reaches_every_stage(tmp_path):
             loss = trainer.loss_terms(images, targets, trainer(images, training=True))[name]
         gradients = tape.gradient(loss, kernels)
         assert all(float(tf.norm(gradient)) > 0 for gradient in gradients.values()), name
+
+
+@pytest.mark.parametrize("temperature", [None, 2.0])
+def test_where_nobody_is_a_teacher_that_sees_a_face_is_not_believed(tmp_path, temperature):
+    """The teacher's answers to two images of noise, of which one is known to show no face, are anything but 0."""
+    trainer = trainer_of(face_network(tmp_path), "distill-at", {"distillation": 1.0}, temperature=temperature)
+    images, targets = batch(count=2)
+    absent = stack_annotations([Annotation.absent(FACE), Annotation.unknown(FACE)])
+    outputs, taught = trainer(images), trainer.teach(images)
+    stages = trainer.config.stages
+    last = np.array(taught[f"stage{stages}_face"])
+    assert np.abs(last[0]).max() > 0.1
+    last[0] = 0
+    maps = [outputs[f"stage{stage}_face"] for stage in range(1, stages + 1)]
+    term = trainer.loss_terms(images, targets | {"face": absent}, outputs)["distillation"]
+    assert float(term) == pytest.approx(float(distillation(maps, last, temperature)), rel=1e-5)
+    believed = trainer.loss_terms(images, targets, outputs)["distillation"]
+    assert abs(float(believed) - float(term)) > 1e-3 * float(term)
 
 
 def test_frozen_keeps_every_face_answer_to_the_last_bit_and_learns_ears(tmp_path):
