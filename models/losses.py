@@ -13,6 +13,7 @@ from models.tensors import Tensor, resized
 # A heatmap peaks at 1. Divided by this it becomes a logit, so that the spatial softmax of a target is about one
 # cell wide; undivided, the softmax of a 0..1 map is almost uniform and teaches nothing.
 SOFTMAX_SCALE = 0.1
+ABSENT = 0.2  # a target whose highest cell is lower shows no landmark: it lies outside the map, or nowhere
 
 
 def squared_error(target: Tensor, prediction: Tensor, weight: Tensor = 1.0) -> Tensor:
@@ -28,8 +29,13 @@ def peak_weighted_error(target: Tensor, prediction: Tensor, weight: Tensor = 1.0
 
     A landmark fills about 4 cells of some 1,000: under the plain mean an empty map is nearly right and learning hardly
     starts. The background keeps weight 1, so false peaks anywhere still cost.
+
+    Where a landmark is absent, the prediction (0 to 1) takes the target's place in the weight. Else a false peak would
+    cost a thirtieth of a missed one, and in doubt the network would draw it.
     """
-    return squared_error(target, prediction, weight * (1.0 + peak_weight * target))
+    absent = ops.max(target, axis=(1, 2), keepdims=True) < ABSENT
+    peaks = ops.where(absent, ops.stop_gradient(ops.clip(prediction, 0.0, 1.0)), target)
+    return squared_error(target, prediction, weight * (1.0 + peak_weight * peaks))
 
 
 def adaptive_wing(
@@ -72,7 +78,7 @@ def spatial_cross_entropy(target: Tensor, prediction: Tensor, weight: Tensor = 1
     logits, answer = (ops.reshape(maps, (-1, shape[1] * shape[2], shape[3])) for maps in (logits, answer))
     wanted = ops.softmax(logits, axis=1)
     divergence = ops.sum(wanted * (ops.log_softmax(logits, axis=1) - ops.log_softmax(answer, axis=1)), axis=1)
-    inside = ops.cast(ops.max(target, axis=(1, 2)) > 0.2, divergence.dtype)
+    inside = ops.cast(ops.max(target, axis=(1, 2)) >= ABSENT, divergence.dtype)
     return ops.mean(ops.max(weight, axis=(1, 2)) * inside * divergence)
 
 
