@@ -114,8 +114,10 @@ again student10 student9
 mine student10 hard10
 python -m utils.average "$OUT/student9.keras" "$OUT/student10.keras" "$OUT/start11.keras" --alpha 0.6
 H=$OUT/hard10/face
-again student11 start11 --face-negatives "$H" --face-negatives "$H" --face-negatives "$H"
-python -m utils.average "$OUT/student5.keras" "$OUT/student11.keras" "$OUT/ships.keras" --alpha 0.85
+set -- --face-negatives "$H" --face-negatives "$H" --face-negatives "$H"
+again student11 start11 "$@"
+again student12 student11 --face-negatives "$OUT/hard9/ear" "$@"
+python -m utils.average "$OUT/student5.keras" "$OUT/student12.keras" "$OUT/ships.keras" --alpha 0.85
 
 # Synthetic heads alone, at 128 px: synthetic3 ships
 train train_face.py synthetic1 --data "$OUT/heads-a"

@@ -16,6 +16,18 @@ def test_peak_weighted_error_weighs_the_peak_and_leaves_the_background_at_one():
     assert float(peak_weighted_error(TARGET, PREDICTION)) == pytest.approx((31 * 0.04 + 0.09) / 4, rel=1e-5)
 
 
+def test_a_false_peak_of_an_absent_landmark_costs_what_a_missed_one_does():
+    """Of two landmarks one is absent: its peak of 0.5 weighs 1 + 30 / 2. Below 0 and above 1 a weight ends."""
+    nowhere = np.zeros_like(TARGET)
+    peak, deep = nowhere.copy(), nowhere.copy()
+    peak[0, 0, 0, 0], deep[0, 0, 0, 0], deep[0, 0, 1, 0] = 0.5, -1, 2
+    assert float(peak_weighted_error(nowhere, peak)) == pytest.approx(16 * 0.25 / peak.size, rel=1e-5)
+    assert float(peak_weighted_error(nowhere, deep)) == pytest.approx((1 + 31 * 4) / deep.size, rel=1e-5)
+    both = [np.concatenate(maps, axis=-1) for maps in ((TARGET, nowhere), (PREDICTION, peak))]
+    present = float(peak_weighted_error(TARGET, PREDICTION)) * TARGET.size
+    assert float(peak_weighted_error(*both)) == pytest.approx((present + 16 * 0.25) / both[0].size, rel=1e-5)
+
+
 def test_adaptive_wing_follows_the_papers_formula():
     def wing(distance, target):  # Wang et al. 2019, equations 3 to 5, with alpha 2.1, omega 14, epsilon 1, theta 0.5
         power = 2.1 - target
