@@ -17,6 +17,7 @@ import math
 import sys
 from collections import Counter
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -100,6 +101,14 @@ def parse_flags(argv: list[str] | None) -> argparse.Namespace:
         help="side of the crops that the network reads, a multiple of 8 (default: as it was trained); smaller is "
         "faster and coarser",
     )
+    for task in ("face", "ear"):
+        network.add_argument(
+            f"--{task}-threshold",
+            type=unit_interval,
+            metavar="SCORE",
+            help=f"{task}s of a lower mean confidence do not count (default: as the weights file notes it, else "
+            f"{getattr(Thresholds, task)})",
+        )
 
     output = parser.add_argument_group("output")
     output.add_argument(
@@ -159,6 +168,16 @@ def choose_weights(named: str | None) -> Path:
     return path
 
 
+def choose_thresholds(args: argparse.Namespace, own: Thresholds) -> Thresholds:
+    """The scores from which a face, an ear and a single landmark count: those of the weights, but for what is given."""
+    given = {"landmark": args.threshold}
+    if args.face_threshold is not None:
+        given |= dict.fromkeys(("face", "turned_face"), args.face_threshold)
+    if args.ear_threshold is not None:
+        given |= dict.fromkeys(("ear", "lone_ear"), args.ear_threshold)
+    return replace(own, **given)
+
+
 def run_source(
     source: Source,
     args: argparse.Namespace,
@@ -209,7 +228,8 @@ def run_source(
         finally:
             if frames:
                 found = ", ".join(name if still else f"{name} in {count}" for name, count in found_in.items())
-                nothing = f"no {' or '.join(predictor.tasks)} found"
+                flags = " or ".join(f"--{task}-threshold" for task in ("face", "ear") if task in predictor.tasks)
+                nothing = f"no {' or '.join(predictor.tasks)} found (a lower {flags or '--face-threshold'} finds more)"
                 length = "" if still else f"{frames} frames, "
                 print(f"{printable(source.label)}: {length}{found or nothing}", flush=True)
     return True
@@ -232,7 +252,8 @@ def main(argv: list[str] | None = None) -> int:
     if args.threads:
         limit_threads(args.threads)
     timer = StepTimer()
-    predictor = LandmarkPredictor(weights, args.size, args.precision, Thresholds(landmark=args.threshold), timer)
+    predictor = LandmarkPredictor(weights, args.size, args.precision, timer=timer)
+    predictor.thresholds = choose_thresholds(args, predictor.thresholds)
     tasks = " and ".join(predictor.tasks)
     print(f"weights:  {printable(weights)} ({tasks}, crops of {predictor.size} px, {predictor.precision})", flush=True)
 

@@ -62,7 +62,7 @@ MADE = {
     "training_images": IMAGES,
     "teacher_training_images": IMAGES,
 }
-RECORD = MADE | {"alpha": number(0, 1), "averaged": mapping_of(OBJECT)}
+RECORD = MADE | {"alpha": number(0, 1), "averaged": mapping_of(OBJECT), "thresholds": mapping_of(number(0, 1))}
 KIN = 0.5  # correlation of two networks' second convolutions: 0.96 and more where one came from the other, else 0
 PREDECESSOR = {"conv2d", "feature_map", "stage_1"}  # layers that each of its networks has
 # The predecessor draws its targets on 100 cells of a 368 px input, at x * 100 / 368, and resizes its 46 cells to
@@ -98,8 +98,10 @@ def save_network(path: str | os.PathLike, network: keras.Model, config: ModelCon
             archive.writestr(ENTRY, json.dumps(content, indent=1))
 
 
-def write_half(source: str | os.PathLike, path: str | os.PathLike) -> None:
+def write_half(source: str | os.PathLike, path: str | os.PathLike, thresholds: dict[str, float] | None = None) -> None:
     """Write the `.keras` file `source` again as `path`, with its float32 arrays as float16: half the size.
+
+    Its record gets `thresholds`, scores by name, where they are given.
 
     Keras casts them to each variable's own dtype when it loads them. Of the folders that the flags in its record name,
     the last part stays: where they lay on one machine is private. Raises `InputError` for files that are
@@ -110,6 +112,8 @@ def write_half(source: str | os.PathLike, path: str | os.PathLike) -> None:
     half = io.BytesIO()
     with reading(source, WHAT), zipfile.ZipFile(source) as archive:
         description = read_description(source)
+        if thresholds:
+            description["record"]["thresholds"] = thresholds
         for record in (description["record"], *description["record"].get("averaged", {}).values()):
             if "train_config" in record:
                 record["train_config"] = {name: _last_part(value) for name, value in record["train_config"].items()}

@@ -156,6 +156,17 @@ def test_what_was_found_is_drawn(folder):
     assert not changed[outside].any()
 
 
+def test_thresholds_are_the_files_own_but_for_what_is_given(folder, weights, tmp_path):
+    image, half = folder[0] / "images" / "small.png", tmp_path / "half.keras"
+    done = run_script("utils.export", weights, half, "--threshold", "face=1", "--threshold", "lone_ear=1")
+    assert done.returncode == 0, done.stderr
+    flags = [image, "--no-window", "--precision", "float32", "--weights", half]
+    assert "small.png: no face or ear found (a lower --face-threshold or --ear-threshold" in demo(*flags).stdout
+    assert "small.png: face" in demo(*flags, "--face-threshold", 0.3).stdout
+    wrong = run_script("utils.export", weights, half, "--threshold", "nose=0.5")
+    assert wrong.returncode == 2 and "--threshold: 'nose=0.5' is not NAME=SCORE" in wrong.stderr
+
+
 def test_it_says_which_weights_and_where_the_time_went(folder, weights):
     _, done, _, _, _ = folder
     assert done.stdout.splitlines()[0].startswith(f"weights:  {weights} (face and ear, crops of 128 px, float32)")

@@ -20,7 +20,6 @@ from utils.common.cli import CommandLine, InputError, positive_int, printable, r
 from utils.common.files import check_writable
 from utils.common.images import check_image_is_whole
 from utils.common.keras_runtime import PRECISIONS, start_keras
-from utils.demo.detections import Thresholds
 from utils.demo.sweep import SweepingPredictor
 from utils.evaluation.detection import (
     Photo,
@@ -63,10 +62,9 @@ def parse_flags(argv: list[str] | None) -> Namespace:
     add("--split", choices=parts, default="validation", help="part of --faces and --ears (default: %(default)s)")
     add("--split-file", metavar="FILE", help="split.csv of a run folder, for weights that were trained with --split")
     add("--limit", type=positive_int, metavar="N", help="read N images of each of the five flags, evenly spread")
-    shipped = Thresholds()
-    for task, value in (("face", shipped.face), ("ear", shipped.ear)):
-        text = f"{task} threshold that is marked, and held while the other varies (default: the demo's, {value})"
-        add(f"--{task}-threshold", type=unit_interval, default=value, metavar="SCORE", help=text)
+    for task in ("face", "ear"):
+        text = f"{task} threshold that is marked, and held while the other varies (default: the demo's)"
+        add(f"--{task}-threshold", type=unit_interval, metavar="SCORE", help=text)
     add("--precision", choices=PRECISIONS, default="float32", help="of the network (default: float32)")
     add("--skip-bad", action="store_true", help="leave out unusable images and list them")
     add("--allow-trained", action="store_true", help="read images that the network was trained on")
@@ -117,8 +115,9 @@ def main(argv: list[str] | None = None) -> None:
     """Flags -> images -> what is drawn at each threshold -> curves and report."""
     args = parse_flags(argv)
     precision = start_keras(args.precision)
-    chosen = {FACE.task: args.face_threshold, EAR.task: args.ear_threshold}
     predictor = SweepingPredictor(args.weights, precision=precision)
+    given = {FACE.task: args.face_threshold, EAR.task: args.ear_threshold}
+    chosen = {task: getattr(predictor.thresholds, task) if score is None else score for task, score in given.items()}
     sources = [
         annotated(args, args.faces, FACE, predictor),
         annotated(args, args.ears, EAR, predictor),

@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
 from data.schemes import EAR, FACE
+from utils.common.cli import InputError
 from utils.demo.geometry import OUTWARD, ear_offset, extent, inner_face, shape_misfit, side_of
 from utils.demo.prediction import SIDES, Landmarks, Prediction
 
@@ -31,26 +33,37 @@ FOLD_LENGTH = 0.5  # of an ear's length: a smaller ear inside it is one of its f
 class Thresholds:
     """Scores (mean confidence of the landmarks) from which on a detection counts.
 
-    - `face`, `ear`: of a crop that holds one. Both were chosen on validation images with and without people, where the
-      student that ships finds all but 1 of 90 faces from 0.2 to 0.75 (`readme/results.md`, "Thresholds").
+    Networks differ in how sure they are, and a weights file may note its own (`utils.export --threshold`). These are
+    for files that do not. Those of the student that ships were chosen from curves (`readme/results.md`, "Thresholds").
+
+    - `face`, `ear`: of a crop that holds one.
     - `turned_face`: what a face needs that is found in the image turned by quarters only. Most images are upright.
-    - `lone_ear`: what an ear needs in an image without a face, where the network knows faces. Of 60 such ears 58 score
-      at least that, of what is taken for one in 90 images without people 5.
-    - `sure_face`: a face of this score ends the search. The student that ships reads 86 of those 90 faces with it.
+    - `lone_ear`: what an ear needs in an image without a face, where the network knows faces.
+    - `sure_face`: a face of this score ends the search. Networks read nearly all faces with it.
     - `doubtful_face`: a face of less gives way to a sure ear that does not lie beside it. What is taken for a face in
       profiles scores about 0.5.
     - `sure_ear`: what an ear needs that nothing else speaks for: a second one without a face, one apart from its face.
     - `landmark`: a single landmark below it is not drawn.
     """
 
-    face: float = 0.5
-    turned_face: float = 0.7
+    face: float = 0.25
+    turned_face: float = 0.25
     ear: float = 0.65
-    lone_ear: float = 0.8
+    lone_ear: float = 0.65
     sure_face: float = 0.8
     doubtful_face: float = 0.6
     sure_ear: float = 0.75
     landmark: float = 0.1
+
+
+def thresholds_of(record: dict, weights: str | os.PathLike) -> Thresholds:
+    """Those that a weights file notes, and `Thresholds`' own for the rest. Raises `InputError` for unknown names."""
+    noted = record.get("thresholds", {})
+    if unknown := sorted(set(noted) - {field.name for field in fields(Thresholds)}):
+        raise InputError(
+            f"{weights}: notes a threshold {unknown[0]!r:.40}, which this version does not know; update it"
+        )
+    return Thresholds(**noted)
 
 
 # --- single rules -----------------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from data.schemes import EAR, FACE, SCHEMES, Scheme
 from utils.common.cli import InputError
 from utils.common.images import check_rgb
 from utils.common.keras_runtime import POLICIES, PRECISIONS, resolve_precision
-from utils.demo.detections import Thresholds
+from utils.demo.detections import Thresholds, thresholds_of
 from utils.demo.geometry import side_of
 from utils.demo.prediction import SIDES, Landmarks, Prediction
 from utils.demo.search import search, search_sizes, whole_image
@@ -42,7 +42,7 @@ class LandmarkPredictor:
     - `size`: pixels a side of the crops that the network reads (default: as it was trained).
     - `precision`: "float32", "bfloat16", "float16" or "auto", the fastest of them here; the attribute says which. The
       process's dtype policy stays as it is.
-    - `thresholds`: scores from which on a detection counts.
+    - `thresholds`: scores from which on a detection counts (default: those that the file notes, else `Thresholds()`).
     - `timer` measures how long the steps "crop", "network" and "decode" take.
 
     Weights without a face head find ears, those without an ear head faces, and those of another scheme what it is of,
@@ -69,7 +69,7 @@ class LandmarkPredictor:
             loaded = load_network(weights, with_features=True)
         self.config, self.record = loaded.config, loaded.record
         self.size = size or loaded.config.input_size
-        self.thresholds = thresholds or Thresholds()
+        self.thresholds = thresholds or thresholds_of(self.record, loaded.path)
         self.tasks = tuple(loaded.config.heads)
         firsts = [SCHEMES[task] for task in self.tasks if task != EAR.task]
         if len(firsts) > 1 or (firsts and firsts[0] is not FACE and len(self.tasks) > 1):

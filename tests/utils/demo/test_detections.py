@@ -89,8 +89,8 @@ class TestFilter:
         return filter_detections(detections, THRESHOLDS)
 
     def test_faces_and_ears_below_their_thresholds_are_left_out(self):
-        assert not self.filtered(face=face(score=0.49), left=ear((300, 170), score=0.64))
-        kept = self.filtered(face=face(score=0.51), left=ear((300, 170), score=0.66))
+        assert not self.filtered(face=face(score=0.24), left=ear((300, 170), score=0.64))
+        kept = self.filtered(face=face(score=0.26), left=ear((300, 170), score=0.66))
         assert kept.face is not None and set(kept.ears) == {"left"}
 
     def test_an_ear_that_suits_no_face_is_left_out_beside_one_and_kept_without(self):

@@ -8,10 +8,12 @@ from data.annotation import Annotation
 from data.datasets import Sample
 from data.schemes import read_scheme, register
 from tests.charts import draw_chart, place, save_chart_network
+from tests.conftest import input_error
 from tests.utils.demo.test_search import face_error
 from utils.common.cli import InputError
 from utils.common.images import save_image
 from utils.demo import LandmarkPredictor, Tracker
+from utils.demo.detections import Thresholds
 from utils.demo.view import in_view
 from utils.evaluation.scoring import find_and_predict
 
@@ -24,6 +26,22 @@ def test_what_is_no_image_is_refused(predictor, wrong):
         predictor(wrong)
     with pytest.raises(ValueError, match="uint8 RGB"):
         Tracker(predictor)(wrong)
+
+
+def test_a_weights_file_may_note_its_thresholds(tmp_path):
+    from models.weights import write_half
+
+    plain, noted = save_chart_network(tmp_path / "chart.keras"), tmp_path / "noted.keras"
+    write_half(plain, noted, {"face": 0.65, "turned_face": 0.7})
+    assert LandmarkPredictor(plain, precision="float32").thresholds == Thresholds()
+    thresholds = LandmarkPredictor(noted, precision="float32").thresholds
+    assert thresholds == Thresholds(face=0.65, turned_face=0.7)
+    write_half(plain, noted, {"nose": 0.5})
+    with input_error(noted, "notes a threshold 'nose'"):
+        LandmarkPredictor(noted, precision="float32")
+    write_half(plain, noted, {"face": 1.5})
+    with input_error(noted):
+        LandmarkPredictor(noted, precision="float32")
 
 
 @pytest.mark.parametrize(("callers", "precision"), [("float32", "bfloat16"), ("mixed_bfloat16", "float32")])
