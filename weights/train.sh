@@ -97,7 +97,7 @@ rehearse student8 student7 --data "$OUT/e5" --data "$B" --negatives "$B/NoEar" -
 python -m utils.average "$OUT/student7.keras" "$OUT/student8.keras" "$OUT/start9.keras" --alpha 0.6
 rehearse student9 start9 --data "$OUT/e5" --data "$B" --negatives "$B/NoEar" --replay "$FACES"
 
-# Turned heads, and what is taken for faces and ears where nobody is. A point between the last and student5 ships
+# Turned heads, and what is taken for faces and ears where nobody is. A point between these and student5 ships
 mine() { # mine NETWORK NAME: such places in EMPTY
     [ -e "$OUT/$2" ] && return
     rm -rf "$OUT/$2.part"
@@ -117,7 +117,10 @@ H=$OUT/hard10/face
 set -- --face-negatives "$H" --face-negatives "$H" --face-negatives "$H"
 again student11 start11 "$@"
 again student12 student11 --face-negatives "$OUT/hard9/ear" "$@"
-python -m utils.average "$OUT/student5.keras" "$OUT/student12.keras" "$OUT/ships.keras" --alpha 0.85
+again student13 student12 --face-negatives "$OUT/hard9/ear" "$@"
+python -m utils.average "$OUT/student12.keras" "$OUT/student13.keras" "$OUT/late.keras" --alpha 0.6
+python -m utils.average "$OUT/student11.keras" "$OUT/late.keras" "$OUT/later.keras" --alpha 0.7
+python -m utils.average "$OUT/student5.keras" "$OUT/later.keras" "$OUT/ships.keras" --alpha 0.85
 
 # Synthetic heads alone, at 128 px: synthetic3 ships
 train train_face.py synthetic1 --data "$OUT/heads-a"
