@@ -279,8 +279,9 @@ def test_negatives_count_in_the_ear_loss_as_images_whose_ears_are_known(tmp_path
     nothing = {"ear": unknown(EAR, 4), "face": unknown(FACE, 4)}
     outputs = trainer(images) | {f"stage{stage}_ear": np.full((4, 8, 8, 55), 0.1, np.float32) for stage in (1, 2)}
     assert float(trainer.loss_terms(images, nothing, outputs)["ear"]) == 0
-    # Every cell of an empty map is wrong by 0.1, at both stages; the spatial part has no place to point to.
-    assert float(trainer.loss_terms(images, negatives, outputs)["ear"]) == pytest.approx(2 * 0.01, rel=1e-4)
+    # Every cell of an empty map is wrong by 0.1 and weighs 1 + 30 x 0.1, at both stages; the spatial part has no place
+    # to point to.
+    assert float(trainer.loss_terms(images, negatives, outputs)["ear"]) == pytest.approx(2 * 4 * 0.01, rel=1e-4)
 
 
 def test_checkpoints_hold_the_student_alone(tmp_path):
