@@ -31,7 +31,7 @@ from data.boxes import read_boxes
 from data.datasets import spread
 from data.schemes import EAR, FACE
 from utils.common.cli import CommandLine, InputError, positive_float, positive_int, run_main, unit_interval
-from utils.common.files import check_writable
+from utils.common.files import check_new_folder
 from utils.common.keras_runtime import PRECISIONS
 from utils.demo import LandmarkPredictor
 from utils.demo.proposals import (
@@ -68,9 +68,7 @@ def parse_flags(argv: list[str] | None) -> argparse.Namespace:
     out = Path(args.out)
     if not Path(args.weights).is_file():
         raise InputError(f"{args.weights}: no such weights file")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"--out {out}: is there already; name a new folder")
-    check_writable("--out", out)
+    check_new_folder("--out", out)
     if args.verdicts and args.limit:
         raise InputError("--limit: the images are those of --verdicts; leave it out")
     if args.verdicts and args.faces:

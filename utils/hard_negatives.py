@@ -15,7 +15,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from utils.common.cli import CommandLine, InputError, run_main, unit_interval
-from utils.common.files import check_writable
+from utils.common.files import check_new_folder
 from utils.common.images import decode_image, save_image
 from utils.common.keras_runtime import PRECISIONS
 from utils.demo import LandmarkPredictor
@@ -36,9 +36,7 @@ def main(argv: list[str] | None = None) -> int:
     out = Path(args.out)
     if not Path(args.weights).is_file():
         raise InputError(f"{args.weights}: no such weights file")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"--out {out}: is there already; name a new folder")
-    check_writable("--out", out)
+    check_new_folder("--out", out)
     images = find_images(args.image)
 
     thresholds = Thresholds(face=args.score, ear=args.score, turned_face=args.score)

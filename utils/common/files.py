@@ -61,6 +61,13 @@ def _clear_left_over(folder: Path) -> None:
                 part.unlink()
 
 
+def check_new_folder(flag: str, folder: Path) -> None:
+    """Raise an `InputError` that names `flag` for a folder that holds anything, is a file or cannot be written."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{flag} {folder}: is there already; name a new folder")
+    check_writable(flag, folder)
+
+
 def check_writable(flag: str, folder: Path) -> None:
     """Raise an `InputError` that begins with `flag` if no files can be made in a folder, there already or not."""
     above = next(each for each in (folder, *folder.parents) if each.exists())

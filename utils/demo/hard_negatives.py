@@ -14,9 +14,16 @@ import numpy as np
 from data.augment import Warp, warp_image
 from utils.demo.prediction import Landmarks, Prediction
 from utils.demo.predictor import LandmarkPredictor
-from utils.demo.search import QUARTERS, find_candidates, next_square, read_around, search_sizes, sizes_turned
+from utils.demo.search import (
+    QUARTERS,
+    REFINEMENTS,
+    find_candidates,
+    next_square,
+    read_around,
+    search_sizes,
+    sizes_turned,
+)
 
-READINGS = 3  # of each candidate, as the search reads it
 LEAST_CANDIDATE = 0.12  # score in the whole image: crops of less are hardly ever taken for anything
 WIDER = 2.0  # sides of the square that the network reads: its surroundings too, for crops of other places and sizes
 SIDES_OF_CROPS = (96, 400)  # pixels: as large as in the image between these
@@ -44,7 +51,7 @@ def _refined(predictor: LandmarkPredictor, image: np.ndarray, candidate: Predict
     """The candidate as the search reads it, without a look for ears beside a face."""
     if max(detection.score for detection in _detections(candidate)) < LEAST_CANDIDATE:
         return Prediction()
-    for _ in range(READINGS):
+    for _ in range(REFINEMENTS):
         candidate = read_around(predictor, image, candidate, sides=())
         if not candidate:
             break
