@@ -4,11 +4,12 @@
   python train_face2ear.py --replay data                    # and face images beside the ears, which keep the faces
   python train_face2ear.py --strategy finetune --run runs/finetune   # without a teacher: see how it forgets
   python train_face2ear.py --strategy joint --replay data   # both datasets from scratch
+  python train_face2ear.py --teacher weights/face2ear.keras --scheme mine.json --data mine   # a third task beside both
   python -m utils.compare runs/face2ear runs/finetune       # the table of several runs
 
 The student starts as the face network plus an ear head at every stage, and learns from ear images. The frozen face
 network (the teacher) says where the face is in the same images. Every epoch is scored on validation images of ears,
-and of faces if there are any; the epoch with the lowest sum of both NMEs is kept and scored once on the test images.
+and of what is to be kept; the epoch with the lowest sum of all NMEs is kept and scored once on the test images.
 The table at the end says what was learned and what was forgotten.
 """
 
@@ -25,24 +26,24 @@ from utils.training.run_folder import RunFolder
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Config -> ears -> teacher and faces -> student -> compile -> fit -> test and export -> the table."""
+    """Config -> images to learn from -> teacher and what is kept -> student -> compile -> fit -> test -> the table."""
     config, options = read_student_config(__doc__, argv)
-    run = RunFolder(options)
+    run, scheme = RunFolder(options), config.landmark_scheme
 
-    # Ears
+    # What is learned: ears, unless --scheme names something else
     listing = find_samples(
         config.data,
-        EAR,
+        scheme,
         skip_bad=config.skip_bad,
         limit=config.limit,
         progress=True,
         points_dir=config.points_dir,
     )
-    ears = split_samples(listing.samples, run.split_file(config.split))
-    negatives = find_negatives(config.negatives, EAR, config.skip_bad)
+    parts = split_samples(listing.samples, run.split_file(config.split))
+    negatives = find_negatives(config.negatives, scheme, config.skip_bad)
     face_negatives = find_negatives(config.face_negatives, FACE, config.skip_bad, "--face-negatives")
 
-    # Keras starts once flags and ears are known to be right.
+    # Keras starts once flags and images are known to be right.
     config = replace(config, precision=start_keras(config.precision, config.seed, config.deterministic))
     from models.cpm import build_network, freeze_trunk
     from models.distiller import Distiller, choose_trainable
@@ -55,6 +56,7 @@ def main(argv: list[str] | None = None) -> None:
         GradientNorms,
         ValidationTerms,
         find_faces,
+        find_kept_ears,
         resolve,
         starts_as_teacher,
         student_model_config,
@@ -62,12 +64,13 @@ def main(argv: list[str] | None = None) -> None:
     )
     from utils.training.summary import print_summary, test_and_export
 
-    # Teacher, and the faces that it knows
+    # Teacher, and images of what it knows
     teacher = load_network(config.teacher, with_features=True)
     check_task(teacher, FACE.task)
     config = resolve(config, teacher)
     faces, replayed, problems = find_faces(config, run, teacher)
-    listing.problems += problems
+    kept_ears, more_problems = find_kept_ears(config, run, teacher)
+    listing.problems += problems + more_problems
 
     # Student
     model_config = student_model_config(config, teacher)
@@ -78,7 +81,7 @@ def main(argv: list[str] | None = None) -> None:
     elif run.state.epoch == 0:
         initialise(student, model_config, config.init, config.freeze)
     weights = term_weights(config)
-    choose_trainable(student, model_config, config.strategy, weights, as_teacher)
+    choose_trainable(student, model_config, config.strategy, weights, as_teacher, scheme)
     freeze_trunk(student, config.freeze)
     trainer = Distiller(
         student,
@@ -89,9 +92,10 @@ def main(argv: list[str] | None = None) -> None:
         temperature=config.temperature,
         attention_layers=config.attention_layers,
         teacher_size=config.teacher_size,
+        scheme=scheme,
     )
 
-    # Batches: ears, and beside them replayed faces
+    # Batches: what is learned, and beside it replayed faces
     batches = partial(
         TrainingPipeline,
         size=trainer.pipeline_size(),
@@ -102,21 +106,22 @@ def main(argv: list[str] | None = None) -> None:
         repeats=config.repeats,
         workers=-(-options.workers // 2) if replayed else options.workers,  # each of two pipelines has its own
     )
-    no_ears, no_faces = [s.image for s in negatives], [s.image for s in face_negatives]
-    main_batches = batches(ears["train"], EAR, negatives=no_ears, other_negatives=(FACE.task, frozenset(no_faces)))
+    nothing, no_faces = [s.image for s in negatives], [s.image for s in face_negatives]
+    main_batches = batches(parts["train"], scheme, negatives=nothing, other_negatives=(FACE.task, frozenset(no_faces)))
     face_batches = batches(replayed, FACE, negatives=no_faces) if replayed else None
     pipeline = PairedPipeline(main_batches, face_batches, FACE.task)
     steps = config.total_epochs * pipeline.steps
     trainer.compile(optimizer=make_optimizer(learning_rate=config.learning_rate, steps=steps))
 
     # Training
-    print_summary(config, run, listing, ears, pipeline, student, model_config)
-    used = ears | {"train": ears["train"] + negatives + face_negatives}
+    print_summary(config, run, listing, parts, pipeline, student, model_config)
+    used = parts | {"train": parts["train"] + negatives + face_negatives}
     record = training_record(config, run, used["train"] + replayed, steps)
-    run.start(config, {part: used[part] + faces[part] for part in used}, listing.problems)
-    scored = {"val_ear_nme": (LandmarkReader(student, model_config, (EAR.task,)), ears["validation"])}
-    if faces["validation"]:
-        scored["val_face_nme"] = (LandmarkReader(student, model_config, (FACE.task,)), faces["validation"])
+    run.start(config, {part: used[part] + faces[part] + kept_ears[part] for part in used}, listing.problems)
+    scored = {}
+    for task, images in ((scheme.task, parts), (FACE.task, faces), (EAR.task, kept_ears)):
+        if images["validation"] or images is parts:
+            scored[f"val_{task}_nme"] = (LandmarkReader(student, model_config, (task,)), images["validation"])
     with clear_errors(run, pipeline):
         trainer.fit(
             pipeline.batches(first_epoch=run.state.epoch),
@@ -126,14 +131,17 @@ def main(argv: list[str] | None = None) -> None:
             callbacks=[
                 GradientNorms(trainer, pipeline),
                 Validation(scored, config.batch_size),
-                ValidationTerms(trainer, ears["validation"], config.batch_size),
+                ValidationTerms(trainer, parts["validation"], config.batch_size),
                 *run_callbacks(run, config, pipeline, student, model_config, record),
             ],
             shuffle=False,  # the pipeline has its own order
             verbose=0,
         )
-    scores = test_and_export(run, config, {EAR.task: ears["test"], FACE.task: faces["test"]})
-    report(run, config, teacher, faces["test"], scores, len(ears["train"]))
+    tests = {scheme.task: parts["test"], FACE.task: faces["test"]}
+    if EAR.task in model_config.heads:
+        tests.setdefault(EAR.task, kept_ears["test"])
+    scores = test_and_export(run, config, tests)
+    report(run, config, teacher, scores, len(parts["train"]))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""Teaching a trained face network ears: what `fit` trains in `train_face2ear.py`.
+"""Teaching a trained face network ears, or another task: what `fit` trains in `train_face2ear.py`.
 
 The student has a face head and an ear head at every stage, each on its own stage's features. The teacher is the frozen
 face network. It says where the face is in ear images whose faces nobody annotated, so that the student does not forget.
+A third task is taught in the same way: the teacher knows faces and ears, and says where both are.
 That is Li and Hoiem's "learning without forgetting", with the distillation of Hinton et al. and the attention transfer
 of Zagoruyko and Komodakis.
 """
@@ -13,52 +14,57 @@ from collections.abc import Iterable
 import keras
 from keras import ops
 
-from data.schemes import EAR, FACE
+from data.schemes import EAR, FACE, Scheme
 from models.config import ModelConfig
 from models.cpm import head_name
 from models.heatmaps import rescale_points
 from models.losses import STAGE_LOSSES, activation_boundary, attention_transfer, distillation
-from models.strategies import STRATEGIES
+from models.strategies import STRATEGIES, kept_tasks
 from models.tensors import Tensor, resized
 from models.trainer import stages_loss, track_nme
 from models.weights import LoadedModel
 from utils.common.cli import InputError
 
-TERMS = ("ear", "face", "distillation", "attention", "boundary")
+TERMS = ("face", "distillation", "attention", "boundary")  # beside that of what is learned, named as its task
 TEACHER_TERMS = {"distillation", "attention", "boundary"}  # they ask the teacher
-FACE_TERMS = {"face", "distillation"}  # they reach the face heads
 
 
 def choose_trainable(
-    network: keras.Model, config: ModelConfig, strategy: str, terms: Iterable[str], starts_as_teacher: bool = True
+    network: keras.Model,
+    config: ModelConfig,
+    strategy: str,
+    terms: Iterable[str],
+    starts_as_teacher: bool = True,
+    scheme: Scheme = EAR,
 ) -> None:
-    """Freeze what a strategy leaves as it is, and the face heads if none of the loss `terms` reaches them.
+    """Freeze what a strategy leaves as it is while it learns `scheme`, and heads that none of the loss `terms` reaches.
 
     Batch normalisation keeps the face network's statistics and scale in every student that starts as the face network
     (`starts_as_teacher`): ear images alone would replace them and change the face's answers without any loss saying so.
     """
-    plan = STRATEGIES[strategy]
-    ear_heads, face_heads = (
-        {head_name(stage, task) for stage in range(1, config.stages + 1)} for task in (EAR.task, FACE.task)
-    )
+    plan, stages = STRATEGIES[strategy], range(1, config.stages + 1)
+    new_heads = {head_name(stage, scheme.task) for stage in stages}
+    reached = set(config.heads) if "distillation" in terms else {scheme.task, *terms}
+    left = {head_name(stage, task) for task in config.heads if task not in reached for stage in stages}
     for layer in network.layers:
         if plan.trains == "heads":
-            layer.trainable = layer.name in ear_heads
+            layer.trainable = layer.name in new_heads
         elif plan.trains == "body":
-            layer.trainable = layer.name in ear_heads or layer.name.startswith(f"{EAR.task}_")
+            layer.trainable = layer.name in new_heads or layer.name.startswith(f"{scheme.task}_")
         elif starts_as_teacher and plan.from_teacher:
             layer.trainable = not isinstance(layer, keras.layers.BatchNormalization)
-        if layer.name in face_heads and not FACE_TERMS & set(terms):
+        if layer.name in left:
             layer.trainable = False
 
 
 class Distiller(keras.Model):
-    """Trains a student on batches of images with targets of both tasks.
+    """Trains a student on batches of images with targets of the task of `scheme`, which it learns, and of the face.
 
     Images (batch, size, size, 3) uint8; targets a dict of "ear" and "face", each with `points`, `annotated` and
-    `present` as `stages_loss` takes them, in pixels of the images. `weights` names the terms (of `TERMS`) that are used
-    and what each is multiplied by; a term that is not named, or weighs 0, is not computed. Every term is tracked under
-    its name, unweighted.
+    `present` as `stages_loss` takes them, in pixels of the images. `weights` names the terms that are used (of `TERMS`,
+    and the task's) and what each is multiplied by; a term that is not named, or weighs 0, is not computed. Every term
+    is tracked under its name, unweighted. What the teacher knows of other tasks than that of `scheme` is distilled,
+    each with the same weight.
 
     `network` and the network of `teacher` are built `with_features`. Each sees the image at its own input size (the
     teacher at `teacher_size`, if given): images come at the larger one (`pipeline_size`), and the other network gets
@@ -76,12 +82,15 @@ class Distiller(keras.Model):
         temperature: float | None = None,
         attention_layers: tuple[str, ...] | None = None,
         teacher_size: int | None = None,
+        scheme: Scheme = EAR,
     ):
         super().__init__(name="distiller")
-        unknown = set(weights) - set(TERMS)
+        known = (scheme.task, *TERMS)
+        unknown = set(weights) - set(known)
         if unknown:
-            raise InputError(f"no loss term {', '.join(sorted(unknown))}; there are {', '.join(TERMS)}")
-        self.network, self.config = network, config
+            raise InputError(f"no loss term {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+        self.network, self.config, self.scheme = network, config, scheme
+        self.kept = kept_tasks(config, scheme)
         self.term_weights = {name: weight for name, weight in weights.items() if weight}
         self.stage_loss = STAGE_LOSSES[stage_loss]
         self.temperature = temperature
@@ -92,8 +101,9 @@ class Distiller(keras.Model):
             if teacher is None:
                 raise InputError("distillation, attention and boundary terms need a teacher")
             teacher.network.trainable = False
-            if teacher.config.heads[FACE.task] != config.heads[FACE.task]:
-                raise InputError("teacher and student have other face landmarks: there is nothing to hand on")
+            for task in self.kept:
+                if teacher.config.heads[task] != config.heads[task]:
+                    raise InputError(f"teacher and student have other {task} landmarks: there is nothing to hand on")
         own = [f"stage{stage}_features" for stage in range(1, config.stages + 1)]
         self.attention_layers = tuple(attention_layers or ("feature_map", *own))
         for name in self.attention_layers:
@@ -130,7 +140,7 @@ class Distiller(keras.Model):
         """Each term that has a weight, unweighted: name -> scalar."""
         config = self.config
         terms: dict[str, Tensor] = {}
-        for task in (EAR.task, FACE.task):
+        for task in (self.scheme.task, FACE.task):
             if task in self.term_weights:
                 target = self._at_input_size(targets[task], images)
                 # The mean runs over the whole batch: images without this task's points must not dilute it.
@@ -141,12 +151,7 @@ class Distiller(keras.Model):
             return terms
         taught = self.teach(images)
         if "distillation" in self.term_weights:
-            maps = [outputs[head_name(stage, FACE.task)] for stage in range(1, config.stages + 1)]
-            last = resized(taught[head_name(self.teacher.config.stages, FACE.task)], *maps[0].shape[1:3])
-            # Where nobody is, the teacher may see a face all the same. What is known counts more than what it says.
-            empty = ops.all(targets[FACE.task]["annotated"] & ~targets[FACE.task]["present"], axis=(1, 2))
-            last = ops.where(empty[:, None, None, None], 0.0, last)
-            terms["distillation"] = distillation(maps, last, self.temperature)
+            terms["distillation"] = sum(self._distilled(task, targets, outputs, taught) for task in self.kept)
         if "attention" in self.term_weights:
             stages = self.teacher.config.stages
             pairs = [(outputs[name], taught[self._role_at_teacher(name, stages)]) for name in self.attention_layers]
@@ -156,6 +161,23 @@ class Distiller(keras.Model):
                 outputs["feature_map_before_relu"], taught["feature_map_before_relu"]
             )
         return terms
+
+    def _distilled(
+        self,
+        task: str,
+        targets: dict[str, dict[str, Tensor]],
+        outputs: dict[str, Tensor],
+        taught: dict[str, Tensor],
+    ) -> Tensor:
+        """The distillation of one task: of the teacher's last stage into every stage."""
+        assert self.teacher is not None
+        maps = [outputs[head_name(stage, task)] for stage in range(1, self.config.stages + 1)]
+        last = resized(taught[head_name(self.teacher.config.stages, task)], *maps[0].shape[1:3])
+        if task in targets:
+            # Where nobody is, the teacher may see a face all the same. What is known counts more than what it says.
+            empty = ops.all(targets[task]["annotated"] & ~targets[task]["present"], axis=(1, 2))
+            last = ops.where(empty[:, None, None, None], 0.0, last)
+        return distillation(maps, last, self.temperature)
 
     def _at_input_size(self, target: dict[str, Tensor], images: Tensor) -> dict[str, Tensor]:
         """A task's target with points in pixels of what the student sees of these images."""
@@ -189,9 +211,9 @@ class Distiller(keras.Model):
         y_pred: dict[str, Tensor],
         sample_weight: Tensor = None,
     ) -> dict[str, Tensor]:
-        """The running means of the epoch: loss, terms, and nme of the ears in the batch."""
-        target = self._at_input_size(y[EAR.task], x)
-        track_nme(self.nme_tracker, target, y_pred, self.config, EAR, self.config.input_size)
+        """The running means of the epoch: loss, terms, and nme of what is learned."""
+        target = self._at_input_size(y[self.scheme.task], x)
+        track_nme(self.nme_tracker, target, y_pred, self.config, self.scheme, self.config.input_size)
         return self.get_metrics_result()
 
 

@@ -321,7 +321,8 @@ def continue_from(network: keras.Model, source: LoadedModel) -> str:
     """
     ours, theirs = _layer_shapes(network), _layer_shapes(source.network)
     common = [name for name, shape in ours.items() if theirs.get(name) == shape]
-    missing = [name for name in theirs if name not in common and not name.startswith("ear_")]
+    own = tuple(f"{task}_" for task in source.config.separate_tasks)
+    missing = [name for name in theirs if name not in common and not name.startswith(own)]
     if missing:
         raise InputError(f"{source.path}: its {missing[0]} does not fit the student's; a student cannot start as it")
     if any(isinstance(network.get_layer(name), StandardisedConv2D) for name in common) and not holds_standardised(

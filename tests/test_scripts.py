@@ -280,6 +280,41 @@ def test_other_landmarks_are_trained_scored_resumed_and_taken_by_the_demo(tmp_pa
     assert (tmp_path / "drawn.png").is_file()
 
 
+@pytest.mark.slow
+def test_a_third_task_is_taught_to_a_network_of_two_and_both_are_measured(taught, images, tmp_path):
+    for k in range(40):
+        image, points = drawn_image(FACE, 80, np.random.default_rng(k))
+        save_image(tmp_path / f"own/{k}.jpg", image)
+        write_pts(tmp_path / f"own/{k}.pts", points[17:])
+    weights, run, teacher = tmp_path / "three.keras", tmp_path / "run", taught / "student.keras"
+    flags = ["--data", tmp_path / "own", "--faces", images, "--teacher", teacher, "--run", run, "--out", weights]
+    third = [*flags, "--scheme", "face51", "--ears", images, "--epochs", 1]
+    done = run_script("train_face2ear.py", *third)
+    assert done.returncode == 0, done.stderr
+    config = load_network(weights).config
+    assert {task: len(head) for task, head in config.heads.items()} == {"face": 68, "ear": 55, "face51": 51}
+    row = json.loads((run / "forgetting.json").read_text())
+    assert row["task"] == "face51" and row["ear"] > 0 and row["face_before"] > 0 and row["face_after"] > 0
+    assert set(row["also_kept"]) == {"ear"} and min(row["also_kept"]["ear"].values()) > 0
+    assert "face51 NME (%)" in done.stdout and "kept:     ear NME" in done.stdout
+    with open(run / "history.csv", newline="") as stream:
+        (epoch,) = csv.DictReader(stream)
+    assert {"val_face51_nme", "val_face_nme", "val_ear_nme", "face51", "distillation", "attention"} <= set(epoch)
+    resumed = run_script("train_face2ear.py", "--run", run, "--resume")
+    assert resumed.returncode == 0 and scores_in(resumed.stdout)[-1] == scores_in(done.stdout)[-1], resumed.stderr
+    scored = run_script("utils.evaluate", weights, tmp_path / "own", "--task", "face51", "--out", tmp_path / "scores")
+    assert scored.returncode == 0 and "NME" in scored.stdout, scored.stderr
+
+    new = [*flags[:-4], "--run", tmp_path / "new", "--out", tmp_path / "new.keras"]
+    for more, named in (
+        (["--scheme", "face68"], "--scheme face68: the teacher knows face already"),
+        (["--scheme", "face51", "--strategy", "joint"], "--strategy joint: learns from labels alone"),
+    ):
+        refused = run_script("train_face2ear.py", *new, *more)
+        assert refused.returncode == 2 and named in refused.stderr, refused.stderr
+        assert not (tmp_path / "new").exists() and not (tmp_path / "new.keras").exists()
+
+
 def test_weights_of_another_preset_are_refused_before_anything_is_written(trained, images, tmp_path):
     folder = trained
     flags = ["--preset", "lite", "--data", images, "--run", tmp_path / "run", "--out", tmp_path / "out/face.keras"]

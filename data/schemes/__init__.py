@@ -23,8 +23,9 @@ from utils.common.schema import TEXT, Kind, check_values, list_of, number, optio
 
 FOLDER = Path(__file__).parent
 MOST_LANDMARKS = 1000
-# The ends of other layers' and outputs' names: a head is named stageK_TASK, its answers TASK_points and the like.
-_RESERVED = re.compile(r"features|conv[0-9]+|feature|attention")
+# The ends of other layers' and outputs' names: a head is named stageK_TASK, its answers TASK_points and the like. And
+# the sides of ears, beside which a third task stands in predictions.
+_RESERVED = re.compile(r"features|conv[0-9]+|feature|attention|left|right")
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+from pathlib import Path
 
 import cv2
 import h5py
@@ -391,6 +393,45 @@ def test_a_broken_file_of_cofw_is_one_line(tmp_path, make, words):
     make(path)
     with input_error(path, words):
         list(read_cofw(path))
+
+
+SAMPLES = Path(__file__).parent / "samples"  # written by the formats' own libraries: make.py there
+SAMPLE_POINTS = np.array([[10.0, 12.0], [30.0, 12.0], [10.0, 30.0], [30.0, 31.0]])
+SAMPLE_NAMES = ("left_eye", "right_eye", "left_mouth", "right_mouth")
+
+
+@pytest.mark.parametrize("kept", [["coco.json"], ["dlib.xml"], ["labelme/0.json", "labelme/1.json"]])
+def test_samples_of_the_formats_own_libraries_are_read(tmp_path, kept):
+    scheme = Scheme.from_json(FOUR.to_json() | {"names": list(SAMPLE_NAMES)})
+    for name in ("0.png", "1.png", *kept):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(SAMPLES / name, tmp_path / name)
+    samples = find_samples([tmp_path], scheme).samples
+    second = SAMPLE_POINTS + 1
+    second[3] = np.nan
+    same(points_of(samples), {"0.png": SAMPLE_POINTS, "1.png": second})
+    if kept == ["coco.json"]:
+        assert [sample.hidden.tolist()[0] if sample.hidden is not None else None for sample in samples] == [False, True]
+
+
+def test_samples_of_matlab_7_3_are_read(tmp_path):
+    samples = list(read_cofw(SAMPLES / "COFW_train.mat"))
+    diagonal = np.linspace(5, 33, 29)
+    assert len(samples) == 2
+    for name in ("matlab_pts.mat", "0.png"):
+        shutil.copy(SAMPLES / name, tmp_path / name.replace("0.png", "matlab.png"))
+    (sample,) = find_samples([tmp_path], FACE).samples
+    np.testing.assert_allclose(sample.points, np.stack([np.linspace(5, 40, 68), np.linspace(6, 33, 68)], axis=1))
+    done = run_script(
+        "data.convert", SAMPLES / "COFW_train.mat", "--to", "pts", "--scheme", "cofw29", "--out", tmp_path / "out"
+    )
+    assert done.returncode == 0, done.stderr
+    found = points_of(find_samples([tmp_path / "out"], COFW).samples)
+    want = np.stack([diagonal, diagonal], axis=1)
+    same(found, {"train_0000.png": want, "train_0001.png": want + 1})
+    images = [decode_image(SAMPLES / f"{k}.png") for k in range(2)]
+    for number, image in enumerate((np.stack([images[0][..., 0]] * 3, axis=-1), images[1])):
+        np.testing.assert_array_equal(decode_image(tmp_path / f"out/train_{number:04}.png"), image)
 
 
 def test_points_of_matlab_7_3_are_those_of_matlab_5(tmp_path):

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from data.annotation import Annotation, stack_annotations
-from data.schemes import EAR, FACE
+from data.schemes import EAR, FACE, read_scheme, register
 from models import distiller
 from models.config import preset_config
 from models.cpm import build_network
 from models.distiller import Distiller, choose_trainable, paired_stage
 from models.losses import distillation
-from models.strategies import STRATEGIES, with_ears
+from models.strategies import STRATEGIES, with_task
 from models.weights import LoadedModel, continue_from, load_network, save_network
 from tests.conftest import input_error
 from utils.training.students import gradient_norms
@@ -38,7 +38,7 @@ def face_network(tmp_path, **changes):
 def student(teacher, strategy, norm="weight", **changes):
     from dataclasses import replace
 
-    config = with_ears(strategy, replace(teacher.config, norm=norm, **changes), EAR_HEAD)
+    config = with_task(strategy, replace(teacher.config, norm=norm, **changes), EAR, EAR_HEAD)
     network = build_network(config, with_features=True)
     if STRATEGIES[strategy].from_teacher and not changes:
         continue_from(network, teacher)
@@ -217,7 +217,7 @@ def test_a_student_of_another_size_and_depth_learns_from_a_larger_teacher(tmp_pa
 
 def test_a_teacher_can_look_at_a_smaller_image_than_it_was_trained_on(tmp_path):
     teacher = face_network(tmp_path)
-    config = with_ears("distill", teacher.config, EAR_HEAD)
+    config = with_task("distill", teacher.config, EAR, EAR_HEAD)
     config = replace(config, input_size=32)
     student = build_network(config, with_features=True)
     trainer = Distiller(student, config, {"ear": 1.0, "distillation": 1.0}, teacher, teacher_size=32)
@@ -307,3 +307,66 @@ def test_a_teacher_of_other_landmarks_and_unknown_layers_are_refused(tmp_path):
     with input_error("--attention-layers", "stage9_features"):
         Distiller(network, config, {"ear": 1.0, "attention": 1.0}, teacher, attention_layers=("stage9_features",))
     assert EAR.count == len(EAR_HEAD) and FACE.count == 68
+
+
+def third_task(tmp_path, strategy, weights):
+    """A trainer of COFW's 29 landmarks, taught to a network of faces and ears."""
+    scheme = read_scheme("cofw29")
+    register(scheme)
+    network, config = student(face_network(tmp_path), "distill-at")
+    for stage in range(1, config.stages + 1):
+        head = network.get_layer(f"stage{stage}_ear")
+        head.set_weights([np.random.default_rng(10 + stage).normal(0, 0.3, w.shape) for w in head.get_weights()])
+    save_network(tmp_path / "both.keras", network, config, {})
+    teacher = load_network(tmp_path / "both.keras", with_features=True)
+    config = with_task(strategy, replace(teacher.config, norm="weight"), scheme, tuple(range(scheme.count)))
+    network = build_network(config, with_features=True)
+    continue_from(network, teacher)
+    choose_trainable(network, config, strategy, {scheme.task, *STRATEGIES[strategy].terms}, scheme=scheme)
+    trainer = Distiller(network, config, weights | {scheme.task: 1.0}, teacher, scheme=scheme)
+    trainer.compile(optimizer=keras.optimizers.Adam(1e-3))
+    points = np.random.default_rng(0).uniform(10, 50, (4, scheme.count, 2)).astype(np.float32)
+    targets = {scheme.task: stack_annotations([Annotation.of(scheme, each) for each in points])}
+    return trainer, targets | {"face": unknown(FACE, 4)}, scheme
+
+
+def test_a_third_task_starts_with_both_others_and_distils_each(tmp_path):
+    trainer, targets, scheme = third_task(tmp_path, "distill-at", {"distillation": 1.0, "attention": 1.0})
+    assert tuple(trainer.config.heads) == ("face", "ear", scheme.task)
+    assert trainer.config.schemes == {scheme.task: scheme.to_json()}
+    images, _ = batch()
+    outputs, taught = trainer(images), trainer.teach(images)
+    for name in ("stage2_face", "stage2_ear"):
+        assert np.allclose(outputs[name], taught[name], atol=2e-3), name
+    # Away from the teacher: the term is that of the faces and that of the ears, added.
+    outputs = outputs | {name: outputs[name] + shift for name, shift in (("stage2_face", 0.3), ("stage1_ear", 0.2))}
+    parts = [
+        float(distillation([outputs[f"stage{k}_{task}"] for k in (1, 2)], taught[f"stage2_{task}"], None))
+        for task in ("face", "ear")
+    ]
+    assert min(parts) > 0
+    term = trainer.loss_terms(images, targets, outputs)["distillation"]
+    assert float(term) == pytest.approx(sum(parts), rel=1e-5)
+    logs = trainer.train_on_batch(images, targets, return_dict=True)
+    assert set(logs) == {"loss", "nme", scheme.task, "distillation", "attention"}
+    assert all(np.isfinite(value) for value in logs.values())
+
+
+def test_a_third_task_without_a_teacher_leaves_the_other_heads_as_they_are(tmp_path):
+    trainer, targets, scheme = third_task(tmp_path, "finetune", {})
+    trainable = {layer.name for layer in trainer.network.layers if layer.trainable_weights}
+    assert {"trunk1_conv1", f"stage2_{scheme.task}"} <= trainable
+    assert not trainable & {"stage1_face", "stage2_ear"}
+    heads = [trainer.network.get_layer(name).get_weights()[0].copy() for name in ("stage2_face", "stage2_ear")]
+    trainer.train_on_batch(batch()[0], targets)
+    after = [trainer.network.get_layer(name).get_weights()[0] for name in ("stage2_face", "stage2_ear")]
+    assert all(np.array_equal(one, two) for one, two in zip(heads, after, strict=True))
+
+
+def test_ears_learned_anew_are_not_distilled(tmp_path):
+    """A teacher that knows faces and ears, and ears to learn: its ears are nothing to keep."""
+    network, config = student(face_network(tmp_path), "distill")
+    save_network(tmp_path / "both.keras", network, config, {})
+    teacher = load_network(tmp_path / "both.keras", with_features=True)
+    trainer = trainer_of(teacher, "distill", {"ear": 1.0, "distillation": 1.0})
+    assert trainer.kept == ("face",) and tuple(trainer.config.heads) == ("face", "ear")

@@ -149,7 +149,8 @@ def best_ear(prediction: Prediction) -> Landmarks:
 def filter_detections(detections: dict[str, Landmarks], thresholds: Thresholds) -> Prediction:
     """Keep what is credible of the detections by name ("face", "left", "right"): a face, and ears that suit it.
 
-    Of two ears in one place the better is kept. Without a face each ear's own shape says on which side it is.
+    Of two ears in one place the better is kept. Without a face each ear's own shape says on which side it is. What has
+    another name is kept beside a face if it scores as much as a face needs.
     """
     face = detections.get("face")
     if face is not None and (face.score < thresholds.face or not is_face(face)):
@@ -160,7 +161,10 @@ def filter_detections(detections: dict[str, Landmarks], thresholds: Thresholds) 
         del ears[min(ears, key=lambda side: ears[side].score)]
     if face is None:
         ears = {side_of(ear.whole): ear for ear in sorted(ears.values(), key=lambda ear: ear.score)}
-    return Prediction(face, ears)
+        return Prediction(None, ears)
+    named = ("face", *SIDES)
+    others = {name: each for name, each in detections.items() if name not in named and each.score >= thresholds.face}
+    return Prediction(face, ears, others)
 
 
 def better_ears(one: Prediction, other: Prediction) -> Prediction:

@@ -50,11 +50,13 @@ class Landmarks:
 class Prediction:
     """What is in view: the face, or None, and the ears by side of the subject ("left", "right").
 
-    Weights of another scheme than face and ear answer in the place of the face: its `scheme` says which.
+    Weights of another scheme than face and ear answer in the place of the face: its `scheme` says which. What a network
+    of faces knows beside faces and ears is in `others`, by task.
     """
 
     face: Landmarks | None = None
     ears: dict[str, Landmarks] = field(default_factory=dict)
+    others: dict[str, Landmarks] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         """Whether anything is in view."""

@@ -46,7 +46,8 @@ class LandmarkPredictor:
     - `timer` measures how long the steps "crop", "network" and "decode" take.
 
     Weights without a face head find ears, those without an ear head faces, and those of another scheme what it is of,
-    in the place of the face: `first` is the scheme that is found first, None for ears. Every call uses the same arrays:
+    in the place of the face: `first` is the scheme that is found first, None for ears. What a network of faces knows
+    beside faces and ears (`others`, schemes by task) is looked for where its face is. Every call uses the same arrays:
     one predictor for each thread. Raises `InputError` for weights, a size or a precision that cannot be used.
     """
 
@@ -71,14 +72,14 @@ class LandmarkPredictor:
         self.size = size or loaded.config.input_size
         self.thresholds = thresholds or thresholds_of(self.record, loaded.path)
         self.tasks = tuple(loaded.config.heads)
-        firsts = [SCHEMES[task] for task in self.tasks if task != EAR.task]
-        if len(firsts) > 1 or (firsts and firsts[0] is not FACE and len(self.tasks) > 1):
-            raise InputError(
-                f"{loaded.path}: knows {', '.join(self.tasks)}; images are searched with one of them, or face and ear"
-            )
-        self.first = firsts[0] if firsts else None
+        if FACE.task not in self.tasks and len(self.tasks) > 1:
+            raise InputError(f"{loaded.path}: knows {', '.join(self.tasks)}; images are searched by one, or by faces")
+        schemes = [FACE] if FACE.task in self.tasks else [SCHEMES[task] for task in self.tasks if task != EAR.task]
+        self.first = schemes[0] if schemes else None
+        self.others = {task: SCHEMES[task] for task in self.tasks if SCHEMES[task] not in (self.first, EAR)}
         self._network = loaded.network
-        self._crops = np.empty((1 + len(SIDES), self.size, self.size, 3), np.uint8)  # written anew by each reading
+        most = 1 + len(SIDES) + len(self.others)
+        self._crops = np.empty((most, self.size, self.size, 3), np.uint8)  # written anew by each reading
         self._timer = timer or StepTimer()
         reader = self._reader()
         self._heatmaps, self._decode = _frozen(reader.heatmaps), _compiled(reader.decode, self.config.heads)
@@ -93,8 +94,9 @@ class LandmarkPredictor:
         check_rgb(image)
         readings = [self.read_image(image, size) for size in search_sizes(image)]
         best = {task: max((reading[task] for reading in readings), key=lambda each: each.score) for task in self.tasks}
-        ear = best.pop(EAR.task, None)
-        return Prediction(next(iter(best.values()), None), {} if ear is None else {side_of(ear.whole): ear})
+        face = None if self.first is None else best[self.first.task]
+        ear = best.get(EAR.task)
+        return Prediction(face, {} if ear is None else {side_of(ear.whole): ear})
 
     def read_image(self, image: np.ndarray, size: int, quarter: int = 0) -> dict[str, Landmarks]:
         """What each head reads in the whole image, scaled to `size` and turned by quarters: by task."""
@@ -114,23 +116,25 @@ class LandmarkPredictor:
         }
 
     def read_crops(self, image: np.ndarray, squares: dict[str, Warp]) -> dict[str, Landmarks]:
-        """What the network reads in squares named "face" (first), "left" and "right", credible or not; one batch."""
+        """What the network reads in squares named "face", "left", "right" and by the tasks of `others`; one batch.
+
+        They come in this order. What is read is credible or not.
+        """
         if not squares:
             return {}
         matrices = {name: square.matrix(self.size) for name, square in squares.items()}
         with self._timer("crop"):
             for crop, matrix in zip(self._crops, matrices.values(), strict=False):
                 warp_image(image, matrix, self.size, out=crop)
-        answers = self._read(self._crops[: len(squares)], faces=int("face" in squares))
+        schemes = [self.others.get(name, self.first if name == "face" and self.first else EAR) for name in squares]
+        answers = self._read(self._crops[: len(squares)], [scheme.task for scheme in schemes])
         rows = {task: zip(answers[f"{task}_points"], answers[f"{task}_confidence"], strict=True) for task in self.tasks}
         detections = {}
-        for name, matrix in matrices.items():
-            scheme = self.first if name == "face" and self.first else EAR
-            task = scheme.task
-            points, confidence = next(rows[task])
+        for scheme, (name, matrix) in zip(schemes, matrices.items(), strict=True):
+            points, confidence = next(rows[scheme.task])
             detections[name] = Landmarks(
                 scheme,
-                self.config.heads[task],
+                self.config.heads[scheme.task],
                 apply_matrix(invert_matrix(matrix), points),
                 confidence,
                 squares[name],
@@ -148,7 +152,7 @@ class LandmarkPredictor:
         with self._timer("crop"):
             for (image, _), crop, matrix in zip(squares, crops, matrices, strict=True):
                 warp_image(image, matrix, self.size, out=crop)
-        answers = self._read(crops, faces=len(crops) if scheme is self.first else 0)
+        answers = self._read(crops, [scheme.task] * len(crops))
         detections, indices = [], self.config.heads[scheme.task]
         rows = zip(answers[f"{scheme.task}_points"], answers[f"{scheme.task}_confidence"], strict=True)
         for (_, square), matrix, (points, confidence) in zip(squares, matrices, rows, strict=True):
@@ -169,16 +173,16 @@ class LandmarkPredictor:
             answers = _to_numpy(self._read_maps(crop[None]))
         return {name: answers[name][0] for name in ("attention", *(f"{task}_heat" for task in self.tasks))}
 
-    def _read(self, images: np.ndarray, faces: int | None = None) -> dict[str, np.ndarray]:
-        """Points and confidences of a batch by task: of all images or, the first `faces` being faces and the others
-        ears, of each by its own head alone.
+    def _read(self, images: np.ndarray, tasks: Sequence[str] | None = None) -> dict[str, np.ndarray]:
+        """Points and confidences of a batch by task: of all images or, where `tasks` names the task of each, of each by
+        its own head alone. Images of one task lie side by side.
         """
         with self._timer("network"):
             heatmaps = self._heatmaps(images)
         with self._timer("decode"):
-            if faces is not None:
-                own = {task: slice(faces, None) if task == EAR.task else slice(faces) for task in heatmaps}
-                heatmaps = {task: maps[own[task]] for task, maps in heatmaps.items()}
+            if tasks is not None:
+                firsts = {task: tasks.index(task) if task in tasks else 0 for task in heatmaps}
+                heatmaps = {task: maps[firsts[task] :][: tasks.count(task)] for task, maps in heatmaps.items()}
             return _to_numpy(self._decode(heatmaps))
 
     @cached_property

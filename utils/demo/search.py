@@ -95,6 +95,8 @@ def sizes_turned(sizes: tuple[int, ...], quarter: int) -> tuple[int, ...]:
 def find_candidates(predictor: LandmarkPredictor, image: np.ndarray, size: int, quarter: int) -> Iterator[Prediction]:
     """Where the heads see a face and an ear in the whole image: those of their points that lie together."""
     for task, landmarks in predictor.read_image(image, size, quarter).items():
+        if task in predictor.others:
+            continue
         kept = agreeing_points(landmarks.points, landmarks.confidence)
         if kept.sum() < max(FEWEST_AGREEING, len(kept) // 3):
             continue
@@ -118,7 +120,9 @@ def refine(predictor: LandmarkPredictor, image: np.ndarray, start: Prediction, t
 def read_around(
     predictor: LandmarkPredictor, image: np.ndarray, before: Prediction, sides: tuple[str, ...] = SIDES
 ) -> Prediction:
-    """Read once in crops round a prediction's face and ears, and keep what is credible.
+    """Read once in crops round a prediction's face, ears and other landmarks, and keep what is credible.
+
+    Other landmarks that it lacks are looked for in the face's crop.
 
     `sides`: on which an ear that the prediction lacks is looked for beside its face.
     """
@@ -131,6 +135,9 @@ def read_around(
                 squares[side] = next_square(before.ears[side])
             elif before.face is not None and side in sides:
                 squares[side] = ear_square(before.face.whole, side)
+    if before.face is not None:
+        for task in predictor.others:
+            squares[task] = next_square(before.others.get(task, before.face))
     return filter_detections(predictor.read_crops(image, squares), predictor.thresholds)
 
 

@@ -54,7 +54,7 @@ def _weight_of_new(cutoff: float | np.ndarray, step: float) -> float | np.ndarra
 
 
 class PointSmoother:
-    """Smooths the points of a face and its ears from frame to frame, each with a filter of its own.
+    """Smooths the points of all that is in view from frame to frame, each with a filter of its own.
 
     A head that was not in view in the frame before, or that jumped, starts anew.
     """
@@ -65,11 +65,13 @@ class PointSmoother:
 
     def __call__(self, prediction: Prediction, time: float) -> Prediction:
         """The prediction of the frame at `time` (seconds), its points smoothed."""
-        in_view = ({"face": prediction.face} if prediction.face is not None else {}) | prediction.ears
+        face = {} if prediction.face is None else {"face": prediction.face}
+        in_view = face | prediction.ears | prediction.others
         self._filters = {name: self._filters[name] for name in in_view if self._goes_on(name, in_view[name])}
         self._before = {name: landmarks.points for name, landmarks in in_view.items()}
         smooth = {name: self._smooth(name, landmarks, time) for name, landmarks in in_view.items()}
-        return Prediction(smooth.pop("face", None), smooth)
+        ears, others = ({name: smooth[name] for name in part} for part in (prediction.ears, prediction.others))
+        return Prediction(smooth.get("face"), ears, others)
 
     def _goes_on(self, name: str, landmarks: Landmarks) -> bool:
         if name not in self._filters or self._before[name].shape != landmarks.points.shape:

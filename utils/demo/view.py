@@ -30,9 +30,10 @@ HELP = [f"{'space' if key == ' ' else key}: {words}" for key, (_, words) in KEYS
 
 
 def in_view(prediction: Prediction, sides: tuple[str, ...] = SIDES) -> dict[str, Landmarks]:
-    """What was found, by name: "face" (or another scheme's task), "left ear", "right ear", those on `sides`."""
+    """What was found, by name: "face" (or another scheme's task), "left ear", "right ear" on `sides`, other tasks."""
     face = {} if prediction.face is None else {prediction.face.scheme.task: prediction.face}
-    return face | {f"{side} ear": prediction.ears[side] for side in sides if side in prediction.ears}
+    ears = {f"{side} ear": prediction.ears[side] for side in sides if side in prediction.ears}
+    return face | ears | prediction.others
 
 
 @dataclass

@@ -348,6 +348,7 @@ def as_record(source: Source, frame: Frame, prediction: Prediction) -> dict:
     """A frame's line as plain JSON values; points in pixels of the original image, rounded to hundredths."""
     height, width = frame.image.shape[:2]
     pose = prediction.pose((width, height))
+    others = {task: _landmarks_record(landmarks) for task, landmarks in prediction.others.items()}
     return {
         "source": source.label,
         "frame": frame.number,
@@ -357,6 +358,7 @@ def as_record(source: Source, frame: Frame, prediction: Prediction) -> dict:
         "face": None if prediction.face is None else _landmarks_record(prediction.face),
         "pose": None if pose is None else {name: _plain(value, 1) for name, value in pose._asdict().items()},
         "ears": {side: _landmarks_record(ear) for side, ear in prediction.ears.items()},
+        **({"others": others} if others else {}),
     }
 
 

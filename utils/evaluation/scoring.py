@@ -117,7 +117,7 @@ class Answer(Protocol):
 
 
 class Answers(Protocol):
-    """What was found in an image: a face or None, and ears by the side of the person ("left", "right")."""
+    """What was found in an image: a face or None, ears by the side of the person, and what else it knows by task."""
 
     @property
     def face(self) -> Answer | None:
@@ -127,6 +127,10 @@ class Answers(Protocol):
     def ears(self) -> Mapping[str, Answer]:
         """The ears."""
 
+    @property
+    def others(self) -> Mapping[str, Answer]:
+        """What is neither."""
+
 
 class Predictor(Protocol):
     """What finds faces and ears in a whole image: `utils.demo.predictor.LandmarkPredictor` is one."""
@@ -134,6 +138,10 @@ class Predictor(Protocol):
     @property
     def config(self) -> ModelConfig:
         """Which landmarks its network knows."""
+
+    @property
+    def others(self) -> Mapping[str, Scheme]:
+        """What it looks for where a face is, by task."""
 
     def __call__(self, image: np.ndarray) -> Answers:
         """Look at an image (height, width, 3) uint8 RGB."""
@@ -152,7 +160,10 @@ def find_and_predict(predictor: Predictor, samples: Sequence[Sample], scheme: Sc
     for sample in tqdm(samples, unit="image", leave=False, dynamic_ncols=True, disable=None):
         if sample.image != image:  # images with two annotated ears come twice
             image, found = sample.image, predictor(decode_image(sample.image))
-        answer = _nearest(list(found.ears.values()), sample.points) if scheme is EAR else found.face
+        if scheme is EAR:
+            answer = _nearest(list(found.ears.values()), sample.points)
+        else:
+            answer = found.others.get(scheme.task) if scheme.task in predictor.others else found.face
         points.append(np.full((count, 2), np.nan, np.float32) if answer is None else answer.points)
         confidences.append(np.zeros(count, np.float32) if answer is None else answer.confidence)
     return np.stack(points), np.stack(confidences)

@@ -1,4 +1,4 @@
-"""What a training run is: `TrainConfig`, and `StudentConfig` for a student of both tasks.
+"""What a training run is: `TrainConfig`, and `StudentConfig` for a student of several tasks.
 
 A config is read once, from flags and a JSON file (`utils.training.flags`), completed once by its preset, its teacher
 and this machine's precision, and then never changed. A run folder holds it as `config.json`.
@@ -77,7 +77,7 @@ class TrainConfig:
 
     @cached_property
     def landmark_scheme(self) -> Scheme:
-        """The scheme of what is learned: of a student the ears'. Raises `InputError` as `read_scheme` does."""
+        """The scheme of what is learned. Raises `InputError` as `read_scheme` does."""
         if self.landmark_map is not None:
             return target_of(self.landmark_map, self.scheme)
         return SCHEMES[self.task] if self.scheme is None else read_scheme(self.scheme)
@@ -150,6 +150,7 @@ class StudentConfig(TrainConfig):
     strategy: str = "distill-at"
     faces: tuple[str, ...] = ()
     face_split: str | None = None
+    ears: tuple[str, ...] = ()
     replay: tuple[str, ...] = ()
     face_negatives: tuple[str, ...] = ()
     extra_epochs: int = 0
@@ -163,8 +164,8 @@ class StudentConfig(TrainConfig):
 
     @cached_property
     def landmark_scheme(self) -> Scheme:
-        """The scheme of the ears."""
-        return EAR
+        """The scheme of what is learned: ears, or that of `--scheme`. Raises `InputError` as `read_scheme` does."""
+        return EAR if self.scheme is None else read_scheme(self.scheme)
 
     @property
     def total_epochs(self) -> int:

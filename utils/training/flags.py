@@ -38,7 +38,7 @@ LOSSES = ("combined", "weighted", "squared", "awing")  # of models.losses, whose
 TASKS = ("face", "ear", "face2ear")  # each has a script
 CONFIG_FILE = "config.json"
 # Folders whose images a resumed run knows again elsewhere.
-MOVABLE = ("data", "points_dir", "faces", "replay", "negatives", "face_negatives")
+MOVABLE = ("data", "points_dir", "faces", "ears", "replay", "negatives", "face_negatives")
 RUN_OPTIONS = ("config", "run", "resume", "workers")  # flags that are no part of a config
 
 
@@ -57,10 +57,7 @@ def read_train_config(
     for flag, value in (("--scheme", config.scheme), ("--map", config.map)):
         if value is not None and config.task != FACE.task:
             raise InputError(f"{flag} {value}: train_{config.task}.py has its own landmarks; use train_face.py")
-    try:
-        register(config.landmark_scheme)
-    except ValueError as problem:
-        raise InputError(f"--scheme {config.scheme}: {problem}") from problem
+    _register_scheme(config)
     check_config(config, options)
     return config.resolved(), options
 
@@ -72,9 +69,18 @@ def read_student_config(description: str, argv: list[str] | None = None) -> tupl
     """
     defaults = {"task": "face2ear", "out": "weights/face2ear.keras"}
     config, options = _read(StudentConfig, student_parser(description), defaults, argv)
+    _register_scheme(config)
     check_config(config, options)
     check_student_config(config, options)
     return config, options
+
+
+def _register_scheme(config: TrainConfig) -> None:
+    """Make the scheme that a config learns known. Raises `InputError` for one that cannot be told from another."""
+    try:
+        register(config.landmark_scheme)
+    except ValueError as problem:
+        raise InputError(f"--scheme {config.scheme}: {problem}") from problem
 
 
 # --- flags ------------------------------------------------------------------------------------------------------------
@@ -152,6 +158,12 @@ def student_parser(description: str) -> argparse.ArgumentParser:
     add = _Flags(parser, StudentConfig)
     _add_data(add, EAR)
     add(
+        "--scheme",
+        metavar="FILE",
+        help="teach these landmarks instead of ears, beside what the teacher knows: a scheme's JSON file, or a name of "
+        "data/schemes/",
+    )
+    add(
         "--faces",
         action="append",
         metavar="DIR",
@@ -161,6 +173,12 @@ def student_parser(description: str) -> argparse.ArgumentParser:
         "--face-split",
         metavar="FILE",
         help=f"CSV (name, part) to split the faces by, as the teacher's split.csv, or '{PROTOCOL_300W}' as of --split",
+    )
+    add(
+        "--ears",
+        action="append",
+        metavar="DIR",
+        help="ear images to measure forgetting on, where --scheme is taught to a teacher of ears",
     )
     add("--replay", action="append", metavar="DIR", help="mix these face images into training (joint: default --faces)")
     add(
@@ -242,7 +260,7 @@ def _add_network(add: _Flags, preset: str, norm: str, input_size: str) -> None:
 def _add_teaching(add: _Flags) -> None:
     # The weights' values follow from the gradients on the trunk: utils.training.students.
     add.begin("teaching")
-    add("--teacher", metavar="FILE", help="face weights, the predecessor's too (default: {default})")
+    add("--teacher", metavar="FILE", help="weights that know faces, the predecessor's too (default: {default})")
     add(
         "--teacher-size",
         type=network_size,
@@ -252,11 +270,11 @@ def _add_teaching(add: _Flags) -> None:
     add(
         "--strategy",
         choices=tuple(STRATEGIES),
-        help="separate: an ear network beside the face network; joint: one network from scratch on both datasets; "
-        "frozen: only ear heads learn; finetune: no teacher; distill; distill-at: and attention transfer "
+        help="separate: a network for it beside the teacher's; joint: one network from scratch on both datasets; "
+        "frozen: only new heads learn; finetune: no teacher; distill; distill-at: and attention transfer "
         "(default: {default})",
     )
-    add("--ear-weight", type=non_negative_float, help="factor of the ear loss (default: {default})")
+    add("--ear-weight", type=non_negative_float, help="factor of the loss of ears, or of --scheme (default: {default})")
     add(
         "--face-weight",
         type=non_negative_float,
@@ -265,7 +283,7 @@ def _add_teaching(add: _Flags) -> None:
     add(
         "--distillation-weight",
         type=non_negative_float,
-        help="factor of the error between the student's and the teacher's face heatmaps (default: 30, with "
+        help="factor of the error between the student's and the teacher's heatmaps (default: 30, with "
         "--temperature 0.06)",
     )
     add(
@@ -350,7 +368,7 @@ def _read(
     given = vars(parser.parse_args(argv))
     task = defaults["task"]
     if "scheme" in given:  # weights and run of the face network keep their places
-        name = Path(given["scheme"]).stem
+        name = Path(given["scheme"]).stem if task == FACE.task else f"face2{Path(given['scheme']).stem}"
     else:
         name = read_map(given["map"]).scheme.task if "map" in given else task
     if name != task:
@@ -518,6 +536,7 @@ def check_student_config(config: StudentConfig, options: RunOptions) -> None:
         raise InputError(f"--teacher {config.teacher}: no such weights file; train it first: python train_face.py")
     for flag, folders in (
         ("faces", config.faces),
+        ("ears", config.ears),
         ("replay", config.replay),
         ("face-negatives", config.face_negatives),
     ):
@@ -535,7 +554,7 @@ def check_student_config(config: StudentConfig, options: RunOptions) -> None:
             f"--init {config.init}: --strategy {config.strategy} keeps the teacher's weights; leave it out"
         )
     if not config.ear_weight:
-        raise InputError("--ear-weight 0: then no ear is learned; give a number above 0")
+        raise InputError("--ear-weight 0: then nothing new is learned; give a number above 0")
     if config.strategy == "joint" and not config.face_weight:
         raise InputError("--face-weight 0: --strategy joint learns faces from their points; give a number above 0")
 

@@ -12,7 +12,7 @@ from keras import ops
 from data.augment import crop_warp, warp_image
 from data.datasets import Sample
 from data.drawing import contact_sheet, overlay, write_label
-from data.schemes import EAR, FACE, Scheme
+from data.schemes import FACE, Scheme
 from models.cpm import count_flop
 from models.losses import attention_vector
 from models.trainer import LandmarkReader
@@ -31,52 +31,61 @@ def report(
     run: RunFolder,
     config: StudentConfig,
     teacher: LoadedModel,
-    faces: list[Sample],
     scores: dict[str, Scores],
-    ear_images: int,
+    images: int,
 ) -> None:
     """Print and save the row of a run, and draw attention maps of teacher and student.
 
-    `ear_images`: how many a pass has. The teacher is scored at the student's input size, so that the difference is
-    forgetting and not resolution; `face_before_own_size` in the JSON is its score at its own.
+    `scores`: of the student, by task. `images`: how many a pass has of what is learned. The teacher is scored at the
+    student's input size, so that the difference is forgetting and not resolution; `face_before_own_size` in the JSON is
+    its score at its own.
     """
     best = load_network(run.best, with_features=True)
-    row = measure(config, teacher, best, faces, scores) | {
-        "ear_images": ear_images * config.repeats * (config.epochs),
-        "extra_steps": config.extra_epochs * config.repeats * -(-ear_images // config.batch_size),
+    row = measure(config, teacher, best, scores) | {
+        "ear_images": images * config.repeats * (config.epochs),
+        "extra_steps": config.extra_epochs * config.repeats * -(-images // config.batch_size),
         "minutes": run.state.minutes,
     }
     write_json(run.path / TABLE, row)
     print(markdown_table([row]))
+    for task, kept in row["also_kept"].items():
+        print(f"kept:     {task} NME {kept['before']:.2f} % before, {kept['after']:.2f} % after")
     print(f"table:    {run.path / TABLE}")
     if not config.replay and config.strategy != "joint" and (row["forgetting"] or 0) > WORTH_A_NOTE:
         print("note:     face images keep the faces, with labels or without: --replay (readme/distillation.md)")
-    scheme = FACE if FACE.task in scores else EAR
+    scheme = FACE if FACE.task in scores else config.landmark_scheme
     if scheme.task in scores:
         save_image(run.path / "attention.png", draw_attention(teacher, best, scores[scheme.task].samples[:4], scheme))
         print(f"attention: {run.path / 'attention.png'}")
 
 
-def measure(
-    config: StudentConfig, teacher: LoadedModel, best: LoadedModel, faces: list[Sample], scores: dict[str, Scores]
-) -> dict:
-    """One row of the table: what the student can do, what the teacher could, and what it costs."""
-    before = own = None
-    size = best.config.input_size
-    if faces:
-        reader = LandmarkReader(teacher.network, teacher.config, (FACE.task,))
-        own = score_samples(reader, faces, config.batch_size).summary["nme"]
-        before = score_samples(reader, faces, config.batch_size, size).summary["nme"]
-    after = scores[FACE.task].summary["nme"] if FACE.task in scores else None
+def measure(config: StudentConfig, teacher: LoadedModel, best: LoadedModel, scores: dict[str, Scores]) -> dict:
+    """One row of the table: what the student can do, what the teacher could, and what it costs.
+
+    `also_kept`: what else than faces both know, with both NMEs.
+    """
+    learned, size = config.landmark_scheme.task, best.config.input_size
+
+    def of_teacher(task: str, size: int | None) -> float | None:
+        if task not in scores:
+            return None
+        reader = LandmarkReader(teacher.network, teacher.config, (task,))
+        return score_samples(reader, scores[task].samples, config.batch_size, size).summary["nme"]
+
+    nme = {task: scored.summary["nme"] for task, scored in scores.items()}
+    before, after = of_teacher(FACE.task, size), nme.get(FACE.task)
+    others = [task for task in nme if task not in (FACE.task, learned)]
     speed = inference_speed({"student": best, "face": teacher}, size)
     return {
         "strategy": config.strategy,
         "seed": config.seed,
         "face_before": before,
-        "face_before_own_size": own,
+        "face_before_own_size": of_teacher(FACE.task, None),
         "face_after": after,
         "forgetting": None if before is None or after is None else after - before,
-        "ear": scores[EAR.task].summary["nme"] if EAR.task in scores else None,
+        "task": learned,
+        "ear": nme.get(learned),
+        "also_kept": {task: {"before": of_teacher(task, size), "after": nme[task]} for task in others},
         "parameters": sum(int(np.prod(weight.shape)) for weight in best.network.weights),
         "gflop": count_flop(best.config) / 1e9,
         "speed": speed["student"],

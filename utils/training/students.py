@@ -1,4 +1,4 @@
-"""What only a student's run needs: faces to measure forgetting on, its network, its loss terms."""
+"""What only a student's run needs: images to measure forgetting on, its network, its loss terms."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from data.annotation import Annotation, stack_annotations
 from data.datasets import PARTS, Sample, find_samples, split_samples
 from data.layouts import face_folders
 from data.pipeline import Batch, EvaluationPipeline, Pipeline, Targets
-from data.schemes import EAR, FACE
+from data.schemes import EAR, FACE, Scheme
 from models.config import PRESETS, ModelConfig
 from models.distiller import Distiller
-from models.strategies import STRATEGIES, with_ears
+from models.strategies import STRATEGIES, kept_tasks, with_task
 from models.weights import LoadedModel, holds_standardised
 from utils.common.cli import InputError
 from utils.evaluation.scoring import refuse_trained_images
@@ -69,6 +69,28 @@ def find_faces(
     return parts, replayed, problems
 
 
+def find_kept_ears(
+    config: StudentConfig, run: RunFolder, teacher: LoadedModel
+) -> tuple[dict[str, list[Sample]], list[str]]:
+    """Ear images by part to measure forgetting on, of a teacher of ears that learns something else; what was left out.
+
+    All parts are empty without `--ears`. Raises `InputError` where no ears are kept, and if the teacher was trained on
+    images that forgetting would be measured on.
+    """
+    keeps_ears = EAR.task in kept_tasks(teacher.config, config.landmark_scheme)
+    if config.ears and not keeps_ears:
+        raise InputError("--ears: for a teacher of ears and a --scheme beside them; name ears to learn with --data")
+    if not config.ears:
+        if keeps_ears:
+            print("ears:     none to measure forgetting on; name their folder with --ears")
+        return {part: [] for part in PARTS}, []
+    listing = find_samples(config.ears, EAR, skip_bad=config.skip_bad, limit=config.limit, progress=True)
+    parts = split_samples(listing.samples, run.split_file(config.split))
+    refuse_trained_images(config.teacher, teacher.record, parts["validation"] + parts["test"], "name other --ears")
+    print(f"ears:     {len(parts['validation'])} validation, {len(parts['test'])} test")
+    return parts, listing.problems
+
+
 def starts_as_teacher(config: StudentConfig, teacher: LoadedModel) -> bool:
     """Whether the student starts with the teacher's weights and new heads."""
     same = config.preset in (None, teacher.config.preset)
@@ -80,8 +102,13 @@ def resolve(config: StudentConfig, teacher: LoadedModel) -> StudentConfig:
 
     Raises `InputError` where a strategy, or `--freeze`, needs weights to start from and they cannot be had.
     """
-    plan, base = STRATEGIES[config.strategy], teacher.config
+    plan, base, scheme = STRATEGIES[config.strategy], teacher.config, config.landmark_scheme
     preset = config.preset or base.preset
+    if scheme is not EAR and scheme.task in base.heads:
+        raise InputError(f"--scheme {config.scheme}: the teacher knows {scheme.task} already; give another scheme")
+    kept = kept_tasks(base, scheme)
+    if config.strategy == "joint" and len(kept) > 1:
+        raise InputError(f"--strategy joint: learns from labels alone, and nothing labels {kept[1]} here")
     if plan.from_teacher and plan.trains != "all" and preset != base.preset:
         raise InputError(
             f"--preset {config.preset}: --strategy {config.strategy} keeps the teacher's network ({base.preset})"
@@ -90,15 +117,15 @@ def resolve(config: StudentConfig, teacher: LoadedModel) -> StudentConfig:
     config.refuse_frozen_start(as_teacher or config.init is not None)
     if as_teacher and base.stage_input == "heatmaps":
         raise InputError(
-            f"--teacher {config.teacher}: its stages read heatmaps, so ear heads would change its faces; train the "
+            f"--teacher {config.teacher}: its stages read heatmaps, so new heads would change its faces; train the "
             "face network with --stage-input features, or use --strategy joint"
         )
     norm = config.norm
     if norm is None and not as_teacher:
         norm = preset_defaults(preset).norm
     elif norm is None:
-        kept = plan.trains == "heads"  # what is not trained is kept to the last bit
-        norm = base.norm if kept or not holds_standardised(teacher) else "weight"
+        # What is not trained is kept to the last bit.
+        norm = base.norm if plan.trains == "heads" or not holds_standardised(teacher) else "weight"
     weight = config.distillation_weight
     if weight is None:
         weight = SOFTENED_WEIGHT if config.temperature else DISTILLATION_WEIGHT
@@ -117,14 +144,21 @@ def resolve(config: StudentConfig, teacher: LoadedModel) -> StudentConfig:
 
 
 def student_model_config(config: StudentConfig, teacher: LoadedModel) -> ModelConfig:
-    """The student's network, of a resolved config: the teacher's with an ear head at every stage, or another preset."""
+    """The student's network, of a resolved config: the teacher's with a new head at every stage, or another preset."""
     base = teacher.config
     if config.preset != base.preset:
         small = PRESETS[str(config.preset)]
         shift = base.decode_offset * small.input_size / base.input_size  # its maps mean the teacher's places
-        base = replace(small, heads=base.heads, points=base.points, sigma=base.sigma, decode_offset=shift)
-    base = replace(base, norm=str(config.norm), input_size=config.input_size or base.input_size, delayed_heads=())
-    return with_ears(config.strategy, base, config.landmark_indices)
+        base = replace(
+            small,
+            heads=base.heads,
+            schemes=base.schemes,
+            points=base.points,
+            sigma=base.sigma,
+            decode_offset=shift,
+        )
+    base = replace(base, norm=str(config.norm), input_size=config.input_size or base.input_size)
+    return with_task(config.strategy, base, config.landmark_scheme, config.landmark_indices)
 
 
 def term_weights(config: StudentConfig) -> dict[str, float]:
@@ -132,34 +166,35 @@ def term_weights(config: StudentConfig) -> dict[str, float]:
 
     Raises `InputError` if none of them would learn from the images of `--replay`.
     """
+    learned = config.landmark_scheme.task
     factors = {
-        "ear": config.ear_weight,
+        learned: config.ear_weight,
         "face": config.face_weight,
         "distillation": config.distillation_weight or 0.0,
         "attention": config.attention_weight,
     }
-    chosen = {name: factors[name] for name in STRATEGIES[config.strategy].terms}
+    chosen = {name: factors[name] for name in (learned, *STRATEGIES[config.strategy].terms)}
     if config.replay:
         chosen["face"] = config.face_weight
     if config.boundary_weight:
         chosen["boundary"] = config.boundary_weight
     chosen = {name: factor for name, factor in chosen.items() if factor}
-    if config.replay and set(chosen) == {"ear"}:
+    if config.replay and set(chosen) == {learned}:
         raise InputError(f"--face-weight 0: then nothing in --strategy {config.strategy} learns from --replay")
     return chosen
 
 
 class ValidationTerms(keras.callbacks.Callback):
-    """Adds every loss term on the validation ears to the logs of an epoch, unweighted, under the `crop` protocol."""
+    """Adds every loss term on validation images of what is learned to the logs of an epoch, unweighted (`crop`)."""
 
-    def __init__(self, trainer: Distiller, ears: list[Sample], batch_size: int):
+    def __init__(self, trainer: Distiller, samples: list[Sample], batch_size: int):
         super().__init__()
-        self.trainer, self.ears, self.batch_size = trainer, ears, batch_size
+        self.trainer, self.samples, self.batch_size = trainer, samples, batch_size
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Add `val_ear`, `val_distillation` and so on."""
         if logs is not None:
-            logs.update(validation_terms(self.trainer, self.ears, self.batch_size))
+            logs.update(validation_terms(self.trainer, self.samples, self.batch_size))
 
 
 class GradientNorms(keras.callbacks.Callback):
@@ -209,19 +244,20 @@ def gradient_norms(trainer: Distiller, images: np.ndarray, targets: Targets) -> 
     return {name: float(length) for name, length in lengths(images, targets).items()}
 
 
-def validation_terms(trainer: Distiller, ears: list[Sample], batch_size: int) -> dict[str, float]:
-    """Every loss term on the ear images under the `crop` protocol, unweighted: name -> mean over batches."""
-    if not ears:
+def validation_terms(trainer: Distiller, samples: list[Sample], batch_size: int) -> dict[str, float]:
+    """Every loss term on images of what is learned under `crop`, unweighted: name -> mean over batches."""
+    if not samples:
         return {}
+    scheme: Scheme = trainer.scheme
 
     def batches() -> Iterator[Batch]:
-        pipeline = EvaluationPipeline(ears, EAR, size=trainer.pipeline_size(), batch_size=batch_size)
-        for samples, images, matrices in pipeline.batches():
-            crops = zip(samples, matrices, strict=True)
-            known = [Annotation.of(EAR, sample.points).warped(matrix) for sample, matrix in crops]
-            unknown = [Annotation.unknown(FACE)] * len(samples)
-            yield images, {EAR.task: stack_annotations(known), FACE.task: stack_annotations(unknown)}
+        pipeline = EvaluationPipeline(samples, scheme, size=trainer.pipeline_size(), batch_size=batch_size)
+        for shown, images, matrices in pipeline.batches():
+            crops = zip(shown, matrices, strict=True)
+            known = [Annotation.of(scheme, sample.points).warped(matrix) for sample, matrix in crops]
+            unknown = [Annotation.unknown(FACE)] * len(shown)
+            yield images, {scheme.task: stack_annotations(known), FACE.task: stack_annotations(unknown)}
 
-    steps = -(-len(ears) // batch_size)
+    steps = -(-len(samples) // batch_size)
     values = trainer.evaluate(batches(), steps=steps, verbose=0, return_dict=True)
     return {f"val_{name}": value for name, value in values.items() if name in trainer.term_weights}

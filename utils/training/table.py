@@ -15,18 +15,21 @@ COLUMNS = {
     "face_before": "face NME before (%)",
     "face_after": "face NME after (%)",
     "forgetting": "forgetting (points)",
-    "ear": "ear NME (%)",
+    "ear": "{task} NME (%)",
     "parameters": "parameters",
     "gflop": "GFLOP",
     "speed": "images/s (teacher)",
-    "ear_images": "ear images trained on",
+    "ear_images": "{task} images trained on",
     "extra_steps": "steps on top",
     "minutes": "minutes",
 }
 
 
 def markdown_table(rows: list[dict]) -> str:
-    """Rows as a Markdown table; what is not known is a dash."""
+    """Rows as a Markdown table; what is not known is a dash.
+
+    The value `ear` of a row is the NME of what was learned, whatever its `task` is.
+    """
 
     def cell(name: str, row: dict) -> str:
         value = row.get(name)
@@ -43,7 +46,9 @@ def markdown_table(rows: list[dict]) -> str:
             return f"{value:.1f} ({row['teacher_speed']:.1f})"
         return f"{value:.2f}{spread}" if isinstance(value, float) else str(value)
 
-    lines = ["| " + " | ".join(COLUMNS.values()) + " |", "| " + " | ".join("---" for _ in COLUMNS) + " |"]
+    learned = " or ".join(sorted({row.get("task", "ear") for row in rows}))
+    titles = [title.format(task=learned) for title in COLUMNS.values()]
+    lines = ["| " + " | ".join(titles) + " |", "| " + " | ".join("---" for _ in COLUMNS) + " |"]
     lines += ["| " + " | ".join(cell(name, row) for name in COLUMNS) + " |" for row in rows]
     return "\n".join(lines)
 

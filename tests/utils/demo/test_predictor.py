@@ -6,7 +6,7 @@ import pytest
 
 from data.annotation import Annotation
 from data.datasets import Sample
-from data.schemes import read_scheme, register
+from data.schemes import FACE, read_scheme, reference_shape, register
 from tests.charts import draw_chart, place, save_chart_network
 from tests.conftest import input_error
 from tests.utils.demo.test_search import face_error
@@ -14,7 +14,11 @@ from utils.common.cli import InputError
 from utils.common.images import save_image
 from utils.demo import LandmarkPredictor, Tracker
 from utils.demo.detections import Thresholds
+from utils.demo.geometry import extent
+from utils.demo.smoothing import PointSmoother
+from utils.demo.sources import Frame, find_sources
 from utils.demo.view import in_view
+from utils.demo.writers import as_record
 from utils.evaluation.scoring import find_and_predict
 
 
@@ -86,8 +90,46 @@ def test_weights_of_another_scheme_answer_in_the_place_of_the_face(tmp_path):
     np.testing.assert_array_equal(answers[0], found.face.points)
 
 
-def test_two_schemes_that_are_not_face_and_ear_are_one_too_many(tmp_path):
+def test_a_third_task_is_read_where_the_face_is(tmp_path):
+    scheme = read_scheme("face51")
+    register(scheme)
+    weights = save_chart_network(tmp_path / "three.keras", ("face", "ear", "face51"))
+    predictor = LandmarkPredictor(weights, precision="float32")
+    image, points = draw_chart(240, 320, place((150.0, 120.0), 100))
+    found = predictor(image)
+    assert found.face.scheme is FACE and set(found.ears) == {"left", "right"} and list(found.others) == ["face51"]
+    inner = found.others["face51"]
+    assert np.linalg.norm(inner.points - points["face"][17:], axis=1).mean() < 12
+    tracked = Tracker(predictor)
+    for _ in range(2):  # the second frame reads in the crop round the third task's own points
+        last = tracked(image)
+    assert list(last.others) == ["face51"]
+    own = last.others["face51"]
+    assert own.crop.side == pytest.approx(scheme.crop_side * extent(own.points), rel=0.05)
+    smooth = PointSmoother()(last, 0.0)
+    np.testing.assert_allclose(smooth.others["face51"].points, last.others["face51"].points, atol=1e-3)
+    assert list(in_view(last)) == ["face", "left ear", "right ear", "face51"]
+    save_image(tmp_path / "chart.png", image)
+    sample = Sample("chart", tmp_path / "chart.png", Annotation.of(scheme, points["face"][17:]), "chart")
+    answers, _ = find_and_predict(predictor, [sample], scheme)
+    np.testing.assert_array_equal(answers[0], inner.points)
+    record = as_record(find_sources([str(tmp_path / "chart.png")])[0], Frame(image, 0, 0.0), found)
+    assert record["others"]["face51"]["scheme"] == "face51" and len(record["others"]["face51"]["points"]) == 51
+
+    nobody = predictor(np.zeros((240, 320, 3), np.uint8))
+    assert not nobody and nobody.others == {}
+    assert np.isnan(find_and_predict(predictor, [nowhere(tmp_path, scheme)], scheme)[0]).all()
+
+
+def nowhere(folder, scheme):
+    """An image in which nothing is, and the points that it is said to have."""
+    save_image(folder / "black.png", np.zeros((240, 320, 3), np.uint8))
+    points = 20 + 50 * reference_shape(scheme)
+    return Sample("black", folder / "black.png", Annotation.of(scheme, points), "black")
+
+
+def test_two_schemes_without_faces_are_one_too_many(tmp_path):
     register(read_scheme("face51"))
     weights = save_chart_network(tmp_path / "two.keras", ("face51", "ear"))
-    with pytest.raises(InputError, match="knows face51, ear; images are searched with one of them, or face and ear"):
+    with pytest.raises(InputError, match="knows face51, ear; images are searched by one, or by faces"):
         LandmarkPredictor(weights, precision="float32")
