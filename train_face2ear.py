@@ -69,7 +69,7 @@ def main(argv: list[str] | None = None) -> None:
     check_task(teacher, FACE.task)
     config = resolve(config, teacher)
     faces, replayed, problems = find_faces(config, run, teacher)
-    kept_ears, more_problems = find_kept_ears(config, run, teacher)
+    kept_ears, more_problems = find_kept_ears(config, teacher)
     listing.problems += problems + more_problems
 
     # Student

@@ -24,7 +24,7 @@ BACKGROUND_FRACTION = 0.08
 # Close-ups show a part, large: a network trained on whole ears alone finds small ones inside an ear.
 CLOSE_UP_FRACTION = 0.06
 # Faces with a mask drawn over mouth and nose: their labels are known, those of photos with masks are not.
-FACE_MASK_FRACTION = 0.06
+FACE_MASK_FRACTION = 0.15
 
 
 @dataclass(frozen=True)

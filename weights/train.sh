@@ -1,9 +1,10 @@
 #!/bin/sh
-# The shipped weights, from nothing: sh weights/train.sh FACES W300 EMPTY EARS [OUT]
+# The shipped weights, from nothing: sh weights/train.sh FACES W300 EMPTY EARS MASKED OPEN [OUT]
 #
 # FACES: face images with 68 points and identities.csv (readme/datasets.md). W300: afw/ and helen_train/ of 300-W, with
-# mirrored copies. EMPTY: images without people. EARS: images with boxes.csv (readme/datasets.md). OUT: default
-# runs/weights. What each network learns with stands in weights/recipes/NAME.json. weights/history.md tells the minutes,
+# mirrored copies. EMPTY: images without people. EARS: images with boxes.csv (readme/datasets.md). MASKED: people with
+# masks. OPEN: faces that networks may learn from and be passed on (readme/datasets.md, "Points of another template").
+# OUT: default runs/weights. What each network learns with stands in weights/recipes/NAME.json. weights/history.md tells the minutes,
 # and why there are so many.
 # The images that ears_judged.csv names must be in FACES: with others judge ears yourself, or stop after student3.
 # A network is skipped once its file is there, and goes on where it was interrupted. WORKERS: processes that make batches.
@@ -12,7 +13,9 @@ FACES=${1:?name the folder of the face images}
 W300=${2:?name the folder of 300-W}
 EMPTY=${3:?name the folder of images without people}
 EARS=${4:?name the folder of images with boxed ears}
-OUT=${5:-runs/weights}
+MASKED=${5:?name the folder of people with masks}
+OPEN=${6:?name the folder of the open faces}
+OUT=${7:-runs/weights}
 mkdir -p "$OUT"
 cd "$OUT" && OUT=$PWD && cd - >/dev/null
 
@@ -37,12 +40,14 @@ draw few --faces 700 --size 192 --seed 103
 draw heads-a --faces 3000 --size 192 --seed 100
 draw heads-b --faces 3000 --size 192 --seed 104
 draw heads-c --faces 2000 --size 192 --seed 105
+draw heads-d --faces 1300 --size 192 --seed 106
 draw e0 --ears 4000 --size 224 --jpeg --seed 2000
 draw e1 --ears 2000 --size 224 --jpeg --seed 2001
 draw e2 --ears 1200 --size 224 --jpeg --seed 2002
 draw e3 --ears 2400 --size 224 --jpeg --seed 2003
 draw e4 --ears 2400 --size 224 --jpeg --seed 2004
 draw e5 --ears 1975 --size 224 --jpeg --seed 2005
+draw e6 --ears 3600 --size 224 --jpeg --seed 2006
 
 # Faces at 256 px: face2 ships
 train train_face.py face1 --data "$FACES" --data "$OUT/heads" --negatives "$OUT/e2"
@@ -87,11 +92,14 @@ rehearse student6 start6 --data "$OUT/e4"
 rehearse student7 student6 --data "$OUT/e5"
 
 # Real ears, as that student labels them in their boxes
-if [ ! -e "$OUT/boxed" ]; then
-    rm -rf "$OUT/boxed.part"
-    python -m utils.annotate "$OUT/student7.keras" "$EARS" --out "$OUT/boxed.part" --boxes "$EARS/boxes.csv"
-    mv "$OUT/boxed.part" "$OUT/boxed"
-fi
+label() { # label NETWORK NAME IMAGES FLAGS: a dataset of what a network reads in images
+    network=$1; name=$2; images=$3; shift 3
+    [ -e "$OUT/$name" ] && return
+    rm -rf "$OUT/$name.part"
+    python -m utils.annotate "$OUT/$network.keras" "$images" --out "$OUT/$name.part" "$@"
+    mv "$OUT/$name.part" "$OUT/$name"
+}
+label student7 boxed "$EARS" --boxes "$EARS/boxes.csv"
 B=$OUT/boxed
 rehearse student8 student7 --data "$OUT/e5" --data "$B" --negatives "$B/NoEar" --replay "$FACES"
 python -m utils.average "$OUT/student7.keras" "$OUT/student8.keras" "$OUT/start9.keras" --alpha 0.6
@@ -120,7 +128,28 @@ again student12 student11 --face-negatives "$OUT/hard9/ear" "$@"
 again student13 student12 --face-negatives "$OUT/hard9/ear" "$@"
 python -m utils.average "$OUT/student12.keras" "$OUT/student13.keras" "$OUT/late.keras" --alpha 0.6
 python -m utils.average "$OUT/student11.keras" "$OUT/late.keras" "$OUT/later.keras" --alpha 0.7
-python -m utils.average "$OUT/student5.keras" "$OUT/later.keras" "$OUT/ships.keras" --alpha 0.85
+python -m utils.average "$OUT/student5.keras" "$OUT/later.keras" "$OUT/start14.keras" --alpha 0.85
+
+# New ears, the real ones labelled anew, people with masks. A point between these ships
+label start14 boxed14 "$EARS" --boxes "$EARS/boxes.csv"
+label start14 masked14 "$MASKED" --faces --passes 6 --score 0.5 --agreement 5
+python -m utils.export "$OUT/start14.keras" "$OUT/noted14.keras" --threshold face=0.65 --threshold turned_face=0.75
+mine noted14 hard14
+B=$OUT/boxed14; M=$OUT/masked14
+last() { # last NAME INIT FLAGS: a student of the same images as the others, and more of some
+    name=$1; start=$2; shift 2
+    rehearse "$name" "$start" --data "$OUT/e6" --data "$B" --negatives "$B/NoEar" --replay "$FACES" \
+        --replay "$OUT/heads-d" --replay "$M" "$@"
+}
+last student14 start14 --data "$B"
+python -m utils.average "$OUT/start14.keras" "$OUT/student14.keras" "$OUT/start15.keras" --alpha 0.5
+H=$OUT/hard14
+set -- --negatives "$H/ear" --face-negatives "$H/ear" --face-negatives "$H/face" --face-negatives "$H/face" \
+    --face-negatives "$H/face" --replay "$FACES" --replay "$M" --replay "$M" --replay "$M"
+last student15 start15 --data "$B" --replay "$M" --replay "$M" "$@"
+python -m utils.average "$OUT/start15.keras" "$OUT/student15.keras" "$OUT/start16.keras" --alpha 0.6
+last student16 start16 --replay "$FACES" "$@"
+@SHIP@
 
 # Synthetic heads alone, at 128 px: synthetic3 ships
 train train_face.py synthetic1 --data "$OUT/heads-a"

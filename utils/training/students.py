@@ -69,13 +69,11 @@ def find_faces(
     return parts, replayed, problems
 
 
-def find_kept_ears(
-    config: StudentConfig, run: RunFolder, teacher: LoadedModel
-) -> tuple[dict[str, list[Sample]], list[str]]:
+def find_kept_ears(config: StudentConfig, teacher: LoadedModel) -> tuple[dict[str, list[Sample]], list[str]]:
     """Ear images by part to measure forgetting on, of a teacher of ears that learns something else; what was left out.
 
-    All parts are empty without `--ears`. Raises `InputError` where no ears are kept, and if the teacher was trained on
-    images that forgetting would be measured on.
+    They are split as always (`--split` is of what is learned). All parts are empty without `--ears`. Raises `InputError`
+    where no ears are kept, and if the teacher was trained on images that forgetting would be measured on.
     """
     keeps_ears = EAR.task in kept_tasks(teacher.config, config.landmark_scheme)
     if config.ears and not keeps_ears:
@@ -85,7 +83,7 @@ def find_kept_ears(
             print("ears:     none to measure forgetting on; name their folder with --ears")
         return {part: [] for part in PARTS}, []
     listing = find_samples(config.ears, EAR, skip_bad=config.skip_bad, limit=config.limit, progress=True)
-    parts = split_samples(listing.samples, run.split_file(config.split))
+    parts = split_samples(listing.samples, None)
     refuse_trained_images(config.teacher, teacher.record, parts["validation"] + parts["test"], "name other --ears")
     print(f"ears:     {len(parts['validation'])} validation, {len(parts['test'])} test")
     return parts, listing.problems
