@@ -149,13 +149,19 @@ set -- --negatives "$H/ear" --face-negatives "$H/ear" --face-negatives "$H/face"
 last student15 start15 --data "$B" --replay "$M" --replay "$M" "$@"
 python -m utils.average "$OUT/start15.keras" "$OUT/student15.keras" "$OUT/start16.keras" --alpha 0.6
 last student16 start16 --replay "$FACES" "$@"
-@SHIP@
+python -m utils.average "$OUT/start14.keras" "$OUT/start16.keras" "$OUT/late16.keras" --alpha 0.85
+python -m utils.average "$OUT/late16.keras" "$OUT/student16.keras" "$OUT/ships.keras" --alpha 0.5
 
-# Synthetic heads alone, at 128 px: synthetic3 ships
+# Synthetic heads alone, at 128 px
 train train_face.py synthetic1 --data "$OUT/heads-a"
 train train_face.py synthetic2 --data "$OUT/heads" --init "$OUT/synthetic1.keras"
 train train_face2ear.py synthetic3 --data "$OUT/e0" --data "$OUT/e1" --faces "$OUT/heads" --replay "$OUT/heads" \
     --replay "$OUT/heads-b" --teacher "$OUT/synthetic2.keras"
+
+# And faces that may be passed on: ships
+train train_face2ear.py free --data "$OUT/e6" --faces "$OPEN" --faces "$OUT/heads-d" --replay "$OUT/heads-d" \
+    --replay "$OUT/heads-d" --replay "$OPEN" --replay "$OPEN" --replay "$OPEN" --replay "$OPEN" --replay "$OPEN" \
+    --replay "$OPEN" --teacher "$OUT/synthetic3.keras" --init "$OUT/synthetic3.keras"
 
 # Ears alone, to compare with: does not ship
 train train_ear.py ear1 --data "$OUT/e3" --data "$OUT/e2"
@@ -163,5 +169,5 @@ train train_ear.py ear1 --data "$OUT/e3" --data "$OUT/e2"
 # What ships: the same arrays as float16
 python -m utils.export "$OUT/face2.keras" weights/face-lite.keras
 python -m utils.export "$OUT/ships.keras" weights/face2ear-lite.keras \
-    --threshold face=0.65 --threshold turned_face=0.75 --threshold lone_ear=0.8
-python -m utils.export "$OUT/synthetic3.keras" weights/face2ear-synthetic-lite.keras
+    --threshold face=0.65 --threshold turned_face=0.75 --threshold lone_ear=0.815
+python -m utils.export "$OUT/free.keras" weights/face2ear-free-lite.keras

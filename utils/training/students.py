@@ -72,7 +72,7 @@ def find_faces(
 def find_kept_ears(config: StudentConfig, teacher: LoadedModel) -> tuple[dict[str, list[Sample]], list[str]]:
     """Ear images by part to measure forgetting on, of a teacher of ears that learns something else; what was left out.
 
-    They are split as always (`--split` is of what is learned). All parts are empty without `--ears`. Raises `InputError`
+    They are split as always; `--split` is of what is learned. All parts are empty without `--ears`. Raises `InputError`
     where no ears are kept, and if the teacher was trained on images that forgetting would be measured on.
     """
     keeps_ears = EAR.task in kept_tasks(teacher.config, config.landmark_scheme)
