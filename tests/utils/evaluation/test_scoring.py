@@ -34,6 +34,7 @@ class SaysAlways:
 
     answers: Answers
     config: ModelConfig = field(default_factory=lambda: preset_config("tiny", ALL_LANDMARKS))
+    others: dict = field(default_factory=dict)
     images: int = 0
 
     def __call__(self, image):
