@@ -305,12 +305,12 @@ def test_a_third_task_is_taught_to_a_network_of_two_and_both_are_measured(taught
     scored = run_script("utils.evaluate", weights, tmp_path / "own", "--task", "face51", "--out", tmp_path / "scores")
     assert scored.returncode == 0 and "NME" in scored.stdout, scored.stderr
 
-    new = [*flags[:-4], "--run", tmp_path / "new", "--out", tmp_path / "new.keras"]
-    for more, named in (
-        (["--scheme", "face68"], "--scheme face68: the teacher knows face already"),
-        (["--scheme", "face51", "--strategy", "joint"], "--strategy joint: learns from labels alone"),
+    new = ["--faces", images, "--teacher", teacher, "--run", tmp_path / "new", "--out", tmp_path / "new.keras"]
+    for data, more, named in (
+        (images, ["--scheme", "face68"], "--scheme face68: the teacher knows face already"),
+        (tmp_path / "own", ["--scheme", "face51", "--strategy", "joint"], "--strategy joint: learns from labels alone"),
     ):
-        refused = run_script("train_face2ear.py", *new, *more)
+        refused = run_script("train_face2ear.py", *new, "--data", data, *more)
         assert refused.returncode == 2 and named in refused.stderr, refused.stderr
         assert not (tmp_path / "new").exists() and not (tmp_path / "new.keras").exists()
 
