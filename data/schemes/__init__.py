@@ -2,7 +2,7 @@
 
 Everything that depends on which landmark is which stands in such a file and nowhere else. These are counts, groups and
 their lines, the order after a mirror, the length that errors are divided by, and the crop that scores use.
-Each file says where its points are defined. `FACE` and `EAR` are the two that a network of two tasks knows.
+Each file says where its points are defined. `FACE` and `EAR` are those of the shipped networks.
 """
 
 from __future__ import annotations
