@@ -25,6 +25,8 @@ BACKGROUND_FRACTION = 0.08
 CLOSE_UP_FRACTION = 0.06
 # Faces with a mask drawn over mouth and nose: their labels are known, those of photos with masks are not.
 FACE_MASK_FRACTION = 0.15
+# Images cut close to the landmarks or through them: in a portrait the crop reaches over the picture's edge.
+TIGHT_FRAME_FRACTION = 0.2
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,12 @@ def invert_matrix(matrix: np.ndarray) -> np.ndarray:
     return cv2.invertAffineTransform(np.asarray(matrix, dtype=np.float64))
 
 
+def matrix_of_part(matrix: np.ndarray, corner: tuple[int, int]) -> np.ndarray:
+    """The same map (2, 3) for a part of the image alone, whose first pixel lies at `corner` (x, y) of the image."""
+    left, top = corner
+    return matrix @ np.array([[1, 0, left], [0, 1, top], [0, 0, 1]], dtype=np.float64)
+
+
 def warp_image(
     image: np.ndarray,
     matrix: np.ndarray,
@@ -92,7 +100,7 @@ def warp_image(
         out[:] = fill
         return out
     image = image[top:bottom, left:right]
-    matrix = matrix @ np.array([[1, 0, left], [0, 1, top], [0, 0, 1]], dtype=np.float64)
+    matrix = matrix_of_part(matrix, (left, top))
     if shrink > 1:
         down, across = -image.shape[0] % shrink, -image.shape[1] % shrink
         image = cv2.copyMakeBorder(image, 0, down, 0, across, cv2.BORDER_REPLICATE)
@@ -214,6 +222,24 @@ def _draw_square(shape: tuple[int, ...], side: float, margin: float, rng: np.ran
         angle=rng.normal(0, 20),
         flip=bool(rng.random() < 0.5),
     )
+
+
+def cut_tight_frame(
+    image: np.ndarray, points: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, tuple[int, int]]:
+    """The part of an image (height, width, 3) that a tight picture of `points` (landmarks, 2) shows, and its corner.
+
+    Each edge lies between 0.15 of the longer side of the points' box inside that box and 0.4 outside of it. The corner
+    (x, y) is that of the part in the image, in whole pixels. Without 8 pixels each way, the image stays whole.
+    """
+    low, high = np.nanmin(points, axis=0), np.nanmax(points, axis=0)
+    room = rng.uniform(-0.15, 0.4, (2, 2)) * (high - low).max()
+    height, width = image.shape[:2]
+    left, top = np.clip((low - room[0]).astype(int), 0, (width, height)).tolist()
+    right, bottom = np.clip((high + room[1]).astype(int) + 1, 0, (width, height)).tolist()
+    if right - left < 8 or bottom - top < 8:
+        return image, (0, 0)
+    return image[top:bottom, left:right], (left, top)
 
 
 def jitter_image(image: np.ndarray, rng: np.random.Generator, strength: float) -> np.ndarray:

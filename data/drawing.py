@@ -8,7 +8,7 @@ from typing import TypeAlias
 import cv2
 import numpy as np
 
-from data.augment import Warp, apply_matrix, invert_matrix, warp_image
+from data.augment import Warp, apply_matrix, invert_matrix, matrix_of_part, warp_image
 from data.schemes import Scheme, reference_shape
 from utils.common.fonts import drawable, text_coverage
 
@@ -172,7 +172,7 @@ def paint_map(image: np.ndarray, heat: np.ndarray, square: Warp) -> np.ndarray:
     part = image[top:bottom, left:right]
     inside = np.zeros(part.shape[:2], np.uint8)
     cv2.fillConvexPoly(inside, np.round(corners - (left, top)).astype(np.int32), 1)
-    matrix = matrix @ np.array([[1, 0, left], [0, 1, top], [0, 0, 1]], dtype=np.float64)
+    matrix = matrix_of_part(matrix, (left, top))
     spread = cv2.warpAffine(
         heat.astype(np.float32),
         matrix,

@@ -24,12 +24,15 @@ from data.augment import (
     BACKGROUND_FRACTION,
     CLOSE_UP_FRACTION,
     FACE_MASK_FRACTION,
+    TIGHT_FRAME_FRACTION,
     crop_warp,
+    cut_tight_frame,
     draw_background_warp,
     draw_close_up_warp,
     draw_image_warp,
     draw_warp,
     jitter_image,
+    matrix_of_part,
     warp_image,
 )
 from data.datasets import Sample
@@ -74,9 +77,9 @@ def training_example(
 ) -> tuple[np.ndarray, Annotation]:
     """One augmented crop of an image: (size, size, 3) uint8, and its annotation in pixels of the crop.
 
-    A few crops are close-ups of a part, and a few faces wear a mask. Where the whole image is annotated, a few show
-    background alone: then all points lie outside. `augment` scales the spreads (1: as tuned, 0: the crop that scores
-    use).
+    A few crops are close-ups of a part, a few images are cut close to the landmarks, and a few faces wear a mask. Where
+    the whole image is annotated, a few show background alone: then all points lie outside. `augment` scales the spreads
+    (1: as tuned, 0: the crop that scores use).
     """
     image = decode_image(sample.image)
     annotation = sample.annotation
@@ -93,9 +96,13 @@ def training_example(
             red, green, blue = rng.integers(0, 256, 3).tolist()
             fill = (red, green, blue)
     matrix = warp.matrix(size)
-    crop = warp_image(image, matrix, size, border, fill)
+    corner = (0, 0)
+    alone = not annotation.present[1:].any()
+    if alone and not background and rng.random() < TIGHT_FRAME_FRACTION * min(augment, 1.0):
+        image, corner = cut_tight_frame(image, sample.points, rng)
+    crop = warp_image(image, matrix_of_part(matrix, corner), size, border, fill)
     annotation = annotation.warped(matrix, scheme.flip_order if warp.flip else None)
-    if scheme == FACE and annotation.present[0].all() and rng.random() < FACE_MASK_FRACTION * min(augment, 1.0):
+    if scheme == FACE and augment and annotation.present[0].all() and rng.random() < FACE_MASK_FRACTION:
         crop = draw_face_mask(crop, annotation.points[0], rng)
     return jitter_image(crop, rng, augment), annotation
 

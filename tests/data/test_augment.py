@@ -12,11 +12,13 @@ from data.augment import (
     Warp,
     apply_matrix,
     crop_warp,
+    cut_tight_frame,
     draw_background_warp,
     draw_close_up_warp,
     draw_warp,
     invert_matrix,
     jitter_image,
+    matrix_of_part,
     warp_image,
 )
 from data.datasets import Sample
@@ -390,6 +392,53 @@ class TestDrawBackgroundWarp:
             apart = both.points[1] - both.points[0]
             np.testing.assert_allclose(apart, np.broadcast_to(apart[0], (55, 2)), atol=1e-3)
             assert np.linalg.norm(apart[0]) > 0.5
+
+
+class TestCutTightFrame:
+    POINTS = np.array([[30.0, 20.0], [50.0, 20.0], [40.0, 60.0]])  # a box of 20 x 40
+
+    @given(seeds)
+    def test_it_is_a_part_of_the_image_whose_edges_lie_near_the_box(self, seed):
+        part, (left, top) = cut_tight_frame(NOISE, self.POINTS, np.random.default_rng(seed))
+        bottom, right = top + part.shape[0], left + part.shape[1]
+        np.testing.assert_array_equal(part, NOISE[top:bottom, left:right])
+        # 0.15 x 40 = 6 pixels inside the box to 0.4 x 40 = 16 outside of it
+        assert 14 <= left <= 36 and 4 <= top <= 26 and 44 <= right <= 67 and 54 <= bottom <= 77
+
+    @given(seeds)
+    def test_it_stays_inside_the_image_and_lets_a_face_outside_be(self, seed):
+        part, (left, top) = cut_tight_frame(NOISE[:40], self.POINTS, np.random.default_rng(seed))
+        np.testing.assert_array_equal(part, NOISE[top:40, left : left + part.shape[1]])
+        far, corner = cut_tight_frame(NOISE, self.POINTS + 500, np.random.default_rng(seed))
+        assert far is NOISE and corner == (0, 0)
+
+    @given(seeds)
+    def test_the_part_through_its_own_matrix_lies_where_it_lay_in_the_image(self, seed):
+        part, corner = cut_tight_frame(NOISE, self.POINTS, np.random.default_rng(seed))
+        matrix = Warp((39.5, 39.5), 64).matrix(64)  # pixel for pixel
+        whole, alone = warp_image(NOISE, matrix, 64), warp_image(part, matrix_of_part(matrix, corner), 64)
+        shown = alone.any(axis=-1)
+        np.testing.assert_array_equal(alone[shown], whole[shown])
+        assert shown.sum() > 500
+
+    def test_some_training_crops_show_the_edge_of_the_picture_and_keep_their_points(self, tmp_path, monkeypatch):
+        image, points = drawn_image(FACE, 96, np.random.default_rng(1), extent=(0.4, 0.5))
+        cv2.imwrite(str(tmp_path / "image.png"), np.maximum(image, 1))
+        ears = points[None][:, :55]
+
+        def crops(scheme, fraction, others=None):
+            monkeypatch.setattr("data.pipeline.TIGHT_FRAME_FRACTION", fraction)
+            known = Annotation.of(scheme, points[: scheme.count], others)
+            sample = Sample("image.png", tmp_path / "image.png", known, "image")
+            return [training_example(sample, scheme, 64, np.random.default_rng(k), 1.0) for k in range(60)]
+
+        for plain, cut in zip(crops(FACE, 0), crops(FACE, 1), strict=True):
+            np.testing.assert_array_equal(plain[1].points, cut[1].points)
+        changed = [not np.array_equal(a[0], b[0]) for a, b in zip(crops(FACE, 0), crops(FACE, 1), strict=True)]
+        assert sum(changed) > 40
+        # An ear that the picture shows too would be cut away, though its landmarks say that it is there.
+        for plain, cut in zip(crops(EAR, 0, ears + 20), crops(EAR, 1, ears + 20), strict=True):
+            np.testing.assert_array_equal(plain[0], cut[0])
 
 
 class TestJitterImage:

@@ -64,3 +64,19 @@ def test_some_training_faces_wear_a_mask_and_keep_their_points(face, tmp_path, m
         assert np.array_equal(known.points, same.points)
         changed += not np.array_equal(plain, masked)
     assert changed >= 15  # crops of background alone show no face
+
+
+@pytest.mark.parametrize("augment", [0.0, 0.2])
+def test_a_weak_augmentation_draws_as_many_masks_as_a_strong_one(face, tmp_path, monkeypatch, augment):
+    from data.annotation import Annotation
+    from data.datasets import Sample
+
+    image, points = face
+    cv2.imwrite(str(tmp_path / "a.png"), image)
+    sample = Sample("a.png", tmp_path / "a.png", Annotation.of(FACE, points), "a")
+    drawn = []
+    monkeypatch.setattr("data.pipeline.draw_face_mask", lambda crop, *_: drawn.append(1) or crop)
+    for k in range(1000):
+        training_example(sample, FACE, 32, np.random.default_rng(k), augment)
+    low, high = (0, 0) if augment == 0 else (0.12, 0.18)
+    assert low <= len(drawn) / 1000 <= high
