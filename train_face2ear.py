@@ -1,16 +1,17 @@
 """Teach the trained face network ears without forgetting faces -> weights/face2ear.keras.
 
   python train_face2ear.py                                  # distillation + attention transfer from weights/face.keras
-  python train_face2ear.py --replay data                    # and face images beside the ears, which keep the faces
+  python train_face2ear.py --replay data                    # and learn from the points of the faces too
+  python train_face2ear.py --no-replay                      # from ear images alone: see what distillation keeps
   python train_face2ear.py --strategy finetune --run runs/finetune   # without a teacher: see how it forgets
   python train_face2ear.py --strategy joint --replay data   # both datasets from scratch
   python train_face2ear.py --teacher weights/face2ear.keras --scheme mine.json --data mine   # a third task beside both
   python -m utils.compare runs/face2ear runs/finetune       # the table of several runs
 
 The student starts as the face network plus an ear head at every stage, and learns from ear images. The frozen face
-network (the teacher) says where the face is in the same images. Every epoch is scored on validation images of ears,
-and of what is to be kept; the epoch with the lowest sum of all NMEs is kept and scored once on the test images.
-The table at the end says what was learned and what was forgotten.
+network (the teacher) says where the face is in the same images, and in face images beside them. Every epoch is scored
+on validation images of ears, and of what is to be kept. The epoch with the lowest sum of all NMEs is kept and scored
+once on the test images. The table at the end says what was learned and what was forgotten.
 """
 
 from dataclasses import replace
@@ -57,6 +58,7 @@ def main(argv: list[str] | None = None) -> None:
         ValidationTerms,
         find_faces,
         find_kept_ears,
+        find_start,
         resolve,
         starts_as_teacher,
         student_model_config,
@@ -83,6 +85,7 @@ def main(argv: list[str] | None = None) -> None:
     weights = term_weights(config)
     choose_trainable(student, model_config, config.strategy, weights, as_teacher, scheme)
     freeze_trunk(student, config.freeze)
+    start = find_start(config, student, model_config, teacher, faces["train"])
     trainer = Distiller(
         student,
         model_config,
@@ -93,6 +96,7 @@ def main(argv: list[str] | None = None) -> None:
         attention_layers=config.attention_layers,
         teacher_size=config.teacher_size,
         scheme=scheme,
+        start=start,
     )
 
     # Batches: what is learned, and beside it replayed faces
@@ -116,7 +120,8 @@ def main(argv: list[str] | None = None) -> None:
     # Training
     print_summary(config, run, listing, parts, pipeline, student, model_config)
     used = parts | {"train": parts["train"] + negatives + face_negatives}
-    record = training_record(config, run, used["train"] + replayed, steps)
+    measured = faces["train"] if config.strategy == "ewc" else []
+    record = training_record(config, run, used["train"] + replayed + measured, steps)
     run.start(config, {part: used[part] + faces[part] + kept_ears[part] for part in used}, listing.problems)
     scored = {}
     for task, images in ((scheme.task, parts), (FACE.task, faces), (EAR.task, kept_ears)):
@@ -141,7 +146,7 @@ def main(argv: list[str] | None = None) -> None:
     if EAR.task in model_config.heads:
         tests.setdefault(EAR.task, kept_ears["test"])
     scores = test_and_export(run, config, tests)
-    report(run, config, teacher, scores, len(parts["train"]))
+    report(run, config, teacher, scores, len(parts["train"]), len(replayed))
 
 
 if __name__ == "__main__":

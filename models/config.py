@@ -36,6 +36,7 @@ KINDS = {
     "points": one_of("2d", "3d"),
     "delayed_heads": list_of(one_of(*SCHEMES)),
     "separate_tasks": list_of(one_of(*SCHEMES)),
+    "adapter_tasks": list_of(one_of(*SCHEMES)),
     "schemes": mapping_of(OBJECT),
 }
 
@@ -54,6 +55,9 @@ class ModelConfig:
       predecessor's ear heads do.
     - `separate_tasks`: tasks with a trunk and stages of their own, whose layers are named `ear_trunk1_conv1`, ...: two
       networks side by side in one.
+    - `adapter_tasks`: tasks that read the shared network with a 1x1 convolution of their own beside each of its
+      convolutions, layers named `ear_adapter_trunk1_conv1`, ... (the parallel adapters of Rebuffi et al., CVPR 2018,
+      arXiv 1803.10082). Other tasks do not see them.
     - `schemes`: task -> `Scheme.to_json` of each head that is neither face nor ear, so that the file needs no other.
     """
 
@@ -69,15 +73,24 @@ class ModelConfig:
     points: str = "2d"
     delayed_heads: tuple[str, ...] = ()
     separate_tasks: tuple[str, ...] = ()
+    adapter_tasks: tuple[str, ...] = ()
     schemes: dict[str, dict] = field(default_factory=dict)
 
     def to_json(self) -> dict:
-        """The config as plain JSON values; without `schemes` where there are none, as files were before."""
-        return {name: value for name, value in asdict(self).items() if value or name != "schemes"}
+        """The config as plain JSON values; without what files did not have before, where it is empty."""
+        return {
+            name: value for name, value in asdict(self).items() if value or name not in ("schemes", "adapter_tasks")
+        }
 
     def check(self) -> None:
         """Raise a ValueError, in one line, for values that no network has (`KINDS`)."""
         check_values(self.to_json(), KINDS)
+        if self.adapter_tasks and set(self.heads) <= {*self.adapter_tasks, *self.separate_tasks}:
+            raise ValueError("adapters stand beside the network of another task, and there is none")
+        if self.adapter_tasks and self.stage_input == "heatmaps":
+            raise ValueError("adapters want stages that read features; heatmaps of two tasks differ in number")
+        if not {*self.adapter_tasks, *self.separate_tasks} <= set(self.heads):
+            raise ValueError("only what has a head has adapters or a body of its own")
 
     @classmethod
     def from_json(cls, values: object) -> ModelConfig:
@@ -97,7 +110,7 @@ class ModelConfig:
         if unknown:
             raise ValueError(f"there is no setting {unknown[0]!r} of a network")
         heads = {task: tuple(landmarks) for task, landmarks in values["heads"].items()}
-        lists = {name: tuple(values.get(name, ())) for name in ("delayed_heads", "separate_tasks")}
+        lists = {name: tuple(values.get(name, ())) for name in ("delayed_heads", "separate_tasks", "adapter_tasks")}
         return cls(**{**values, **lists, "heads": heads})
 
 

@@ -26,6 +26,7 @@ from utils.common.cli import InputError
 TRUNK = ((64, 2), (128, 2), (256, 4), (512, 6))  # channels and convolutions between poolings, at width 1
 # ImageNet's mean and standard deviation of a channel in 0..1, rounded: what the first convolution is centred on.
 PIXEL_MEAN, PIXEL_SPREAD = 0.45, 0.25
+ADAPTER = "adapter_"  # how the names of a task's adapters go on after the task
 
 
 @keras.saving.register_keras_serializable("landmarks")
@@ -102,36 +103,44 @@ def build_network(config: ModelConfig, with_features: bool = False) -> keras.Mod
     def channels(count: int) -> int:
         return max(1, round(count * config.width))
 
-    def convolution(x, count: int, size: int, name: str, activate: bool = True):
+    made: dict[str, layers.Layer] = {}
+    bias = config.norm in ("none", "weight")
+
+    def shared(kind: type[layers.Layer], name: str, *values, **options) -> layers.Layer:
+        """The layer of this name; a path with adapters goes through those of the path without."""
+        if name not in made:
+            made[name] = kind(*values, name=name, **options)
+        return made[name]
+
+    def convolution(x, count: int, size: int, name: str, path: str, activate: bool = True):
+        """A convolution, normalised and activated. `path`: "ear_", say, of a body of its own, or "ear_adapter_"."""
+        own = "" if path.endswith(ADAPTER) else path
         kind = StandardisedConv2D if config.norm == "weight" else layers.Conv2D
-        x = kind(
-            count,
-            size,
-            padding="same",
-            use_bias=config.norm in ("none", "weight"),
-            # Twice the variance of Glorot's: half of it is lost in each ReLU, and 25 layers of that leave nothing.
-            kernel_initializer="he_normal",
-            name=name,
-        )(x)
+        # Twice the variance of Glorot's: half of it is lost in each ReLU, and 25 layers of that leave nothing.
+        options = {"padding": "same", "use_bias": bias, "kernel_initializer": "he_normal"}
+        y = shared(kind, own + name, count, size, **options)(x)
+        if path.endswith(ADAPTER):
+            beside = layers.Conv2D(count, 1, use_bias=bias, kernel_initializer="zeros", name=path + name)
+            y = layers.Add(name=f"{path}{name}_sum")([y, beside(x)])
         if config.norm == "batch":
-            x = layers.BatchNormalization(name=f"{name}_norm")(x)
+            y = shared(layers.BatchNormalization, f"{own}{name}_norm")(y)
         elif config.norm == "group":
-            x = layers.GroupNormalization(groups=min(8, count), name=f"{name}_norm")(x)
-        return layers.ReLU(name=f"{name}_relu")(x) if activate else x
+            y = shared(layers.GroupNormalization, f"{own}{name}_norm", groups=min(8, count))(y)
+        return layers.ReLU(name=f"{path}{name}_relu")(y) if activate else y
 
     outputs = {}
     image = keras.Input((None, None, 3), name="image", dtype="uint8")
     scaled = layers.Rescaling(1 / 255, name="unit_range")(image)
 
     def body(tasks: dict[str, tuple[int, ...]], prefix: str) -> None:
-        """One trunk with its stages and the heads of `tasks`; every layer but the heads is named with `prefix`."""
+        """One trunk with its stages and the heads of `tasks`; `prefix` begins the names of its layers, not of heads."""
         x = scaled
         for block, (count, repeats) in enumerate(TRUNK, start=1):
             if block > 1:
                 x = layers.MaxPooling2D(name=f"{prefix}trunk{block}_pool")(x)
             for k in range(1, repeats + 1):
-                x = convolution(x, channels(count), 3, f"{prefix}trunk{block}_conv{k}")
-        before = convolution(x, channels(128), 3, f"{prefix}feature_map", activate=False)
+                x = convolution(x, channels(count), 3, f"trunk{block}_conv{k}", prefix)
+        before = convolution(x, channels(128), 3, "feature_map", prefix, activate=False)
         outputs[f"{prefix}feature_map_before_relu"] = before
         feature_map = outputs[f"{prefix}feature_map"] = layers.ReLU(name=f"{prefix}feature_map_relu")(before)
 
@@ -140,13 +149,13 @@ def build_network(config: ModelConfig, with_features: bool = False) -> keras.Mod
         for stage in range(1, config.stages + 1):
             before = features
             if stage == 1:
-                features = convolution(feature_map, channels(512), 1, f"{prefix}stage1_features")
+                features = convolution(feature_map, channels(512), 1, "stage1_features", prefix)
             else:
                 handed = [features] if config.stage_input == "features" else heatmaps
                 x = layers.Concatenate(name=f"{prefix}stage{stage}_input")([feature_map, *handed])
                 for k in range(1, 6):
-                    x = convolution(x, channels(128), 7, f"{prefix}stage{stage}_conv{k}")
-                features = convolution(x, channels(128), 1, f"{prefix}stage{stage}_features")
+                    x = convolution(x, channels(128), 7, f"stage{stage}_conv{k}", prefix)
+                features = convolution(x, channels(128), 1, f"stage{stage}_features", prefix)
             outputs[f"{prefix}stage{stage}_features"] = features
             heatmaps = []
             for task, landmarks in tasks.items():
@@ -161,12 +170,14 @@ def build_network(config: ModelConfig, with_features: bool = False) -> keras.Mod
                 outputs[head.name] = head(before if task in config.delayed_heads else features)
                 heatmaps.append(outputs[head.name])
 
-    own = {task: head for task, head in config.heads.items() if task in config.separate_tasks}
-    shared = {task: head for task, head in config.heads.items() if task not in own}
-    if shared:
-        body(shared, "")
-    for task, head in own.items():
-        body({task: head}, f"{task}_")
+    apart = {task: f"{task}_" for task in config.separate_tasks} | {
+        task: f"{task}_{ADAPTER}" for task in config.adapter_tasks
+    }
+    together = {task: head for task, head in config.heads.items() if task not in apart}
+    if together:
+        body(together, "")
+    for task, prefix in apart.items():
+        body({task: config.heads[task]}, prefix)
 
     if not with_features:
         outputs = {name: output for name, output in outputs.items() if "feature" not in name}
@@ -186,6 +197,18 @@ def _centre_pixels(layer: layers.Conv2D) -> None:
     layer.kernel.assign(kernel / PIXEL_SPREAD)
     if layer.bias is not None:
         layer.bias.assign(-kernel.sum(axis=(0, 1, 2)) * PIXEL_MEAN / PIXEL_SPREAD)
+
+
+def body_tasks(config: ModelConfig) -> list[tuple[str, ...]]:
+    """The tasks of each body of a network without adapters: those that share one first, then each that has its own."""
+    together = tuple(task for task in config.heads if task not in config.separate_tasks)
+    return [tasks for tasks in (together, *((task,) for task in config.separate_tasks)) if tasks]
+
+
+def part_of_network(network: keras.Model, config: ModelConfig, tasks: tuple[str, ...]) -> keras.Model:
+    """The layers that the heads of these tasks ask for, as a network of those heads; weights are shared."""
+    names = [head_name(stage, task) for stage in range(1, config.stages + 1) for task in tasks]
+    return keras.Model(network.input, {name: network.output[name] for name in names})
 
 
 def freeze_trunk(network: keras.Model, blocks: int) -> None:
@@ -214,6 +237,39 @@ def fold_network(network: keras.Model, config: ModelConfig) -> tuple[keras.Model
     return plain, plain_config
 
 
+def fold_adapters(
+    network: keras.Model, config: ModelConfig, with_features: bool = False
+) -> tuple[keras.Model, ModelConfig]:
+    """A network that computes the same, in which each task with adapters has a body of its own.
+
+    `with_features` as for `build_network`. A 1x1 kernel beside a k x k one is the middle of one k x k kernel. So a crop
+    costs what it costs without adapters, and memory holds the body twice. A network without adapters is returned as it
+    is.
+    """
+    if not config.adapter_tasks:
+        return network, config
+    plain, plain_config = fold_network(network, config)
+    apart = (*config.separate_tasks, *config.adapter_tasks)
+    config = replace(plain_config, adapter_tasks=(), separate_tasks=apart)
+    target = build_network(config, with_features)
+    given = {layer.name: layer for layer in plain.layers if layer.weights}
+    copy_layers(plain, target, [layer.name for layer in target.layers if layer.name in given])
+    for task in plain_config.adapter_tasks:
+        for layer in target.layers:
+            name = layer.name.removeprefix(f"{task}_")
+            if not layer.weights or name == layer.name or layer.name in given:
+                continue
+            weights = given[name].get_weights()
+            beside = given.get(f"{task}_{ADAPTER}{name}")
+            if beside is not None:  # a normalisation has none
+                kernel, *offset = beside.get_weights()
+                middle = weights[0].shape[0] // 2
+                weights[0][middle, middle] += kernel[0, 0]
+                weights[1:] = [old + new for old, new in zip(weights[1:], offset, strict=True)]
+            layer.set_weights(weights)
+    return target, config
+
+
 def copy_layers(source: keras.Model, target: keras.Model, names: list[str]) -> None:
     """Copy the weights of the named layers; plain and standardised convolutions are turned into each other."""
     for name in names:
@@ -225,13 +281,17 @@ def copy_layers(source: keras.Model, target: keras.Model, names: list[str]) -> N
             take.set_weights(weights)
 
 
-def count_flop(config: ModelConfig, size: int | None = None) -> int:
+def count_flop(config: ModelConfig, size: int | None = None, task: str | None = None) -> int:
     """Floating-point operations of one forward pass of one image of `size` pixels (default: the input size).
 
-    Convolutions only, a multiply-add counted as 2; biases, ReLU and pooling are under 1 % of that.
+    Of every head, or of a `task`'s alone: a crop of a task that has a body or adapters of its own is read by that body,
+    its adapters folded. Convolutions only, a multiply-add counted as 2; biases, ReLU and pooling are under 1 % of that.
     """
     size = config.input_size if size is None else size
+    config = replace(config, separate_tasks=(*config.separate_tasks, *config.adapter_tasks), adapter_tasks=())
     network = build_network(config)
+    if task is not None:
+        network = part_of_network(network, config, (task,))
     total = 0
     for layer in network.layers:
         if isinstance(layer, layers.Conv2D):

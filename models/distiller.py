@@ -16,17 +16,24 @@ from keras import ops
 
 from data.schemes import EAR, FACE, Scheme
 from models.config import ModelConfig
-from models.cpm import head_name
+from models.cpm import ADAPTER, head_name
 from models.heatmaps import rescale_points
 from models.losses import STAGE_LOSSES, activation_boundary, attention_transfer, distillation
-from models.strategies import STRATEGIES, kept_tasks
+from models.starting_point import StartingPoint
+from models.strategies import STARTING_TERMS, STRATEGIES, TEACHER_TERMS, kept_tasks
 from models.tensors import Tensor, resized
 from models.trainer import stages_loss, track_nme
 from models.weights import LoadedModel
 from utils.common.cli import InputError
 
-TERMS = ("face", "distillation", "attention", "boundary")  # beside that of what is learned, named as its task
-TEACHER_TERMS = {"distillation", "attention", "boundary"}  # they ask the teacher
+TERMS = (
+    "face",
+    "distillation",
+    "attention",
+    "boundary",
+    "ewc",
+    "l2-sp",
+)  # beside that of what is learned, named as its task
 
 
 def choose_trainable(
@@ -49,6 +56,8 @@ def choose_trainable(
     for layer in network.layers:
         if plan.trains == "heads":
             layer.trainable = layer.name in new_heads
+        elif plan.trains == "adapters":
+            layer.trainable = layer.name in new_heads or layer.name.startswith(f"{scheme.task}_{ADAPTER}")
         elif plan.trains == "body":
             layer.trainable = layer.name in new_heads or layer.name.startswith(f"{scheme.task}_")
         elif starts_as_teacher and plan.from_teacher:
@@ -69,7 +78,7 @@ class Distiller(keras.Model):
     `network` and the network of `teacher` are built `with_features`. Each sees the image at its own input size (the
     teacher at `teacher_size`, if given): images come at the larger one (`pipeline_size`), and the other network gets
     them shrunk. `attention_layers` are roles: "feature_map", "stage1_features" ...; the student's stage i is paired
-    with the teacher's stage round(i x teacher stages / student stages).
+    with the teacher's stage round(i x teacher stages / student stages). The terms "ewc" and "l2-sp" ask for `start`.
     """
 
     def __init__(
@@ -83,6 +92,7 @@ class Distiller(keras.Model):
         attention_layers: tuple[str, ...] | None = None,
         teacher_size: int | None = None,
         scheme: Scheme = EAR,
+        start: StartingPoint | None = None,
     ):
         super().__init__(name="distiller")
         known = (scheme.task, *TERMS)
@@ -96,7 +106,10 @@ class Distiller(keras.Model):
         self.temperature = temperature
         self.needs_teacher = bool(TEACHER_TERMS & set(self.term_weights))
         self.teacher_size = teacher_size or (teacher.config.input_size if teacher else 0)
-        self.teacher = teacher  # a `LoadedModel`, which Keras does not track: checkpoints hold the student alone
+        # Neither is something that Keras tracks: checkpoints hold the student alone.
+        self.teacher, self.start = teacher, start
+        if STARTING_TERMS & set(self.term_weights) and start is None:
+            raise InputError("ewc and l2-sp terms need the weights that the student starts from")
         if self.needs_teacher:
             if teacher is None:
                 raise InputError("distillation, attention and boundary terms need a teacher")
@@ -147,6 +160,9 @@ class Distiller(keras.Model):
                 known = ops.any(target["annotated"], axis=(1, 2))
                 fraction = ops.maximum(ops.mean(ops.cast(known, "float32")), 1e-3)
                 terms[task] = stages_loss(target, outputs, task, config, self.stage_loss) / fraction
+        if self.start is not None:
+            penalty = self.start.penalty()
+            terms |= dict.fromkeys(sorted(STARTING_TERMS & set(self.term_weights)), penalty)
         if self.teacher is None or not self.needs_teacher:
             return terms
         taught = self.teach(images)

@@ -7,13 +7,17 @@ from dataclasses import dataclass, replace
 from data.schemes import EAR, FACE, Scheme
 from models.config import ModelConfig
 
+TEACHER_TERMS = {"distillation", "attention", "boundary"}  # loss terms that ask the teacher
+STARTING_TERMS = {"ewc", "l2-sp"}  # and those that hold the weights near where they started
+
 
 @dataclass(frozen=True)
 class Strategy:
     """One way to add ears, or another task, to a network that knows faces.
 
     - `from_teacher`: the student starts from the teacher's weights.
-    - `trains`: "all" layers, the new "heads" alone, or the new task's "body" (trunk, stages and heads of its own).
+    - `trains`: "all" layers, the new "heads" alone, those and "adapters" beside the face's convolutions, or the new
+      task's "body" (trunk, stages and heads of its own).
     - `terms`: names of the loss terms that it uses beside that of the new task.
     """
 
@@ -26,12 +30,25 @@ class Strategy:
         """Whether what learns the new task knows nothing at the start."""
         return not self.from_teacher or self.trains == "body"
 
+    @property
+    def stays_near(self) -> bool:
+        """Whether a term holds the weights near those of the teacher, which the student must have at the start."""
+        return bool(STARTING_TERMS & set(self.terms))
+
+    @property
+    def asks_teacher(self) -> bool:
+        """Whether the teacher says where faces are in the images, so that those without points teach something too."""
+        return bool(TEACHER_TERMS & set(self.terms))
+
 
 STRATEGIES = {
     "separate": Strategy(True, "body", ()),
     "joint": Strategy(False, "all", ("face",)),
     "frozen": Strategy(True, "heads", ()),
+    "adapters": Strategy(True, "adapters", ()),
     "finetune": Strategy(True, "all", ()),
+    "l2-sp": Strategy(True, "all", ("l2-sp",)),
+    "ewc": Strategy(True, "all", ("ewc",)),
     "distill": Strategy(True, "all", ("distillation",)),
     "distill-at": Strategy(True, "all", ("distillation", "attention")),
 }
@@ -45,12 +62,15 @@ def kept_tasks(base: ModelConfig, scheme: Scheme) -> tuple[str, ...]:
 def with_task(strategy: str, base: ModelConfig, scheme: Scheme, landmarks: tuple[int, ...]) -> ModelConfig:
     """The config of the network that a strategy trains: the teacher's, with heads for these landmarks of a scheme."""
     kept = kept_tasks(base, scheme)
-    own = (scheme.task,) if STRATEGIES[strategy].trains == "body" else ()
+    plan = STRATEGIES[strategy]
+    own = (scheme.task,) if plan.trains == "body" else ()
+    beside = (scheme.task,) if plan.trains == "adapters" else ()
     schemes = {task: stored for task, stored in base.schemes.items() if task in kept}
     return replace(
         base,
         heads={task: base.heads[task] for task in kept} | {scheme.task: landmarks},
         separate_tasks=(*(task for task in base.separate_tasks if task in kept), *own),
+        adapter_tasks=(*(task for task in base.adapter_tasks if task in kept), *beside),
         delayed_heads=tuple(task for task in base.delayed_heads if task in kept),
         schemes=schemes if scheme is EAR else schemes | {scheme.task: scheme.to_json()},
     )

@@ -240,7 +240,16 @@ def average_networks(first: LoadedModel, second: LoadedModel, alpha: float) -> L
     one, other = (network for network, _ in pair)
     shared = set(first.config.heads) & set(second.config.heads)
     values = [{**vars(each), "heads": {task: each.heads[task] for task in shared}} for _, each in pair]
-    for name in ("stages", "stage_input", "separate_tasks", "heads", "points", "sigma", "decode_offset"):
+    for name in (
+        "stages",
+        "stage_input",
+        "separate_tasks",
+        "adapter_tasks",
+        "heads",
+        "points",
+        "sigma",
+        "decode_offset",
+    ):
         if values[0][name] != values[1][name]:
             raise InputError(f"{second.path}: differs from {first.path} in {name}; give two that are alike")
     shapes = [_layer_shapes(network) for network in (one, other)]
@@ -302,7 +311,7 @@ def start_from(network: keras.Model, config: ModelConfig, path: str | os.PathLik
     given, wanted = source.config, config
     built_alike = given.stage_input == wanted.stage_input and all(
         (task in getattr(given, name)) == (task in getattr(wanted, name))
-        for name in ("delayed_heads", "separate_tasks")
+        for name in ("delayed_heads", "separate_tasks", "adapter_tasks")
         for task in wanted.heads
     )
     # Stages that read features never see the heads of another task beside ours; those that read heatmaps do.

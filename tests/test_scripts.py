@@ -517,7 +517,7 @@ def test_a_student_learns_ears_and_says_what_it_forgot(taught):
     assert row["forgetting"] == pytest.approx(row["face_after"] - row["face_before"])
     for name in ("face_before", "face_after", "ear", "parameters", "gflop", "speed", "minutes"):
         assert row[name] > 0, name
-    assert "| distill-at |" in printed
+    assert "| distill-at + replay |" in printed
     assert ("note:     face images" in printed) == (row["forgetting"] > 0.5)
     for name in ("attention.png", "curves.png", "ear/worst.png", "face/ced.png", "config.json"):
         assert (folder / "distill-at" / name).stat().st_size > 0, name
@@ -547,15 +547,25 @@ def test_a_student_is_not_scored_on_images_that_its_teacher_was_trained_on(taugh
 
 @pytest.mark.parametrize(
     "strategy",
-    [pytest.param("joint", marks=pytest.mark.slow), pytest.param("separate", marks=pytest.mark.slow), "frozen"],
+    [
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("joint", "separate", "ewc", "l2-sp")),
+        "adapters",
+        "frozen",
+    ],
 )
-def test_other_strategies_run_and_frozen_forgets_nothing(taught_flags, tmp_path, strategy):
+def test_other_strategies_run_and_what_keeps_the_face_network_forgets_nothing(taught_flags, tmp_path, strategy):
     where = ["--run", tmp_path / "run", "--out", tmp_path / "student.keras"]
     done = run_script("train_face2ear.py", *taught_flags, "--strategy", strategy, *where, "--epochs", 1)
     assert done.returncode == 0, done.stderr
     row = json.loads((tmp_path / "run" / "forgetting.json").read_text())
-    if strategy == "frozen":
+    if strategy in ("frozen", "adapters"):
         assert row["forgetting"] == 0
+    if strategy == "adapters":
+        assert row["parameters"] < 0.7 * row["parameters_run"]
+        assert row["gflop_face"] < 0.6 * row["gflop"]
+    if strategy in ("ewc", "l2-sp"):
+        with open(tmp_path / "run" / "history.csv", newline="") as stream:
+            assert float(next(csv.DictReader(stream))[strategy]) > 0
     if strategy == "separate":
         assert row["forgetting"] == pytest.approx(0, abs=0.05)
 
@@ -564,7 +574,7 @@ def test_runs_are_compared_in_a_table_and_a_figure(taught, tmp_path):
     folder = taught
     done = run_script("utils.compare", folder / "distill-at", "--base", tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "| distill-at |" in (tmp_path / "table.md").read_text()
+    assert "| distill-at + replay |" in (tmp_path / "table.md").read_text()
     assert (tmp_path / "strategies.png").stat().st_size > 0
 
 
@@ -588,21 +598,23 @@ def test_replayed_faces_are_learned_and_softened_maps_distilled(taught_flags, im
 
 
 @pytest.mark.slow
-def test_faces_can_be_rehearsed_without_their_points(taught, taught_flags, images, tmp_path):
-    flags = [*taught_flags, "--replay", images, "--face-weight", 0]
+def test_faces_are_rehearsed_without_their_points_unless_a_flag_says_otherwise(taught, taught_flags, tmp_path):
+    flags = [*taught_flags, "--no-replay"]
     done = run_script("train_face2ear.py", *flags, "--run", tmp_path / "run", "--out", tmp_path / "student.keras")
     assert done.returncode == 0, done.stderr
-    assert int(re.search(r"faces: +(\d+) to train on", done.stdout)[1]) > 0
+    assert int(re.search(r"faces: +(\d+) to train on", done.stdout)[1]) == 0
+    shown = re.search(r"faces: +(\d+) to train on without their points \(--no-replay", (taught / "stdout").read_text())
+    assert int(shown[1]) == read_row(taught / "distill-at")["replayed"] > 0
     with open(tmp_path / "run" / "history.csv", newline="") as stream:
+        alone = list(csv.DictReader(stream))
+    with open(taught / "distill-at" / "history.csv", newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert "face" not in rows[0]
-    with open(taught / "distill-at" / "history.csv", newline="") as stream:
-        alone = list(csv.DictReader(stream))
     assert rows[0]["distillation"] != alone[0]["distillation"]  # it learned from other crops too
 
 
 @pytest.mark.slow
-def test_what_is_missing_of_the_comparison_is_trained_and_what_is_there_is_not(taught, taught_flags, tmp_path):
+def test_what_is_missing_of_the_comparison_is_trained_and_what_is_there_is_not(taught, taught_flags, images, tmp_path):
     folder, flags = taught, taught_flags
     base = tmp_path / "compare"
     for run_folder, own in plan_runs(base, 1, list(map(str, flags))):
@@ -610,17 +622,29 @@ def test_what_is_missing_of_the_comparison_is_trained_and_what_is_there_is_not(t
             config, _ = read_student_config("", own)
             row = read_row(folder / "distill-at")
             write_json(run_folder / "config.json", config.to_json())
-            write_json(run_folder / "forgetting.json", row | {"strategy": run_folder.name})
+            shown = 12 if run_folder.name == "distill-at-replay" else 0
+            assert config.no_replay == (run_folder.name in ("distill", "distill-at"))
+            write_json(run_folder / "forgetting.json", row | {"strategy": config.strategy, "replayed": shown})
+            shutil.copy(folder / "distill-at" / "best.keras", run_folder)
             assert (config.extra_epochs > 0) == (
                 run_folder.name in ("separate", "joint")
             )  # the face network's steps on top
-    done = run_process("utils.compare", "--run-missing", "--base", base, "--", *flags)
+    score = ["--score", "face", images, "test", "--score", "ear", images, "test"]
+    done = run_process("utils.compare", "--run-missing", "--base", base, *score, "--", *flags)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("training: ") == 1
-    rows = {row["strategy"]: row for row in json.loads((base / "table.json").read_text())}
-    assert list(rows) == list(STRATEGIES)
+    rows = {row["variant"]: row for row in json.loads((base / "table.json").read_text())}
+    assert {*STRATEGIES, "distill-at + replay"} == set(rows)
     assert rows["frozen"]["forgetting"] == 0 and rows["frozen"]["ear"] > 0
-    assert all(f"| {strategy} |" in (base / "table.md").read_text() for strategy in STRATEGIES)
+    faces, ears = rows["frozen"]["scored"]
+    assert faces["nme"] == pytest.approx(rows["frozen"]["face_after"], abs=1e-3) == faces["before"]
+    assert ears["nme"] == pytest.approx(rows["frozen"]["ear"], abs=1e-3) and "before" not in ears
+    table = (base / "table.md").read_text()
+    assert all(f"| {name} |" in table for name in rows) and f"{images.name}: ear NME (%)" in table
+    assert "training: " not in run_process("utils.compare", *score, "--base", base).stdout
+    for wrong in (["nose", images, "test"], ["ear", "nowhere", "all"], ["ear", images, "half"]):
+        refused = run_script("utils.compare", "--base", base, "--score", *wrong)
+        assert refused.returncode == 2 and "--score" in refused.stderr and refused.stderr.count("\n") == 1
     other = run_script("utils.compare", "--run-missing", "--base", base, "--", *flags, "--batch-size", 2)
     assert other.returncode == 2 and "--batch-size 4" in other.stderr and other.stderr.count("\n") == 1
 
@@ -636,6 +660,10 @@ def test_what_is_missing_of_the_comparison_is_trained_and_what_is_there_is_not(t
         (["--strategy", "joint", "--faces", "IMAGES", "--face-weight", "0"], "--face-weight"),
         (["--replay", "BARE"], "utils.annotate --faces"),
         (["--face-negatives", "BARE"], "--replay"),
+        (["--replay", "IMAGES", "--no-replay"], "--no-replay"),
+        (["--strategy", "joint", "--faces", "IMAGES", "--no-replay"], "--no-replay"),
+        (["--strategy", "l2-sp", "--preset", "lite"], "--preset lite"),
+        (["--strategy", "adapters", "--init", "nowhere.keras"], "--init nowhere.keras"),
         (["--replay", "IMAGES", "--face-negatives", "BARE", "--face-weight", "0"], "--face-negatives"),
         (["--replay", "IMAGES", "--face-negatives", "nowhere"], "--face-negatives nowhere"),
         (["--replay", "IMAGES", "--face-negatives", "IMAGES"], "--face-negatives"),

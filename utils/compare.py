@@ -2,6 +2,7 @@
 
   python -m utils.compare runs/distill-at runs/finetune            # the table of runs that are there
   python -m utils.compare --run-missing --base runs/compare -- --data data --epochs 20 --input-size 160
+  python -m utils.compare --run-missing --seeds 3 --score ear ears_ibug all -- --data data
 
 Reads what each run of `train_face2ear.py` measured, prints the table (Markdown), and draws forgetting against ear NME.
 With `--run-missing` it trains every strategy that has no finished run below `--base`, one after the other; what follows
@@ -14,9 +15,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from data.datasets import PARTS
+from data.schemes import SCHEMES
 from utils.common.cli import CommandLine, InputError, positive_int, run_main
 from utils.common.files import replacing, write_json
-from utils.training.comparison import check_same, merge_seeds, plan_runs, plot_strategies, train
+from utils.common.keras_runtime import start_keras
+from utils.training.comparison import ScoringSet, check_same, merge_seeds, plan_runs, plot_strategies, score_run, train
 from utils.training.flags import CONFIG_FILE
 from utils.training.table import TABLE, markdown_table, read_row
 
@@ -34,8 +38,16 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--run-missing", action="store_true", help="train the strategies that have no finished run")
     parser.add_argument("--seeds", type=positive_int, default=1, help="runs of each strategy (default: 1)")
+    parser.add_argument(
+        "--score",
+        nargs=3,
+        action="append",
+        default=[],
+        metavar=("TASK", "DIR", "PART"),
+        help="score every network on these images too, such as: ear ears_ibug all (PART: train, validation, test, all)",
+    )
     args = parser.parse_args(arguments[:split])
-    base = Path(args.base)
+    base, sets = Path(args.base), [scoring_set(*each) for each in args.score]
     runs = [Path(run) for run in args.runs]
     if args.run_missing:
         for run, own in plan_runs(base, args.seeds, arguments[split + 1 :]):
@@ -48,7 +60,11 @@ def main(argv: list[str] | None = None) -> None:
     runs = runs or sorted(path.parent for path in base.glob(f"*/{TABLE}"))
     if not runs:
         raise InputError(f"{base}: no finished runs of train_face2ear.py; name them, or train them with --run-missing")
-    rows = merge_seeds([read_row(run) for run in dict.fromkeys(runs)])
+    rows = [read_row(run) for run in dict.fromkeys(runs)]
+    if sets:
+        start_keras("float32")
+        rows = [row | {"scored": score_run(run, sets)} for run, row in zip(dict.fromkeys(runs), rows, strict=True)]
+    rows = merge_seeds(rows)
     table = markdown_table(rows)
     print(table)
     with replacing(base / "table.md") as part:
@@ -56,6 +72,19 @@ def main(argv: list[str] | None = None) -> None:
     write_json(base / "table.json", rows)
     plot_strategies(base / "strategies.png", rows)
     print(f"table.md, table.json and strategies.png in {base}")
+
+
+def scoring_set(task: str, folder: str, part: str) -> ScoringSet:
+    """The images of a `--score`. Raises `InputError` for a task, folder or part that there is not."""
+    if task not in SCHEMES:
+        raise InputError(f"--score {task}: no such task; there are {', '.join(SCHEMES)}")
+    if not Path(folder).is_dir():
+        raise InputError(f"--score {task} {folder}: no such folder")
+    if part not in (*PARTS, "all"):
+        raise InputError(f"--score {task} {folder} {part}: no such part; there are {', '.join((*PARTS, 'all'))}")
+    found = ScoringSet(task, folder, part)
+    found.samples()
+    return found
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
 
 from models.config import NORMS, PRESETS, preset_config
-from models.cpm import StandardisedConv2D, build_network, copy_layers, count_flop, fold_network
+from models.cpm import StandardisedConv2D, build_network, copy_layers, count_flop, fold_adapters, fold_network
 from utils.common.cli import InputError
 
 FACE_HEAD = {"face": tuple(range(68))}
@@ -104,6 +106,81 @@ def test_a_folded_network_unfolds_to_the_same_answers():
     copy_layers(plain, again, [layer.name for layer in plain.layers if layer.weights])
     for name, maps in plain(images()).items():
         assert np.abs(maps - again(images())[name]).max() < 1e-4
+
+
+def with_adapters(norm="none"):
+    """A network of random weights, whose ears have adapters that do something."""
+    keras.utils.set_random_seed(1)
+    config = preset_config("tiny", BOTH_HEADS, norm=norm, adapter_tasks=("ear",))
+    network = build_network(config)
+    for k, layer in enumerate(layer for layer in network.layers if layer.weights):
+        rng = np.random.default_rng(k)
+        layer.set_weights([w + 0.05 * rng.random(w.shape) for w in layer.get_weights()])
+    return network, config
+
+
+def test_fresh_adapters_change_nothing_and_no_adapter_is_seen_by_faces():
+    keras.utils.set_random_seed(1)
+    config = preset_config("tiny", BOTH_HEADS, norm="none", adapter_tasks=("ear",))
+    network = build_network(config, with_features=True)
+    before = network(images())
+    assert np.array_equal(before["stage2_features"], before["ear_adapter_stage2_features"])
+    for layer in network.layers:
+        if layer.weights and "adapter" in layer.name:
+            layer.set_weights([w + 0.1 for w in layer.get_weights()])
+    after = network(images())
+    for stage in (1, 2):
+        assert np.array_equal(before[f"stage{stage}_face"], after[f"stage{stage}_face"])
+        assert not np.allclose(before[f"stage{stage}_ear"], after[f"stage{stage}_ear"])
+
+
+def test_an_adapter_adds_its_1x1_convolution_to_that_of_the_face_worked_by_hand():
+    network, _ = with_adapters()
+    inner = keras.Model(
+        network.input,
+        [network.get_layer(f"{path}trunk1_conv1_relu").output for path in ("", "ear_adapter_")],
+    )
+    face, ear = (np.asarray(maps)[0, 5, 7] for maps in inner(images()))
+    (kernel, bias), (small, offset) = (
+        network.get_layer(f"{path}trunk1_conv1").get_weights() for path in ("", "ear_adapter_")
+    )
+    pixels = images()[0].astype(np.float64) / 255
+    window = np.einsum("yxc,yxco->o", pixels[4:7, 6:9], kernel) + bias
+    assert np.allclose(face, np.maximum(window, 0), atol=1e-4)
+    assert np.allclose(ear, np.maximum(window + pixels[5, 7] @ small[0, 0] + offset, 0), atol=1e-4)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_folded_adapters_answer_the_same_and_a_crop_costs_what_it_did(norm):
+    network, config = with_adapters(norm)
+    folded, folded_config = fold_adapters(network, config)
+    assert folded_config.separate_tasks == ("ear",) and not folded_config.adapter_tasks
+    assert not any("adapter" in layer.name for layer in folded.layers)
+    for name, maps in network(images()).items():
+        assert np.abs(maps - folded(images())[name]).max() < 1e-4 * max(1, np.abs(maps).max()), name
+    alone = tiny(norm=norm)
+    assert count_flop(config, task="face") == count_flop(alone)
+    ears = preset_config("tiny", {"ear": BOTH_HEADS["ear"]}, norm=norm)
+    assert count_flop(config, task="ear") == count_flop(ears)
+
+
+def test_a_network_without_adapters_is_not_folded():
+    config = tiny()
+    network = build_network(config)
+    assert fold_adapters(network, config) == (network, config)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"heads": {"ear": (0, 1)}, "adapter_tasks": ("ear",)},
+        {"heads": BOTH_HEADS, "adapter_tasks": ("ear",), "stage_input": "heatmaps"},
+        {"heads": FACE_HEAD, "adapter_tasks": ("ear",)},
+    ],
+)
+def test_adapters_without_a_network_to_stand_beside_are_refused(changes):
+    with pytest.raises(InputError, match="no such network"):
+        build_network(replace(tiny(), **changes))
 
 
 def test_a_checkpoint_of_an_unfolded_network_holds_its_gains(tmp_path):

@@ -7,15 +7,17 @@ import numpy as np
 import pytest
 
 from data.annotation import Annotation, stack_annotations
+from data.augment import Warp
 from data.schemes import EAR, FACE, read_scheme, register
 from models import distiller
 from models.config import preset_config
-from models.cpm import build_network
+from models.cpm import build_network, fold_adapters
 from models.distiller import Distiller, choose_trainable, paired_stage
 from models.losses import distillation
 from models.strategies import STRATEGIES, with_task
 from models.weights import LoadedModel, continue_from, load_network, save_network
 from tests.conftest import input_error
+from utils.demo.predictor import LandmarkPredictor
 from utils.training.students import gradient_norms
 
 FACE_HEAD = {"face": tuple(range(68))}
@@ -185,6 +187,36 @@ def test_separate_gives_the_ear_a_body_of_its_own_in_one_file(tmp_path):
     assert np.allclose(loaded.network(images)["stage2_ear"], network(images)["stage2_ear"], atol=2e-3)
     faces = build_network(teacher.config).count_params()
     assert loaded.network.count_params() > 1.9 * faces
+
+
+def test_adapters_keep_every_face_answer_to_the_last_bit_and_learn_ears(tmp_path):
+    teacher = face_network(tmp_path)
+    network, config = student(teacher, "adapters", norm="none")
+    trainer = Distiller(network, config, {"ear": 1.0}, teacher)
+    trainer.compile(optimizer=keras.optimizers.Adam(1e-2))
+    images, targets = batch()
+    for _ in range(3):
+        trainer.train_on_batch(images, targets)
+    save_network(tmp_path / "student.keras", network, config, {})
+    saved = load_network(tmp_path / "student.keras")
+    assert saved.config.adapter_tasks == ("ear",)
+    folded, _ = fold_adapters(saved.network, saved.config)
+    for stage in (1, 2):
+        name = f"stage{stage}_face"
+        for each in (saved.network, folded):
+            assert np.array_equal(each(images)[name], teacher.network(images)[name])
+        name = f"stage{stage}_ear"
+        assert np.allclose(saved.network(images)[name], network(images)[name], atol=1e-5)
+    adapter = network.get_layer("ear_adapter_stage2_conv3").get_weights()[0]
+    assert np.abs(adapter).max() > 0
+    extra = network.count_params() / teacher.network.count_params() - 1
+    assert 0.05 < extra < 0.2
+    predictor = LandmarkPredictor(tmp_path / "student.keras", precision="float32")
+    alone = LandmarkPredictor(tmp_path / "face.keras", precision="float32")
+    square = Warp((32, 32), 64)
+    both = predictor.read_crops(images[0], {"face": square, "left": square, "right": square})
+    assert np.array_equal(both["face"].points, alone.read_crops(images[0], {"face": square})["face"].points)
+    assert np.array_equal(both["left"].points, both["right"].points)
 
 
 def test_a_student_costs_the_face_network_and_its_ear_heads_only(tmp_path):

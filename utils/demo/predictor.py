@@ -64,11 +64,13 @@ class LandmarkPredictor:
         if size is not None and (size < 32 or size % 8):
             raise InputError(f"size {size}: crops have a multiple of 8 pixels a side, at least 32")
         self.precision = resolve_precision(precision)
+        from models.cpm import body_tasks, fold_adapters
         from models.weights import dtype_policy, load_network
 
         with dtype_policy(POLICIES[self.precision]):
             loaded = load_network(weights, with_features=True)
-        self.config, self.record = loaded.config, loaded.record
+            self._network, self.config = fold_adapters(loaded.network, loaded.config, with_features=True)
+        self.record = loaded.record
         self.size = size or loaded.config.input_size
         self.thresholds = thresholds or thresholds_of(self.record, loaded.path)
         self.tasks = tuple(loaded.config.heads)
@@ -77,12 +79,11 @@ class LandmarkPredictor:
         schemes = [FACE] if FACE.task in self.tasks else [SCHEMES[task] for task in self.tasks if task != EAR.task]
         self.first = schemes[0] if schemes else None
         self.others = {task: SCHEMES[task] for task in self.tasks if SCHEMES[task] not in (self.first, EAR)}
-        self._network = loaded.network
         most = 1 + len(SIDES) + len(self.others)
         self._crops = np.empty((most, self.size, self.size, 3), np.uint8)  # written anew by each reading
         self._timer = timer or StepTimer()
-        reader = self._reader()
-        self._heatmaps, self._decode = _frozen(reader.heatmaps), _compiled(reader.decode, self.config.heads)
+        self._bodies = {tasks: _frozen(self._reader(tasks).heatmaps) for tasks in body_tasks(self.config)}
+        self._decode = _compiled(self._reader().decode, self.config.heads)
 
     def __call__(self, image: np.ndarray) -> Prediction:
         """Landmarks of an image (height, width, 3) uint8 RGB. Raises ValueError for an array of another kind."""
@@ -175,26 +176,38 @@ class LandmarkPredictor:
 
     def _read(self, images: np.ndarray, tasks: Sequence[str] | None = None) -> dict[str, np.ndarray]:
         """Points and confidences of a batch by task: of all images or, where `tasks` names the task of each, of each by
-        its own head alone. Images of one task lie side by side.
+        its own head alone. Images of one task lie side by side, and a body reads those of its own tasks only.
         """
-        with self._timer("network"):
-            heatmaps = self._heatmaps(images)
+        heatmaps: dict[str, Tensor] = {}
+        for body, read in self._bodies.items():
+            rows = [k for k in range(len(images)) if tasks is None or tasks[k] in body]
+            if tasks is not None and not rows:
+                cells = images.shape[1] // 8
+                heatmaps |= {
+                    task: np.zeros((0, cells, cells, len(self.config.heads[task])), "float32") for task in body
+                }
+                continue
+            with self._timer("network"):
+                found = read(images if len(rows) == len(images) else images[rows])
+            for task, maps in found.items():
+                own = [k for k, row in enumerate(rows) if tasks is None or tasks[row] == task]
+                heatmaps[task] = maps[own[0] :][: len(own)] if own else maps[:0]
         with self._timer("decode"):
-            if tasks is not None:
-                firsts = {task: tasks.index(task) if task in tasks else 0 for task in heatmaps}
-                heatmaps = {task: maps[firsts[task] :][: tasks.count(task)] for task, maps in heatmaps.items()}
             return _to_numpy(self._decode(heatmaps))
 
     @cached_property
     def _read_maps(self) -> Callable[[np.ndarray], dict[str, Tensor]]:
         return _frozen(self._reader(with_maps=True))
 
-    def _reader(self, with_maps: bool = False) -> LandmarkReader:
+    def _reader(self, tasks: tuple[str, ...] | None = None, with_maps: bool = False) -> LandmarkReader:
+        """A reader of these tasks, by the layers that they need alone; of all without `tasks`."""
+        from models.cpm import part_of_network
         from models.trainer import LandmarkReader
         from models.weights import dtype_policy
 
         with dtype_policy(POLICIES[self.precision]):
-            return LandmarkReader(self._network, self.config, with_maps=with_maps)
+            network = self._network if tasks is None else part_of_network(self._network, self.config, tasks)
+            return LandmarkReader(network, self.config, tasks, with_maps)
 
 
 def _frozen(function: Callable[[np.ndarray], dict[str, Tensor]]) -> Callable[[np.ndarray], dict[str, Tensor]]:

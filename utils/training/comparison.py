@@ -6,39 +6,109 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from data.datasets import find_samples, split_samples
-from data.schemes import EAR
+from data.datasets import Sample, choose_part, find_samples, split_samples
+from data.layouts import face_folders
+from data.schemes import EAR, SCHEMES
 from models.strategies import STRATEGIES
 from utils.common.cli import InputError
-from utils.common.files import read_json
+from utils.common.files import read_json, write_json
 from utils.common.keras_runtime import quiet_stderr
 from utils.evaluation.plots import new_figure, write_figure
+from utils.evaluation.scoring import refuse_trained_images, score_samples
+from utils.training.config import StudentConfig
 from utils.training.flags import CONFIG_FILE, read_student_config
+from utils.training.table import variant
 
 # What a run fills in where no flag says it, what always is the teacher's, and what may differ between equal runs.
 RESOLVED = {"preset", "norm", "input_size", "learning_rate", "distillation_weight"}
 NOT_COMPARED = {"out", "precision", "points", "stage_input", "sigma"}
+SCORED = "scored.json"  # of a run: its network on other test sets
 SPREAD_FROM = 3  # seeds: a spread of fewer says nothing
 
 
 def merge_seeds(rows: list[dict]) -> list[dict]:
-    """One row a strategy: the mean over its seeds, and with at least three of them the spread of the NMEs."""
+    """One row a strategy, with and without replayed faces: the mean over its seeds, and with at least three of them the
+    spread of the NMEs.
+    """
     merged = []
-    for strategy in dict.fromkeys(row["strategy"] for row in rows):
-        own = [row for row in rows if row["strategy"] == strategy]
+    for way in dict.fromkeys(map(variant, rows)):
+        own = [row for row in rows if variant(row) == way]
         row = dict(own[0])
         for name in ("face_after", "forgetting", "ear", "speed", "teacher_speed", "minutes"):
-            values = [each[name] for each in own]
-            row[name] = None if None in values else float(np.mean(values))
-            if len(own) >= SPREAD_FROM and row[name] is not None:
-                row[f"{name}_spread"] = float(np.std(values, ddof=1))
-        row["seeds"] = len(own)
+            row |= _mean(name, [each[name] for each in own])
+        row["scored"] = [
+            scored[0] | _mean("nme", [each.get("nme") for each in scored])
+            for scored in zip(*(each.get("scored", []) for each in own), strict=True)
+        ]
+        row |= {"variant": way, "seeds": len(own)}
         merged.append(row)
     return merged
+
+
+def _mean(name: str, values: list[float | None]) -> dict[str, float | None]:
+    known = [value for value in values if value is not None]
+    if len(known) < len(values):
+        return {name: None}
+    spread: dict[str, float | None] = (
+        {f"{name}_spread": float(np.std(known, ddof=1))} if len(known) >= SPREAD_FROM else {}
+    )
+    return spread | {name: float(np.mean(known))}
+
+
+@dataclass(frozen=True)
+class ScoringSet:
+    """Images that every network of a comparison is scored on: the `part` of a `folder`, or "all" of it."""
+
+    task: str
+    folder: str
+    part: str
+
+    @property
+    def name(self) -> str:
+        """What its column is called."""
+        return Path(self.folder).name
+
+    def samples(self) -> list[Sample]:
+        """Its images. Raises `InputError` if there is none."""
+        return choose_part(find_samples([self.folder], SCHEMES[self.task]).samples, self.part, self.folder)
+
+
+def score_run(run: Path, sets: Sequence[ScoringSet], batch_size: int = 16) -> list[dict]:
+    """NMEs (`crop`, per cent) of a run's network on test sets, and its teacher's at the same input size.
+
+    They are kept in the run folder, and read there if they are known. Raises `InputError` for images that either was
+    trained on.
+    """
+    known = run / SCORED
+    rows = [vars(each) for each in sets]
+    if known.exists():
+        before: list[dict] = read_json(known, f"{known}: cannot be read; delete it")["sets"]
+        if [{name: each[name] for name in rows[0]} for each in before] == rows:
+            return before
+    from models.trainer import LandmarkReader
+    from models.weights import load_network
+
+    student = load_network(run / "best.keras")
+    teacher = load_network(read_json(run / CONFIG_FILE, f"{run}: not a run of train_face2ear.py")["teacher"])
+    scored = []
+    for row, each in zip(rows, sets, strict=True):
+        samples = each.samples()
+        refuse_trained_images(run, student.record, samples, "score others")
+        nme = {}
+        for loaded in (teacher, student):
+            if each.task in loaded.config.heads:
+                reader = LandmarkReader(loaded.network, loaded.config, (each.task,))
+                found = score_samples(reader, samples, batch_size, student.config.input_size)
+                nme["before" if loaded is teacher else "nme"] = found.summary["nme"]
+        scored.append(row | {"name": each.name, "images": len(samples)} | nme)
+    write_json(known, {"sets": scored})
+    return scored
 
 
 def plot_strategies(path: Path, rows: list[dict]) -> None:
@@ -49,7 +119,7 @@ def plot_strategies(path: Path, rows: list[dict]) -> None:
             continue
         axes.errorbar(row["ear"], row["forgetting"], xerr=row.get("ear_spread"), yerr=row.get("forgetting_spread"),
                       fmt="o")  # fmt: skip
-        axes.annotate(row["strategy"], (row["ear"], row["forgetting"]), xytext=(6, 4), textcoords="offset points")
+        axes.annotate(variant(row), (row["ear"], row["forgetting"]), xytext=(6, 4), textcoords="offset points")
     axes.axhline(0, color="gray", linewidth=0.8)
     axes.set_yscale("symlog", linthresh=1)  # some forget a little and some everything
     axes.margins(0.15)
@@ -58,8 +128,26 @@ def plot_strategies(path: Path, rows: list[dict]) -> None:
     write_figure(path, figure)
 
 
+def variants(config: StudentConfig) -> dict[str, list[str]]:
+    """What is compared under these settings: names, and the flags that make them.
+
+    Every strategy learns without replayed faces, unless the settings name what to replay, and the default with them
+    too. What needs face images is left out where there are none.
+    """
+    faces = bool(config.faces or face_folders(config.data))
+    found = {}
+    for strategy, plan in STRATEGIES.items():
+        if strategy == "ewc" and not faces:
+            continue
+        alone = plan.asks_teacher and faces and not config.replay
+        found[strategy] = ["--strategy", strategy, *(["--no-replay"] if alone else [])]
+        if alone and strategy == StudentConfig.strategy and not config.no_replay:
+            found[f"{strategy}-replay"] = ["--strategy", strategy]
+    return found
+
+
 def plan_runs(base: Path, seeds: int, flags: list[str]) -> list[tuple[Path, list[str]]]:
-    """Run folder and flags of every strategy and seed; `flags` are checked as the script would check them.
+    """Run folder and flags of every one of `variants` and seed; `flags` are checked as the script would check them.
 
     What starts from scratch gets the face network's steps on top.
     """
@@ -75,10 +163,11 @@ def plan_runs(base: Path, seeds: int, flags: list[str]) -> list[tuple[Path, list
     extra = -(-known // max(1, steps))
     planned = []
     for seed in range(seeds):
-        for strategy, plan in STRATEGIES.items():
-            run = base / (strategy if seed == 0 else f"{strategy}-seed{seed}")
-            own = ["--strategy", strategy, "--run", str(run), "--out", str(base / "weights" / f"{run.name}.keras")]
-            own += ["--seed", str(config.seed + seed), "--extra-epochs", str(extra if plan.from_scratch else 0)]
+        for name, own in variants(config).items():
+            run = base / (name if seed == 0 else f"{name}-seed{seed}")
+            longer = extra if STRATEGIES[own[1]].from_scratch else 0
+            own = [*own, "--run", str(run), "--out", str(base / "weights" / f"{run.name}.keras")]
+            own += ["--seed", str(config.seed + seed), "--extra-epochs", str(longer)]
             planned.append((run, [*flags, *own]))
     return planned
 

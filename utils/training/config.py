@@ -13,6 +13,7 @@ from pathlib import Path
 from data.landmark_map import LandmarkMap, read_map, target_of
 from data.schemes import EAR, FACE, SCHEMES, Scheme, parse_landmarks, read_scheme
 from models.config import PRESETS, ModelConfig, preset_config
+from models.strategies import STRATEGIES
 from utils.common.cli import InputError
 
 
@@ -152,6 +153,7 @@ class StudentConfig(TrainConfig):
     face_split: str | None = None
     ears: tuple[str, ...] = ()
     replay: tuple[str, ...] = ()
+    no_replay: bool = False
     face_negatives: tuple[str, ...] = ()
     extra_epochs: int = 0
     ear_weight: float = 1.0
@@ -159,6 +161,8 @@ class StudentConfig(TrainConfig):
     distillation_weight: float | None = None
     attention_weight: float = 1.0
     boundary_weight: float = 0.0
+    ewc_weight: float = 0.01
+    l2_sp_weight: float = 0.01
     temperature: float | None = None
     attention_layers: tuple[str, ...] | None = None
 
@@ -166,6 +170,11 @@ class StudentConfig(TrainConfig):
     def landmark_scheme(self) -> Scheme:
         """The scheme of what is learned: ears, or that of `--scheme`. Raises `InputError` as `read_scheme` does."""
         return EAR if self.scheme is None else read_scheme(self.scheme)
+
+    @property
+    def replays_unlabelled(self) -> bool:
+        """Whether the faces to train on are replayed without their points, where nobody says what to replay."""
+        return STRATEGIES[self.strategy].asks_teacher and not self.replay and not self.no_replay
 
     @property
     def total_epochs(self) -> int:

@@ -180,7 +180,17 @@ def student_parser(description: str) -> argparse.ArgumentParser:
         metavar="DIR",
         help="ear images to measure forgetting on, where --scheme is taught to a teacher of ears",
     )
-    add("--replay", action="append", metavar="DIR", help="mix these face images into training (joint: default --faces)")
+    add(
+        "--replay",
+        action="append",
+        metavar="DIR",
+        help="mix these face images and their points into training (joint: default --faces)",
+    )
+    add(
+        "--no-replay",
+        action="store_true",
+        help="learn from ear images alone (default: with a teacher the faces to train on are replayed, without points)",
+    )
     add(
         "--face-negatives",
         action="append",
@@ -271,7 +281,8 @@ def _add_teaching(add: _Flags) -> None:
         "--strategy",
         choices=tuple(STRATEGIES),
         help="separate: a network for it beside the teacher's; joint: one network from scratch on both datasets; "
-        "frozen: only new heads learn; finetune: no teacher; distill; distill-at: and attention transfer "
+        "frozen: only new heads learn; adapters: and small convolutions of its own; finetune: no teacher; l2-sp, ewc: "
+        "and weights stay near where they were, or those that faces need; distill; distill-at: and attention transfer "
         "(default: {default})",
     )
     add("--ear-weight", type=non_negative_float, help="factor of the loss of ears, or of --scheme (default: {default})")
@@ -293,6 +304,10 @@ def _add_teaching(add: _Flags) -> None:
         "--boundary-weight",
         type=non_negative_float,
         help="factor of an activation-boundary loss on feature_map (default: {default}, not computed)",
+    )
+    add("--ewc-weight", type=non_negative_float, help="factor of the penalty of --strategy ewc (default: {default})")
+    add(
+        "--l2-sp-weight", type=non_negative_float, help="factor of the penalty of --strategy l2-sp (default: {default})"
     )
     add(
         "--temperature",
@@ -549,9 +564,18 @@ def check_student_config(config: StudentConfig, options: RunOptions) -> None:
         raise InputError(
             "--face-negatives: the loss on replayed faces learns from them; give --replay DIR, and no --face-weight 0"
         )
-    if config.strategy in ("separate", "frozen") and config.init:
+    if config.no_replay and (config.replay or config.strategy == "joint"):
+        what = f"--replay {config.replay[0]}" if config.replay else "--strategy joint, which learns faces from images"
+        raise InputError(f"--no-replay: contradicts {what}; leave one of them out")
+    plan = STRATEGIES[config.strategy]
+    if config.init and plan.from_teacher and (plan.trains != "all" or plan.stays_near):
         raise InputError(
             f"--init {config.init}: --strategy {config.strategy} keeps the teacher's weights; leave it out"
+        )
+    if config.strategy == "ewc" and not (config.faces or face_folders(config.data)):
+        raise InputError(
+            "--strategy ewc: measures on face images which weights matter; name their folder with --faces, or take "
+            "--strategy l2-sp"
         )
     if not config.ear_weight:
         raise InputError("--ear-weight 0: then nothing new is learned; give a number above 0")

@@ -13,7 +13,7 @@ from data.augment import crop_warp, warp_image
 from data.datasets import Sample
 from data.drawing import contact_sheet, overlay, write_label
 from data.schemes import FACE, Scheme
-from models.cpm import count_flop
+from models.cpm import count_flop, fold_adapters
 from models.losses import attention_vector
 from models.trainer import LandmarkReader
 from models.weights import LoadedModel, load_network
@@ -33,17 +33,19 @@ def report(
     teacher: LoadedModel,
     scores: dict[str, Scores],
     images: int,
+    replayed: int = 0,
 ) -> None:
     """Print and save the row of a run, and draw attention maps of teacher and student.
 
-    `scores`: of the student, by task. `images`: how many a pass has of what is learned. The teacher is scored at the
-    student's input size, so that the difference is forgetting and not resolution; `face_before_own_size` in the JSON is
-    its score at its own.
+    `scores`: of the student, by task. `images`: how many a pass has of what is learned, `replayed` how many face images
+    were mixed in. The teacher is scored at the student's input size, so that the difference is forgetting and not
+    resolution; `face_before_own_size` in the JSON is its score at its own.
     """
     best = load_network(run.best, with_features=True)
     row = measure(config, teacher, best, scores) | {
         "ear_images": images * config.repeats * (config.epochs),
         "extra_steps": config.extra_epochs * config.repeats * -(-images // config.batch_size),
+        "replayed": replayed,
         "minutes": run.state.minutes,
     }
     write_json(run.path / TABLE, row)
@@ -51,8 +53,8 @@ def report(
     for task, kept in row["also_kept"].items():
         print(f"kept:     {task} NME {kept['before']:.2f} % before, {kept['after']:.2f} % after")
     print(f"table:    {run.path / TABLE}")
-    if not config.replay and config.strategy != "joint" and (row["forgetting"] or 0) > WORTH_A_NOTE:
-        print("note:     face images keep the faces, with labels or without: --replay (readme/distillation.md)")
+    if not row["replayed"] and (row["forgetting"] or 0) > WORTH_A_NOTE:
+        print("note:     face images keep the faces, with points or without (readme/distillation.md)")
     scheme = FACE if FACE.task in scores else config.landmark_scheme
     if scheme.task in scores:
         save_image(run.path / "attention.png", draw_attention(teacher, best, scores[scheme.task].samples[:4], scheme))
@@ -76,6 +78,7 @@ def measure(config: StudentConfig, teacher: LoadedModel, best: LoadedModel, scor
     before, after = of_teacher(FACE.task, size), nme.get(FACE.task)
     others = [task for task in nme if task not in (FACE.task, learned)]
     speed = inference_speed({"student": best, "face": teacher}, size)
+    folded, _ = fold_adapters(best.network, best.config)  # as the demo runs it
     return {
         "strategy": config.strategy,
         "seed": config.seed,
@@ -87,7 +90,10 @@ def measure(config: StudentConfig, teacher: LoadedModel, best: LoadedModel, scor
         "ear": nme.get(learned),
         "also_kept": {task: {"before": of_teacher(task, size), "after": nme[task]} for task in others},
         "parameters": sum(int(np.prod(weight.shape)) for weight in best.network.weights),
+        "parameters_run": sum(int(np.prod(weight.shape)) for weight in folded.weights),
         "gflop": count_flop(best.config) / 1e9,
+        "gflop_face": count_flop(best.config, task=FACE.task) / 1e9,
+        "gflop_learned": count_flop(best.config, task=learned) / 1e9,
         "speed": speed["student"],
         "teacher_speed": speed["face"],
         "input_size": size,

@@ -12,11 +12,14 @@ from tqdm import tqdm
 from data.annotation import Annotation, stack_annotations
 from data.datasets import PARTS, Sample, find_samples, split_samples
 from data.layouts import face_folders
-from data.pipeline import Batch, EvaluationPipeline, Pipeline, Targets
+from data.pipeline import Batch, EvaluationPipeline, Pipeline, Targets, TrainingPipeline
 from data.schemes import EAR, FACE, Scheme
 from models.config import PRESETS, ModelConfig
 from models.distiller import Distiller
+from models.losses import STAGE_LOSSES
+from models.starting_point import StartingPoint, fisher_diagonal
 from models.strategies import STRATEGIES, kept_tasks, with_task
+from models.trainer import stages_loss
 from models.weights import LoadedModel, holds_standardised
 from utils.common.cli import InputError
 from utils.evaluation.scoring import refuse_trained_images
@@ -27,6 +30,7 @@ from utils.training.run_folder import RunFolder
 # softened cross-entropy pulls some 500 times harder than the squared error.
 DISTILLATION_WEIGHT = 30.0
 SOFTENED_WEIGHT = 0.06
+FISHER_IMAGES = 200  # whose gradients say which weights matter to faces
 
 
 def find_faces(
@@ -35,7 +39,8 @@ def find_faces(
     """Face images by part, those of them or of `--replay` to train on, and what was left out.
 
     All are empty where there are none: ears can be learned without, but then what was forgotten is not known. Images of
-    `--replay` that forgetting is measured on, wherever they lie, are not trained on.
+    `--replay` that forgetting is measured on, wherever they lie, are not trained on. Without `--replay` those are the
+    training part of the faces, where `joint` learns from them or a teacher says where they are.
 
     Raises `InputError` if none of `--replay` is left, or if the teacher was trained on images that forgetting would be
     measured on.
@@ -55,7 +60,7 @@ def find_faces(
         parts["validation"] + parts["test"],
         "split the faces as then: --face-split RUN/split.csv",
     )
-    replayed = parts["train"] if config.strategy == "joint" else []
+    replayed = parts["train"] if config.strategy == "joint" or config.replays_unlabelled else []
     if config.replay:
         try:
             samples = read(config.replay)
@@ -65,7 +70,10 @@ def find_faces(
         replayed = [sample for sample in samples if sample.part != "test" and sample.image_id not in scored]
         if not replayed:
             raise InputError(f"--replay {config.replay[0]}: forgetting is measured on all of its images; give others")
-    print(f"faces:    {len(replayed)} to train on, {len(parts['validation'])} validation, {len(parts['test'])} test")
+    how = " without their points (--no-replay leaves them out)" if replayed and config.replays_unlabelled else ""
+    print(
+        f"faces:    {len(replayed)} to train on{how}, {len(parts['validation'])} validation, {len(parts['test'])} test"
+    )
     return parts, replayed, problems
 
 
@@ -107,7 +115,7 @@ def resolve(config: StudentConfig, teacher: LoadedModel) -> StudentConfig:
     kept = kept_tasks(base, scheme)
     if config.strategy == "joint" and len(kept) > 1:
         raise InputError(f"--strategy joint: learns from labels alone, and nothing labels {kept[1]} here")
-    if plan.from_teacher and plan.trains != "all" and preset != base.preset:
+    if plan.from_teacher and (plan.trains != "all" or plan.stays_near) and preset != base.preset:
         raise InputError(
             f"--preset {config.preset}: --strategy {config.strategy} keeps the teacher's network ({base.preset})"
         )
@@ -123,7 +131,7 @@ def resolve(config: StudentConfig, teacher: LoadedModel) -> StudentConfig:
         norm = preset_defaults(preset).norm
     elif norm is None:
         # What is not trained is kept to the last bit.
-        norm = base.norm if plan.trains == "heads" or not holds_standardised(teacher) else "weight"
+        norm = base.norm if plan.trains in ("heads", "adapters") or not holds_standardised(teacher) else "weight"
     weight = config.distillation_weight
     if weight is None:
         weight = SOFTENED_WEIGHT if config.temperature else DISTILLATION_WEIGHT
@@ -170,6 +178,8 @@ def term_weights(config: StudentConfig) -> dict[str, float]:
         "face": config.face_weight,
         "distillation": config.distillation_weight or 0.0,
         "attention": config.attention_weight,
+        "ewc": config.ewc_weight,
+        "l2-sp": config.l2_sp_weight,
     }
     chosen = {name: factors[name] for name in (learned, *STRATEGIES[config.strategy].terms)}
     if config.replay:
@@ -180,6 +190,43 @@ def term_weights(config: StudentConfig) -> dict[str, float]:
     if config.replay and set(chosen) == {learned}:
         raise InputError(f"--face-weight 0: then nothing in --strategy {config.strategy} learns from --replay")
     return chosen
+
+
+def find_start(
+    config: StudentConfig, student: keras.Model, model_config: ModelConfig, teacher: LoadedModel, faces: list[Sample]
+) -> StartingPoint | None:
+    """What the strategies `ewc` and `l2-sp` hold a student to that has just started as its teacher; else None.
+
+    For `ewc` the points of some `faces` say which weights matter: of training crops, the same for the same seed.
+    Raises `InputError` if there are none.
+    """
+    if not STRATEGIES[config.strategy].stays_near:
+        return None
+    known = {layer.name for layer in teacher.network.layers}
+    variables = [v for layer in student.layers if layer.name in known for v in layer.trainable_variables]
+    if config.strategy == "l2-sp":
+        return StartingPoint.of(variables)
+    if not faces:
+        raise InputError("--strategy ewc: the --faces have no image to train on, which would say what weights matter")
+    pipeline = TrainingPipeline(
+        faces,
+        FACE,
+        size=model_config.input_size,
+        batch_size=1,
+        seed=config.seed,
+        augment=config.augment,
+        flip_probability=config.flip_probability,
+    )
+    steps = tqdm(range(FISHER_IMAGES), desc="weights", unit="image", leave=False)
+    importance = fisher_diagonal(
+        student,
+        variables,
+        lambda outputs, targets: stages_loss(
+            targets[FACE.task], outputs, FACE.task, model_config, STAGE_LOSSES[config.loss]
+        ),
+        (pipeline.batch(step) for step in steps),
+    )
+    return StartingPoint.of(variables, importance)
 
 
 class ValidationTerms(keras.callbacks.Callback):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+from models.strategies import STRATEGIES
 from utils.common.files import read_json
 
 TABLE = "forgetting.json"  # a finished run's row
@@ -16,10 +17,11 @@ COLUMNS = {
     "face_after": "face NME after (%)",
     "forgetting": "forgetting (points)",
     "ear": "{task} NME (%)",
-    "parameters": "parameters",
-    "gflop": "GFLOP",
+    "parameters": "parameters (run)",
+    "gflop": "GFLOP of a face crop, of one of {task}",
     "speed": "images/s (teacher)",
     "ear_images": "{task} images trained on",
+    "replayed": "face images replayed",
     "extra_steps": "steps on top",
     "minutes": "minutes",
 }
@@ -33,11 +35,17 @@ def markdown_table(rows: list[dict]) -> str:
 
     def cell(name: str, row: dict) -> str:
         value = row.get(name)
+        if name == "strategy":
+            return variant(row)
         if name == "seeds":
             return str(value or 1)
         if value is None or (isinstance(value, float) and math.isnan(value)):
             return "-"
-        if name in ("parameters", "ear_images", "extra_steps"):
+        if name == "parameters":
+            return f"{value:,} ({row.get('parameters_run', value):,})"
+        if name == "gflop" and "gflop_face" in row:
+            return f"{row['gflop_face']:.2f}, {row['gflop_learned']:.2f}"
+        if name in ("ear_images", "replayed", "extra_steps"):
             return f"{value:,}"
         spread = f" ± {row[f'{name}_spread']:.2f}" if f"{name}_spread" in row else ""
         if name == "forgetting":
@@ -48,9 +56,26 @@ def markdown_table(rows: list[dict]) -> str:
 
     learned = " or ".join(sorted({row.get("task", "ear") for row in rows}))
     titles = [title.format(task=learned) for title in COLUMNS.values()]
-    lines = ["| " + " | ".join(titles) + " |", "| " + " | ".join("---" for _ in COLUMNS) + " |"]
-    lines += ["| " + " | ".join(cell(name, row) for name in COLUMNS) + " |" for row in rows]
+    scored: list[dict] = next((row["scored"] for row in rows if row.get("scored")), [])
+    titles += [f"{each['name']}: {each['task']} NME (%)" for each in scored]
+    lines = ["| " + " | ".join(titles) + " |", "| " + " | ".join("---" for _ in titles) + " |"]
+    for row in rows:
+        cells = [cell(name, row) for name in COLUMNS] + [_scored_cell(each) for each in row.get("scored") or []]
+        lines.append("| " + " | ".join([*cells, *["-"] * (len(titles) - len(cells))]) + " |")
     return "\n".join(lines)
+
+
+def _scored_cell(scored: dict) -> str:
+    """The NME on another test set, and what it was before."""
+    spread = f" ± {scored['nme_spread']:.2f}" if "nme_spread" in scored else ""
+    before = f" (before {scored['before']:.2f})" if "before" in scored else ""
+    return f"{scored['nme']:.2f}{spread}{before}"
+
+
+def variant(row: dict) -> str:
+    """What a row is called beside others: its strategy, and whether a teacher showed it faces."""
+    shown = STRATEGIES[row["strategy"]].asks_teacher and row.get("replayed")
+    return f"{row['strategy']} + replay" if shown else row["strategy"]
 
 
 def read_row(run: str | Path) -> dict:

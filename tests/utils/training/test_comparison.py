@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from models.strategies import STRATEGIES
 from tests.conftest import input_error
 from utils.common.files import write_json
-from utils.training.comparison import check_same, merge_seeds
+from utils.training.comparison import check_same, merge_seeds, variants
 from utils.training.flags import read_student_config
 from utils.training.table import markdown_table, read_row
 
@@ -23,6 +24,42 @@ def test_seeds_of_a_strategy_become_one_row_with_their_mean_and_from_three_on_th
     assert [(each["strategy"], each["seeds"]) for each in rows] == [("distill", 3), ("joint", 1)]
     assert rows[0]["ear"] == pytest.approx(4.0) and rows[0]["ear_spread"] == pytest.approx(1.0)
     assert "ear_spread" not in merge_seeds(ears[:2])[0]
+
+
+def test_replayed_faces_make_another_row_of_a_strategy_that_asks_a_teacher():
+    rows = merge_seeds([row("distill", replayed=0), row("distill", replayed=5), row("joint", replayed=5)])
+    assert [each["variant"] for each in rows] == ["distill", "distill + replay", "joint"]
+    table = markdown_table(rows)
+    assert "| distill + replay |" in table and "| joint |" in table
+
+
+def test_other_test_sets_become_columns_with_their_spread_and_what_was_before():
+    def scored(nme):
+        return [
+            {"name": "genuine", "task": "ear", "nme": nme},
+            {"name": "people", "task": "face", "nme": 4, "before": 3},
+        ]
+
+    rows = merge_seeds([row("frozen", seed, scored=scored(5.0 + seed)) for seed in range(3)])
+    table = markdown_table([*rows, row("joint")])
+    assert "genuine: ear NME (%) | people: face NME (%) |" in table
+    assert "| 6.00 ± 1.00 | 4.00 ± 0.00 (before 3.00) |" in table
+    assert table.splitlines()[-1].endswith("| - | - |")
+
+
+def test_what_is_compared_follows_from_the_images_that_there_are(ears, faces, tmp_path):
+    teacher = tmp_path / "teacher.keras"
+    teacher.touch()
+
+    def names(*flags):
+        given = ["--data", str(ears), "--teacher", str(teacher), "--run", str(tmp_path / "new"), *map(str, flags)]
+        return variants(read_student_config("", given)[0])
+
+    assert "ewc" not in names() and "--no-replay" not in names()["distill"] and "distill-at-replay" not in names()
+    with_faces = names("--faces", faces)
+    assert with_faces["distill"][2:] == ["--no-replay"] and with_faces["distill-at-replay"][2:] == []
+    assert "ewc" in with_faces and set(with_faces) - {"distill-at-replay"} == set(STRATEGIES)
+    assert "--no-replay" not in names("--faces", faces, "--replay", faces)["distill-at"]
 
 
 def test_what_one_seed_does_not_know_the_row_does_not_know():
