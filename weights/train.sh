@@ -1,10 +1,10 @@
 #!/bin/sh
-# The shipped weights, from nothing: sh weights/train.sh FACES W300 EMPTY EARS MASKED OPEN [OUT]
+# The shipped weights, from nothing: sh weights/train.sh FACES W300 EMPTY EARS MASKED OPEN IBUG [OUT]
 #
 # FACES: face images with 68 points and identities.csv (readme/datasets.md). W300: afw/ and helen_train/ of 300-W, with
 # mirrored copies. EMPTY: images without people. EARS: images with boxes.csv (readme/datasets.md). MASKED: people with
 # masks. OPEN: faces that networks may learn from and be passed on (readme/datasets.md, "Points of another template").
-# OUT: default runs/weights. What each network learns with stands in weights/recipes/NAME.json. weights/history.md tells the minutes,
+# IBUG: images of ibug-ears. OUT: default runs/weights. What each network learns with stands in weights/recipes/NAME.json. weights/history.md tells the minutes,
 # and why there are so many.
 # The images that ears_judged.csv names must be in FACES: with others judge ears yourself, or stop after student3.
 # A network is skipped once its file is there, and goes on where it was interrupted. WORKERS: processes that make batches.
@@ -15,7 +15,8 @@ EMPTY=${3:?name the folder of images without people}
 EARS=${4:?name the folder of images with boxed ears}
 MASKED=${5:?name the folder of people with masks}
 OPEN=${6:?name the folder of the open faces}
-OUT=${7:-runs/weights}
+IBUG=${7:?name the folder of images of ibug-ears}
+OUT=${8:-runs/weights}
 mkdir -p "$OUT"
 cd "$OUT" && OUT=$PWD && cd - >/dev/null
 
@@ -130,7 +131,7 @@ python -m utils.average "$OUT/student12.keras" "$OUT/student13.keras" "$OUT/late
 python -m utils.average "$OUT/student11.keras" "$OUT/late.keras" "$OUT/later.keras" --alpha 0.7
 python -m utils.average "$OUT/student5.keras" "$OUT/later.keras" "$OUT/start14.keras" --alpha 0.85
 
-# New ears, the real ones labelled anew, people with masks. A point between these ships
+# New ears, the real ones labelled anew, people with masks
 label start14 boxed14 "$EARS" --boxes "$EARS/boxes.csv"
 label start14 masked14 "$MASKED" --faces --passes 6 --score 0.5 --agreement 5
 python -m utils.export "$OUT/start14.keras" "$OUT/noted14.keras" --threshold face=0.65 --threshold turned_face=0.75
@@ -150,7 +151,25 @@ last student15 start15 --data "$B" --replay "$M" --replay "$M" "$@"
 python -m utils.average "$OUT/start15.keras" "$OUT/student15.keras" "$OUT/start16.keras" --alpha 0.6
 last student16 start16 --replay "$FACES" "$@"
 python -m utils.average "$OUT/start14.keras" "$OUT/start16.keras" "$OUT/late16.keras" --alpha 0.85
-python -m utils.average "$OUT/late16.keras" "$OUT/student16.keras" "$OUT/ships.keras" --alpha 0.5
+python -m utils.average "$OUT/late16.keras" "$OUT/student16.keras" "$OUT/start17.keras" --alpha 0.5
+
+# Pictures cut close to the face, masks and ears labelled anew, ears that people annotated. A point between these ships
+close() { # close NAME INIT MASKED EARS N: a student with these labels, and N times each annotated ear
+    name=$1; start=$2; M=$OUT/$3; B=$OUT/$4; times=$5
+    set -- --replay "$FACES" --replay "$FACES"
+    for _ in $(seq "$times"); do set -- "$@" --data "$IBUG"; done
+    for _ in 1 2 3 4 5; do set -- "$@" --replay "$M"; done
+    rehearse "$name" "$start" --data "$OUT/e6" --data "$B" --negatives "$B/NoEar" --replay "$OUT/heads-d" \
+        --negatives "$H/ear" --face-negatives "$H/ear" --face-negatives "$H/face" --face-negatives "$H/face" \
+        --face-negatives "$H/face" "$@"
+}
+label start17 masked17 "$MASKED" --faces --passes 6 --score 0.5 --agreement 5
+close student17 start17 masked17 boxed14 20
+python -m utils.average "$OUT/start17.keras" "$OUT/student17.keras" "$OUT/start18.keras" --alpha 0.5
+label student17 boxed18 "$EARS" --boxes "$EARS/boxes.csv"
+label student17 masked18 "$MASKED" --faces --passes 6 --score 0.5 --agreement 5
+close student18 start18 masked18 boxed18 40
+python -m utils.average "$OUT/start18.keras" "$OUT/student18.keras" "$OUT/ships.keras" --alpha 0.4
 
 # Synthetic heads alone, at 128 px
 train train_face.py synthetic1 --data "$OUT/heads-a"
