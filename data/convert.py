@@ -118,6 +118,9 @@ def convert_dataset(
     if out.is_dir() and any(out.iterdir()):
         raise InputError(f"--out {out}: is not empty; give a new folder")
     if data.suffix.lower() == ".mat":
+        for flag, given in (("--map", landmark_map), ("--points-dir", points_dir), ("--skip-bad", skip_bad)):
+            if given:
+                raise InputError(f"{flag}: {data} holds its images itself; write them out first, without this flag")
         count = unpack_cofw(data, scheme, out, to)
     else:
         found = find_samples([data], scheme, skip_bad=skip_bad, landmark_map=landmark_map, points_dir=points_dir)

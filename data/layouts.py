@@ -98,6 +98,8 @@ def find_pairs(root: Path, scheme: Scheme, points_dir: Path | None = None) -> li
         return _listed(root, scheme)
     if not root.is_dir():
         what = "is no folder" if root.exists() else "no such folder"
+        if root.is_file() and root.suffix.lower() == ".mat":
+            raise InputError(f"{root}: {what}; the images of COFW come out with python -m data.convert --to coco")
         raise InputError(f"{root}: {what}; {where_to_get(scheme)}")
     if points_dir is not None:
         return _apart(root, points_dir, scheme)
@@ -115,11 +117,30 @@ def find_pairs(root: Path, scheme: Scheme, points_dir: Path | None = None) -> li
             pairs, hint = [], " (its .pts files hold other landmarks)"
     if not any(pair.landmarks for pair in pairs):
         pairs = _listed(root, scheme)
+    elif any(pair.image and not pair.landmarks for pair in pairs):
+        _refuse_two_kinds(root, scheme, pairs)
     if not any(pair.landmarks for pair in pairs):
-        skipped = skipped_images(files_in(root, recursive=True))
+        files = files_in(root, recursive=True)
+        skipped = skipped_images(files)
         hint += f" ({skipped})" if skipped else ""
+        passed = next((path for path in files if path.suffix.lower() in (".txt", ".xml")), None)
+        hint += f" ({passed.name} is of no format that is read)" if passed and not hint else ""
         raise NoSuchImagesError(f"{root}: no {scheme.task} images with points in it{hint}; {where_to_get(scheme)}")
     return sorted(pairs, key=lambda pair: pair.name)
+
+
+def _refuse_two_kinds(root: Path, scheme: Scheme, pairs: list[Pair]) -> None:
+    """Raise an `InputError` where some images have a file of points each, and a list has the points of more images."""
+    try:
+        listed = [pair for pair in _listed(root, scheme) if pair.image and isinstance(pair.points, np.ndarray)]
+    except InputError:  # a file of another purpose beside the images
+        return
+    annotated = [pair for pair in pairs if pair.image and pair.landmarks]
+    if len(listed) > len(annotated):
+        raise InputError(
+            f"{root}: {listed[0].landmarks} has the points of {len(listed)} images, and {len(annotated)} have a file "
+            "of their own; keep one kind, or give the former by its path"
+        )
 
 
 def _apart(root: Path, points_dir: Path, scheme: Scheme) -> list[Pair]:
@@ -151,20 +172,21 @@ def _listed(root: Path, scheme: Scheme, points_dir: Path | None = None) -> list[
     folder = folder.parent if folder.name == "annotations" and not root.is_dir() else folder
     files = files_in(folder, recursive=True)
     lists = [root] if root.is_file() else files if points_dir is None else files_in(points_dir, recursive=True)
-    found = read_entries(lists, scheme.names)
+    found = read_entries(lists, scheme)
     counts = {len(entry.points) for _, entry in found if isinstance(entry.points, np.ndarray)}
     if root.is_file() and not found:
         raise NoSuchImagesError(f"{root}: holds no points in a format that is read (readme/datasets.md)")
     if counts and scheme.count not in counts:
         held = ", ".join(map(str, sorted(counts)))
-        raise NoSuchImagesError(f"{root}: holds {held} points a {scheme.task}, {scheme.count} are needed")
+        wrong = next((f"; {entry.points}" for _, entry in found if isinstance(entry.points, InputError)), "")
+        raise NoSuchImagesError(f"{root}: holds {held} points a {scheme.task}, {scheme.count} are needed{wrong}")
     images = _by_name(files)
     faces: dict[object, dict[bytes, Pair]] = {}
     for path, entry in sorted(found, key=lambda each: not _part_of_list(each[0])):
         try:
             image, points = _image_of_entry(entry, images, path, folder), entry.points
         except InputError as problem:
-            image, points = None, problem
+            image, points = None, entry.points if isinstance(entry.points, InputError) else problem
         if isinstance(points, np.ndarray):
             try:
                 points = check_points(points, scheme.count, entry.where, partly=True)

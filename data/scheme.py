@@ -14,7 +14,7 @@ import numpy as np
 
 from data.drawing import draw_scheme
 from data.readers import LARGEST
-from data.readers.coco import read_coco
+from data.readers.coco import read_coco, short_name
 from data.schemes import SCHEMES, Group, Scheme
 from utils.common.cli import CommandLine, InputError, printable, run_main
 from utils.common.files import check_writable, read_json, write_json
@@ -131,7 +131,7 @@ def typical_shape(points: np.ndarray, pairs: Sequence[tuple[int, int]] = ()) -> 
 def new_scheme(path: Path, category: str | None = None, task: str | None = None) -> Scheme:
     """A scheme of the keypoints of a COCO file. Raises `InputError` for a file, category or task that will not do."""
     name, names, lines, points = read_category(path, category)
-    task = task or re.sub("[^a-z]", "", name.lower())[:20] + str(len(names))
+    task = task or short_name(name, len(names))
     if task in SCHEMES:
         raise InputError(f"--task {task}: is that of a scheme that ships; name it otherwise")
     groups = [

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,10 @@ from data.readers.dlib import is_dlib, read_dlib
 from data.readers.entry import Entry
 from data.readers.labelme import is_labelme, read_labelme
 from data.readers.wflw import is_wflw, read_wflw
+from data.schemes import Scheme
 from utils.common.cli import InputError
 from utils.common.files import read_json
+from utils.common.foreign import MEND, describe_foreign_file
 
 LARGEST = 512 << 20  # bytes: COCO's own keypoints of 118,000 images take 240 MB
 
@@ -33,10 +35,13 @@ def _load_lines(path: Path) -> list[str]:
 
 
 def _load_xml(path: Path) -> ElementTree.Element:
+    content = _bytes(path)
     try:
-        return ElementTree.fromstring(_bytes(path))
+        return ElementTree.fromstring(content)
     except ElementTree.ParseError as problem:
-        raise InputError(f"{path}: line {problem.position[0]}: no readable XML ({problem})") from problem
+        foreign = None if content.lstrip().startswith(b"<?xml") else describe_foreign_file(path)
+        said = foreign or f"line {problem.position[0]}: no readable XML ({problem}); {MEND}"
+        raise InputError(f"{path}: {said}") from problem
     except (LookupError, ValueError) as problem:  # an encoding that nobody knows
         raise InputError(f"{path}: no readable XML ({problem})") from problem
 
@@ -55,10 +60,10 @@ LOADERS: dict[str, Callable[[Path], Any]] = {".json": _load_json, ".txt": _load_
 
 @dataclass(frozen=True)
 class Reader:
-    """A format: `fits(path, content)` says whether a file is meant as one, `read(path, content)` gives its entries.
+    """A format: `fits(path, content)` says whether a file is meant as one.
 
-    `labelled`: a landmark is known by its number or name, so that an entry is as long as its highest. Such a `read`
-    takes the scheme's names too.
+    `read(path, content, scheme)` gives them for a scheme, or for none. `labelled`: a landmark is known by its number or
+    name, so that an entry is as long as its highest.
     """
 
     name: str
@@ -76,10 +81,10 @@ READERS = (
 )
 
 
-def read_entries(paths: list[Path], names: Sequence[str] = ()) -> list[tuple[Path, Entry]]:
-    """What the files that have a reader say, each entry with its file; other files are passed over.
+def read_entries(paths: list[Path], scheme: Scheme) -> list[tuple[Path, Entry]]:
+    """What the files that have a reader say of a scheme, each entry with its file; other files are passed over.
 
-    `names` are the scheme's landmarks, for formats that may call them so.
+    A labelled entry has the scheme's number of landmarks, if any has its last one; else as many as the longest.
 
     Raises `InputError` for a file that is damaged as a whole. What is wrong with one face or ear stands in its entry.
     """
@@ -90,15 +95,18 @@ def read_entries(paths: list[Path], names: Sequence[str] = ()) -> list[tuple[Pat
             content = LOADERS[suffix](path)
             reader = next((r for r in READERS if r.suffix == suffix and r.fits(path, content)), None)
             if reader:
-                entries = reader.read(path, content, names) if reader.labelled else reader.read(path, content)
-                found += [(path, entry, reader) for entry in entries]
-    most = max((len(e.points) for _, e, r in found if r.labelled and isinstance(e.points, np.ndarray)), default=0)
+                found += [(path, entry, reader) for entry in reader.read(path, content, scheme)]
+    counts = {len(e.points) for _, e, r in found if r.labelled and isinstance(e.points, np.ndarray)}
+    most = scheme.count if scheme.count in counts else max(counts, default=0)
     return [(path, _padded(entry, most) if reader.labelled else entry) for path, entry, reader in found]
 
 
 def _padded(entry: Entry, count: int) -> Entry:
-    """The entry with as many landmarks as there are in all: an image may miss the last of them."""
+    """The entry with as many landmarks as there are in all: an image may miss the last of them. More are too many."""
     if isinstance(entry.points, InputError):
         return entry
+    if len(entry.points) > count:
+        said = f"{entry.where}: holds landmark {len(entry.points) - 1}; the last is {count - 1}"
+        return replace(entry, points=InputError(said))
     missing = ((0, count - len(entry.points)), (0, 0))
     return replace(entry, points=np.pad(entry.points, missing, constant_values=np.nan))

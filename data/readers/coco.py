@@ -7,12 +7,14 @@ A keypoint is x, y and a visibility: 0 is not annotated, 1 annotated though hidd
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from data.readers.entry import Entry
+from data.schemes import Scheme
 from utils.common.cli import InputError
 from utils.common.schema import TEXT, Kind, check_values
 
@@ -27,10 +29,17 @@ def is_coco(path: Path, content: object) -> bool:
     return isinstance(content, dict) and not {"images", "annotations"}.isdisjoint(content)
 
 
-def read_coco(path: Path, content: dict) -> Iterator[Entry]:
+def short_name(category: str, count: int) -> str:
+    """The task of a scheme that is made of a category of so many keypoints: "My face" of 12 is "myface12"."""
+    return re.sub("[^a-z]", "", category.lower())[:20] + str(count)
+
+
+def read_coco(path: Path, content: dict, scheme: Scheme | None = None) -> Iterator[Entry]:
     """An entry for each annotation with keypoints; a crowd, and one without any visible, has none.
 
-    Raises `InputError`, with the key, for a file without images or annotations.
+    Of several categories that of the scheme counts, and its keypoints come in the scheme's order if they have its
+    names. Without a scheme all annotations count, as they are. Raises `InputError`, with the key, for a file without
+    images or annotations, and if it is unclear which category is meant.
     """
     where = str(path)
     try:
@@ -44,7 +53,10 @@ def read_coco(path: Path, content: dict) -> Iterator[Entry]:
             names[image["id"]] = image["file_name"]
     except ValueError as problem:
         raise InputError(f"{where}: {problem}") from problem
+    category, order = (None, None) if scheme is None else _category_of(path, content, scheme)
     for number, annotation in enumerate(content["annotations"]):
+        if category is not None and annotation.get("category_id", category) != category:
+            continue
         where = f"{path}: annotations[{number}]"
         image_id = annotation.get("image_id")
         if annotation.get("iscrowd") in (1, True) or "keypoints" not in annotation:
@@ -52,9 +64,43 @@ def read_coco(path: Path, content: dict) -> Iterator[Entry]:
         if type(image_id) not in (int, str) or image_id not in names:
             raise InputError(f"{where}: image_id {image_id!r:.40} is none of the images")
         points = _points(where, annotation["keypoints"])
-        if isinstance(points, InputError) or np.isfinite(points).any():
-            hidden = None if isinstance(points, InputError) else np.array(annotation["keypoints"][2::3]) == HIDDEN
+        if isinstance(points, InputError):
+            yield Entry(where, names[image_id], points)
+        elif np.isfinite(points).any():
+            hidden = np.array(annotation["keypoints"][2::3]) == HIDDEN
+            if order is not None and len(points) == len(order):
+                points, hidden = points[order], hidden[order]
             yield Entry(where, names[image_id], points, hidden)
+
+
+def _category_of(path: Path, content: dict, scheme: Scheme) -> tuple[int | str | None, list[int] | None]:
+    """The id of the scheme's category, None where all annotations may be of it; and where its landmarks stand in it.
+
+    Of the categories that annotations are of, those count that have as many keypoints as the scheme. Of several the one
+    with the scheme's names, and then the one that the scheme was made of.
+    """
+    listed = content.get("categories")
+    used = {repr(each.get("category_id")) for each in content["annotations"] if "keypoints" in each}
+    known = [
+        each
+        for each in (listed if isinstance(listed, list) else [])
+        if isinstance(each, dict) and isinstance(each.get("keypoints"), list) and repr(each.get("id")) in used
+    ]
+    fitting = [each for each in known if len(each["keypoints"]) == scheme.count]
+    named = [each for each in fitting if scheme.names and set(map(str, each["keypoints"])) == set(scheme.names)]
+    meant = [each for each in named or fitting if short_name(str(each.get("name")), scheme.count) == scheme.task]
+    chosen = next((several for several in (meant, named, fitting) if len(several) == 1), None)
+    if chosen is None:
+        if len(fitting) > 1:
+            names = " and ".join(str(each.get("name"))[:40] for each in fitting)
+            raise InputError(
+                f"{path}: categories: {names} have {scheme.count} keypoints each; make a scheme of the one that is "
+                "meant: python -m data.scheme new --category"
+            )
+        return None, None
+    (category,) = chosen
+    order = [category["keypoints"].index(name) for name in scheme.names] if chosen == named else None
+    return category["id"], order
 
 
 def _points(where: str, values: object) -> np.ndarray | InputError:

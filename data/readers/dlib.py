@@ -13,6 +13,7 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from data.readers.entry import Entry, landmark_of, to_points
+from data.schemes import Scheme
 from utils.common.cli import InputError
 
 
@@ -21,8 +22,8 @@ def is_dlib(path: Path, root: Element) -> bool:
     return root.tag == "dataset"
 
 
-def read_dlib(path: Path, root: Element, names: Sequence[str] = ()) -> Iterator[Entry]:
-    """An entry for each box with parts; `names` are the scheme's landmarks.
+def read_dlib(path: Path, root: Element, scheme: Scheme) -> Iterator[Entry]:
+    """An entry for each box with parts, which may have the names of a scheme.
 
     Raises `InputError` for a file without images, or an image without a name.
     """
@@ -36,7 +37,7 @@ def read_dlib(path: Path, root: Element, names: Sequence[str] = ()) -> Iterator[
         for place, box in enumerate(image.iter("box"), start=1):
             if box.get("ignore") != "1" and box.find("part") is not None:
                 where = f"{path}: {name}, box {place}"
-                yield Entry(where, name, _points(where, box, names))
+                yield Entry(where, name, _points(where, box, scheme.names))
 
 
 def _points(where: str, box: Element, names: Sequence[str]) -> np.ndarray | InputError:

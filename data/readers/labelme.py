@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from data.readers.entry import Entry, landmark_of, to_points
+from data.schemes import Scheme
 from utils.common.cli import InputError
 from utils.common.schema import TEXT, check_values
 
@@ -23,8 +24,8 @@ def is_labelme(path: Path, content: object) -> bool:
     return isinstance(content, dict) and not {"shapes", "imagePath"}.isdisjoint(content)
 
 
-def read_labelme(path: Path, content: dict, names: Sequence[str] = ()) -> Iterator[Entry]:
-    """An entry for each group of points; `names` are the scheme's landmarks.
+def read_labelme(path: Path, content: dict, scheme: Scheme) -> Iterator[Entry]:
+    """An entry for each group of points, which may have the names of a scheme.
 
     Raises `InputError` with the key for a file without shapes or image.
     """
@@ -43,7 +44,7 @@ def read_labelme(path: Path, content: dict, names: Sequence[str] = ()) -> Iterat
             wrong = wrong or InputError(f"{where} is no object")
         elif shape.get("shape_type", "point") == "point":
             try:
-                landmark, place = _point(where, shape, names)
+                landmark, place = _point(where, shape, scheme.names)
                 group = groups.setdefault(repr(shape.get("group_id")), {})
                 if landmark in group:
                     raise InputError(f"{where}: label {shape['label']} stands twice in its group")

@@ -12,7 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from data.readers.entry import Entry
+from data.schemes import Scheme
 from utils.common.cli import InputError
+from utils.common.foreign import describe_foreign_file
 
 COUNT = 98
 ATTRIBUTES = ("pose", "expression", "illumination", "make-up", "occlusion", "blur")  # in the order of a line
@@ -20,13 +22,15 @@ BESIDES = (0, 4 + len(ATTRIBUTES))  # numbers that may follow the points
 
 
 def is_wflw(path: Path, lines: Sequence[str]) -> bool:
-    """Whether a text file is meant as a list of WFLW: by its name, or the length of its first line."""
-    first = next((line for line in lines if line.strip()), "")
-    return path.name.lower().startswith("list_98pt") or len(first.split()) in {2 * COUNT + n + 1 for n in BESIDES}
+    """Whether a text file is meant as a list of WFLW: by its name, or the length of one of its first lines."""
+    lengths = {len(line.split()) for line in lines[:20]}
+    return path.name.lower().startswith("list_98pt") or bool(lengths & {2 * COUNT + n + 1 for n in BESIDES})
 
 
-def read_wflw(path: Path, lines: Sequence[str]) -> Iterator[Entry]:
-    """An entry for each line."""
+def read_wflw(path: Path, lines: Sequence[str], scheme: Scheme) -> Iterator[Entry]:
+    """An entry for each line. Raises `InputError` for a file that is no list at all, such as a web page."""
+    if foreign := describe_foreign_file(path):
+        raise InputError(f"{path}: {foreign}")
     for number, line in enumerate(lines, start=1):
         if line.strip():
             where = f"{path}: line {number}"

@@ -121,6 +121,8 @@ class Scheme:
         _check_each_once("flip_pairs", [k for pair in values["flip_pairs"] for k in pair])
         _check_each_once("inner", values["inner"])
         _check_each_once("names", values.get("names", ()))
+        if np.ptp(np.array(values["reference"]), axis=0).max() == 0:
+            raise ValueError("reference has all landmarks on one spot; give a typical shape")
         return cls(**{name: _frozen(value) for name, value in values.items()} | {"groups": tuple(groups)})
 
 
@@ -223,7 +225,10 @@ def read_scheme(name: str, flag: str = "--scheme") -> Scheme:
     values = read_json(path, f"{flag} {name}")
     try:
         scheme = Scheme.from_json(values)
-        return scheme if SCHEMES.get(scheme.task) != scheme else SCHEMES[scheme.task]  # `FACE` stays the one object
+        known = SCHEMES.get(scheme.task, scheme)  # `FACE` stays the one object
+        if known != scheme:
+            raise ValueError(f"task {scheme.task} is that of another scheme here; name it otherwise")
+        return known
     except ValueError as problem:
         raise InputError(f"{flag} {name}: {problem}") from problem
 

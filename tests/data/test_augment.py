@@ -419,7 +419,7 @@ class TestCutTightFrame:
         whole, alone = warp_image(NOISE, matrix, 64), warp_image(part, matrix_of_part(matrix, corner), 64)
         shown = alone.any(axis=-1)
         np.testing.assert_array_equal(alone[shown], whole[shown])
-        assert shown.sum() > 500
+        assert shown.sum() > 200  # 10 x 28 pixels at least
 
     def test_some_training_crops_show_the_edge_of_the_picture_and_keep_their_points(self, tmp_path, monkeypatch):
         image, points = drawn_image(FACE, 96, np.random.default_rng(1), extent=(0.4, 0.5))

@@ -335,6 +335,116 @@ def test_a_broken_file_of_labelme_is_one_line_with_the_key(tmp_path, content, wo
         find_samples([tmp_path], FOUR)
 
 
+def two_categories(first="four", second="dog", count=4):
+    """A COCO file whose second annotation is of another category with as many keypoints or more."""
+    names = ["a", "b", "c", "3 d", *"efgh"][:count]
+    categories = [
+        {"id": 1, "name": first, "keypoints": ["a", "b", "c", "d"]},
+        {"id": 2, "name": second, "keypoints": names},
+    ]
+    other = [*SECOND, *[[1, 1]] * (count - 4)]
+    return coco([annotation(1, 1, SQUARE), annotation(2, 2, other, category_id=2)], categories=categories)
+
+
+def test_of_several_coco_categories_that_of_the_scheme_counts(tmp_path):
+    put_image(tmp_path / "a.png")
+    put_image(tmp_path / "b.png")
+    made_of = Scheme.from_json(FOUR.to_json() | {"task": "dog4"})
+    path = put_json(tmp_path / "points.json", two_categories())
+    same(points_of(find_samples([path], NAMED).samples), {"b.png": SECOND})  # by its names
+    same(points_of(find_samples([path], made_of).samples), {"b.png": SECOND})  # data.scheme called it so
+    with input_error(path, "categories: four and dog have 4 keypoints each", "--category"):
+        find_samples([path], FOUR)
+    put_json(path, two_categories(count=6))
+    same(points_of(find_samples([path], FOUR).samples), {"a.png": SQUARE})  # by their number
+
+
+def test_coco_keypoints_of_the_schemes_names_come_in_the_schemes_order(tmp_path):
+    put_image(tmp_path / "a.png")
+    category = {"id": 1, "name": "four", "keypoints": list(reversed(NAMED.names))}
+    values = keypoints(SQUARE[::-1])
+    values[2] = 1  # the first, which is the scheme's last, is hidden
+    path = put_json(tmp_path / "points.json", coco([annotation(1, 1, values)], ("a.png",), categories=[category]))
+    (sample,) = find_samples([path], NAMED).samples
+    np.testing.assert_allclose(sample.points, SQUARE)
+    assert sample.hidden.tolist() == [False, False, False, True]
+    np.testing.assert_allclose(find_samples([path], FOUR).samples[0].points, SQUARE[::-1])  # a scheme without names
+
+
+def test_one_label_too_high_is_named_and_the_others_stay(tmp_path):
+    for name in ("a.png", "b.png"):
+        put_image(tmp_path / name)
+    (tmp_path / "a.xml").write_text(dlib_xml(dlib_box(SQUARE)))
+    (tmp_path / "b.xml").write_text(dlib_xml(dlib_box(SQUARE).replace("'03'", "'99'"), name="b.png"))
+    with input_error(tmp_path / "b.xml", "b.png, box 1: holds landmark 99; the last is 3"):
+        find_samples([tmp_path], FOUR)
+    same(points_of(find_samples([tmp_path], FOUR, skip_bad=True).samples), {"a.png": SQUARE})
+
+
+def test_too_few_points_do_not_hide_what_is_wrong_with_one(tmp_path):
+    put_image(tmp_path / "a.png")
+    bad = dlib_box(SQUARE).replace("x='40'", "x='4o'")
+    (tmp_path / "a.xml").write_text(dlib_xml(dlib_box(SQUARE[:3]), bad))
+    with input_error(tmp_path, "holds 3 points a four, 4 are needed", "box 2: part 01: x='4o'"):
+        find_samples([tmp_path], FOUR)
+
+
+def test_one_file_of_points_does_not_switch_a_list_of_many_off(tmp_path):
+    for name in ("a.png", "b.png"):
+        put_image(tmp_path / name)
+    path = put_json(tmp_path / "points.json", coco([annotation(1, 1, SQUARE), annotation(2, 2, SECOND)]))
+    write_pts(tmp_path / "a.pts", np.float32(SQUARE))
+    with input_error(path, "has the points of 2 images, and 1 have a file of their own"):
+        find_samples([tmp_path], FOUR)
+    same(points_of(find_samples([path], FOUR).samples), {"a.png": SQUARE, "b.png": SECOND})
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("points.json", "version https://git-lfs.github.com/spec/v1\n", "Git LFS"),
+        ("points.json", "<html><body>not found</body></html>", "web page"),
+        ("points.xml", "version https://git-lfs.github.com/spec/v1\n", "Git LFS"),
+        ("points.xml", "<!DOCTYPE html><p>not found", "web page"),
+        ("list_98pt_test.txt", "version https://git-lfs.github.com/spec/v1\n", "Git LFS"),
+        ("list_98pt_test.txt", "<html>not found</html>", "web page"),
+    ],
+)
+def test_what_a_download_left_of_a_file_is_named(tmp_path, name, content, words):
+    put_image(tmp_path / "a.png")
+    (tmp_path / name).write_text(content)
+    with input_error(name, words):
+        find_samples([tmp_path], WFLW)
+
+
+def test_a_list_of_wflw_is_known_by_its_other_lines_and_a_cut_line_by_its_numbers(tmp_path):
+    put_image(tmp_path / "WFLW_images" / "1--Handshaking" / "1_Handshaking_7_0.png")
+    path = tmp_path / "train.txt"
+    path.write_text(f"{' '.join(wflw_line().split()[:50])}\n{wflw_line()}\n")
+    with input_error(path, "line 1: holds 49 numbers"):
+        find_samples([tmp_path], WFLW)
+
+
+def test_a_file_that_is_of_no_format_is_named_where_nothing_is_found(tmp_path):
+    put_image(tmp_path / "a.png")
+    (tmp_path / "labels.xml").write_text("<html></html>")
+    with pytest.raises(NoSuchImagesError, match=r"labels\.xml is of no format that is read"):
+        find_samples([tmp_path], FOUR)
+
+
+def test_a_file_of_cofw_in_the_place_of_a_folder_names_the_way(tmp_path):
+    with input_error("COFW_train.mat", "data.convert --to coco"):
+        find_samples([Path(__file__).parent / "samples" / "COFW_train.mat"], FOUR)
+
+
+@pytest.mark.parametrize("flags", [["--skip-bad"], ["--map", "wflw98-to-face68"], ["--points-dir", "."]])
+def test_flags_that_a_file_of_images_cannot_follow_are_refused(tmp_path, flags):
+    source = Path(__file__).parent / "samples" / "COFW_train.mat"
+    done = run_script("data.convert", source, "--to", "coco", "--out", tmp_path / "out", *flags)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert flags[0] in done.stderr and not (tmp_path / "out").exists()
+
+
 def test_a_file_of_no_format_says_so(tmp_path):
     put_image(tmp_path / "a.png")
     path = put_json(tmp_path / "notes.json", {"face_in_view": False})
@@ -493,6 +603,16 @@ def test_errors_are_means_over_the_points_that_are_there():
 
 
 TWELVE = (36, 39, 42, 45, 27, 30, 33, 48, 54, 51, 57, 8)  # of the 68: eyes, nose, mouth, chin
+
+
+def test_a_scheme_of_another_ones_task_or_a_flat_shape_is_refused(tmp_path):
+    for changes, words in (
+        ({"task": "face"}, "task face is that of another scheme"),
+        ({"reference": [[1, 1]] * 4}, "all landmarks on one spot"),
+    ):
+        path = put_json(tmp_path / "mine.json", FOUR.to_json() | changes)
+        with input_error(path, words):
+            read_scheme(str(path))
 
 
 def twelve_scheme(path):

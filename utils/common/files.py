@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from utils.common.cli import InputError
+from utils.common.foreign import describe_foreign_file
 
 LONG_NAME = 220  # bytes
 LARGEST_JSON = 32 << 20  # bytes: a run of 100,000 epochs has 20 MB, a record of a million images as much
@@ -109,9 +110,13 @@ def read_json(path: str | os.PathLike, meaning: str, most: int = LARGEST_JSON) -
         if Path(path).stat().st_size > most:
             raise InputError(f"{meaning} ({path} has more than {most >> 20} MB)")
         return json.loads(Path(path).read_text(encoding="utf-8-sig"), object_pairs_hook=_without_repeats)
-    except (OSError, ValueError, RecursionError) as problem:
+    except OSError as problem:
+        what = "is missing" if isinstance(problem, FileNotFoundError) else f"cannot be read: {problem.strerror}"
+        raise InputError(f"{meaning} ({path} {what})") from problem
+    except (ValueError, RecursionError) as problem:
         line = f" at line {problem.lineno}" if isinstance(problem, json.JSONDecodeError) else ""
-        raise InputError(f"{meaning} ({path} is missing or corrupt{line})") from problem
+        foreign = describe_foreign_file(path)
+        raise InputError(f"{meaning} ({path} is {foreign or f'corrupt{line}'})") from problem
 
 
 def _without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
