@@ -114,7 +114,8 @@ def main(argv: list[str] | None = None) -> int:
     elif args.scheme or args.task:
         schemes = [read_scheme(args.scheme) if args.scheme else SCHEMES[args.task]]
     check_writable("--out", Path(args.out))
-    nothing: list[InputError] = []
+    missing: list[InputError] = []
+    unusable: dict[str, InputError] = {}  # by task
     problems = 0
     for scheme in schemes:
         try:
@@ -128,13 +129,11 @@ def main(argv: list[str] | None = None) -> int:
                 landmark_map=landmark_map,
                 points_dir=args.points_dir,
             )
-        except NoSuchImagesError as missing:
-            nothing.append(missing)
+        except NoSuchImagesError as nothing:
+            missing.append(nothing)
             continue
-        except InputError as unusable:
-            nothing.append(unusable)
-            print(f"{scheme.task}: {unusable}")
-            problems += 1
+        except InputError as bad:
+            unusable[scheme.task] = bad
             continue
         problems += len(found.problems)
         print("\n".join(describe(found, scheme)))
@@ -143,9 +142,11 @@ def main(argv: list[str] | None = None) -> int:
         sheet = Path(args.out) / f"{Path(args.folder).resolve().name}_{scheme.task}.png"
         save_image(sheet, draw_samples(found.samples, scheme))
         print(f"  contact sheet: {printable(sheet)}")
-    if len(nothing) == len(schemes):
-        raise nothing[0]
-    return 1 if problems else 0
+    if len(missing) + len(unusable) == len(schemes):
+        raise next(iter([*unusable.values(), *missing]))
+    for task, unread in unusable.items():
+        print(f"{task}: {unread}")
+    return 1 if problems or unusable else 0
 
 
 if __name__ == "__main__":
