@@ -50,7 +50,7 @@ draw e4 --ears 2400 --size 224 --jpeg --seed 2004
 draw e5 --ears 1975 --size 224 --jpeg --seed 2005
 draw e6 --ears 3600 --size 224 --jpeg --seed 2006
 
-# Faces at 256 px: face2 ships
+# Faces at 256 px
 train train_face.py face1 --data "$FACES" --data "$OUT/heads" --negatives "$OUT/e2"
 train train_face.py face2 --data "$FACES" --data "$OUT/few" --negatives "$OUT/e2" --init "$OUT/face1.keras"
 
@@ -171,6 +171,12 @@ label student17 masked18 "$MASKED" --faces --passes 6 --score 0.5 --agreement 5
 close student18 start18 masked18 boxed18 40
 python -m utils.average "$OUT/start18.keras" "$OUT/student18.keras" "$OUT/ships.keras" --alpha 0.4
 
+# The face network of 256 px again, with hand-labelled faces and masks. A point between both ships
+train train_face.py face5 --data "$W300" --data "$W300" --data "$FACES" --data "$OUT/heads-d" --data "$OUT/masked18" \
+    --data "$OUT/masked18" --data "$OUT/masked18" --negatives "$EMPTY" --negatives "$OUT/hard14/face" \
+    --init "$OUT/face2.keras"
+python -m utils.average "$OUT/face2.keras" "$OUT/face5.keras" "$OUT/faceships.keras" --alpha 0.85
+
 # Synthetic heads alone, at 128 px
 train train_face.py synthetic1 --data "$OUT/heads-a"
 train train_face.py synthetic2 --data "$OUT/heads" --init "$OUT/synthetic1.keras"
@@ -186,7 +192,7 @@ train train_face2ear.py free --data "$OUT/e6" --faces "$OPEN" --faces "$OUT/head
 train train_ear.py ear1 --data "$OUT/e3" --data "$OUT/e2"
 
 # What ships: the same arrays as float16
-python -m utils.export "$OUT/face2.keras" weights/face-lite.keras
+python -m utils.export "$OUT/faceships.keras" weights/face-lite.keras --threshold face=0.7 --threshold turned_face=0.8
 python -m utils.export "$OUT/ships.keras" weights/face2ear-lite.keras \
     --threshold face=0.65 --threshold turned_face=0.75 --threshold lone_ear=0.815
 python -m utils.export "$OUT/free.keras" weights/face2ear-free-lite.keras
