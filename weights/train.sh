@@ -174,7 +174,7 @@ python -m utils.average "$OUT/start18.keras" "$OUT/student18.keras" "$OUT/ships.
 # The face network of 256 px again, with hand-labelled faces and masks. A point between both ships
 train train_face.py face5 --data "$W300" --data "$W300" --data "$FACES" --data "$OUT/heads-d" --data "$OUT/masked18" \
     --data "$OUT/masked18" --data "$OUT/masked18" --negatives "$EMPTY" --negatives "$OUT/hard14/face" \
-    --init "$OUT/face2.keras"
+    --init "$OUT/face2.keras" --freeze 2
 python -m utils.average "$OUT/face2.keras" "$OUT/face5.keras" "$OUT/faceships.keras" --alpha 0.85
 
 # Synthetic heads alone, at 128 px
