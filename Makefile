@@ -21,11 +21,11 @@ quickstart: $(VENV)/.runtime
 	rm -rf $(QUICK)
 	$(BIN)/python -m data.synthetic --out $(QUICK)/data --faces 480 --ears 360 --both 32 --size 128 --draft
 	$(BIN)/python -m data.check $(QUICK)/data --out $(QUICK)/check
-	$(BIN)/python train_face.py --data $(QUICK)/data --preset tiny --epochs 5 --repeats 3 --augment 0.5 \
+	$(BIN)/python train_face.py --data $(QUICK)/data --preset tiny --epochs 12 --repeats 3 --augment 0.4 \
 	    --run $(QUICK)/face --out $(QUICK)/weights/face.keras
-	$(BIN)/python train_ear.py --data $(QUICK)/data --preset tiny --epochs 5 --repeats 3 --augment 0.5 \
+	$(BIN)/python train_ear.py --data $(QUICK)/data --preset tiny --epochs 8 --repeats 3 --augment 0.4 \
 	    --run $(QUICK)/ear --out $(QUICK)/weights/ear.keras
-	$(BIN)/python train_face2ear.py --data $(QUICK)/data --teacher $(QUICK)/weights/face.keras --epochs 5 --repeats 3 --learning-rate 0.001 --augment 0.5 \
+	$(BIN)/python train_face2ear.py --data $(QUICK)/data --teacher $(QUICK)/weights/face.keras --epochs 8 --repeats 3 --learning-rate 0.001 --augment 0.4 \
 	    --run $(QUICK)/face2ear --out $(QUICK)/weights/face2ear.keras
 	$(BIN)/python -m utils.evaluate $(QUICK)/weights/face2ear.keras $(QUICK)/data/Both --out $(QUICK)/both
 	$(BIN)/python demo_multi.py '$(QUICK)/data/Both/*00000?.jpg' --no-window --weights $(QUICK)/weights/face2ear.keras \

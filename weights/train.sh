@@ -4,8 +4,8 @@
 # FACES: face images with 68 points and identities.csv (readme/datasets.md). W300: afw/ and helen_train/ of 300-W, with
 # mirrored copies. EMPTY: images without people. EARS: images with boxes.csv (readme/datasets.md). MASKED: people with
 # masks. OPEN: faces that networks may learn from and be passed on (readme/datasets.md, "Points of another template").
-# IBUG: images of ibug-ears. OUT: default runs/weights. What each network learns with stands in weights/recipes/NAME.json. weights/history.md tells the minutes,
-# and why there are so many.
+# IBUG: images of ibug-ears. OUT: default runs/weights. What each network learns with stands in
+# weights/recipes/NAME.json. weights/history.md tells the minutes, and why there are so many.
 # The images that ears_judged.csv names must be in FACES: with others judge ears yourself, or stop after student3.
 # A network is skipped once its file is there, and goes on where it was interrupted. WORKERS: processes that make batches.
 set -eu

@@ -158,17 +158,22 @@ def test_where_nobody_is_a_teacher_that_sees_a_face_is_not_believed(tmp_path, te
     assert abs(float(believed) - float(term)) > 1e-3 * float(term)
 
 
-def test_frozen_keeps_every_face_answer_to_the_last_bit_and_learns_ears(tmp_path):
-    teacher = face_network(tmp_path)
-    network, config = student(teacher, "frozen", norm="none")
+def learned_ears(tmp_path, teacher, network, config):
+    """The images of three steps on ears alone, and the network as its file holds it then."""
     trainer = Distiller(network, config, {"ear": 1.0}, teacher)
     trainer.compile(optimizer=keras.optimizers.Adam(1e-2))
     images, targets = batch()
-    heads = [network.get_layer(f"stage{stage}_ear").get_weights()[0].copy() for stage in (1, 2)]
     for _ in range(3):
         trainer.train_on_batch(images, targets)
     save_network(tmp_path / "student.keras", network, config, {})
-    saved = load_network(tmp_path / "student.keras", with_features=True)
+    return images, load_network(tmp_path / "student.keras", with_features=True)
+
+
+def test_frozen_keeps_every_face_answer_to_the_last_bit_and_learns_ears(tmp_path):
+    teacher = face_network(tmp_path)
+    network, config = student(teacher, "frozen", norm="none")
+    heads = [network.get_layer(f"stage{stage}_ear").get_weights()[0].copy() for stage in (1, 2)]
+    images, saved = learned_ears(tmp_path, teacher, network, config)
     for stage, head in zip((1, 2), heads, strict=True):
         name = f"stage{stage}_face"
         assert np.array_equal(saved.network(images)[name], teacher.network(images)[name])
@@ -192,13 +197,7 @@ def test_separate_gives_the_ear_a_body_of_its_own_in_one_file(tmp_path):
 def test_adapters_keep_every_face_answer_to_the_last_bit_and_learn_ears(tmp_path):
     teacher = face_network(tmp_path)
     network, config = student(teacher, "adapters", norm="none")
-    trainer = Distiller(network, config, {"ear": 1.0}, teacher)
-    trainer.compile(optimizer=keras.optimizers.Adam(1e-2))
-    images, targets = batch()
-    for _ in range(3):
-        trainer.train_on_batch(images, targets)
-    save_network(tmp_path / "student.keras", network, config, {})
-    saved = load_network(tmp_path / "student.keras")
+    images, saved = learned_ears(tmp_path, teacher, network, config)
     assert saved.config.adapter_tasks == ("ear",)
     folded, _ = fold_adapters(saved.network, saved.config)
     for stage in (1, 2):
