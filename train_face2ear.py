@@ -4,7 +4,7 @@
   python train_face2ear.py --replay data                    # and learn from the points of the faces too
   python train_face2ear.py --no-replay                      # from ear images alone: see what distillation keeps
   python train_face2ear.py --strategy finetune --run runs/finetune   # without a teacher: see how it forgets
-  python train_face2ear.py --strategy joint --replay data   # both datasets from scratch
+  python train_face2ear.py --strategy joint --replay data   # learn from labels of both
   python train_face2ear.py --teacher weights/face2ear.keras --scheme mine.json --data mine   # a third task beside both
   python -m utils.compare runs/face2ear runs/finetune       # the table of several runs
 
@@ -79,7 +79,7 @@ def main(argv: list[str] | None = None) -> None:
     student = build_network(model_config, with_features=True)
     as_teacher = starts_as_teacher(config, teacher)
     if as_teacher:
-        print(f"start:    {continue_from(student, teacher)}")
+        print(f"start:    {continue_from(student, teacher, model_config.separate_tasks)}")
     elif run.state.epoch == 0:
         initialise(student, model_config, config.init, config.freeze)
     weights = term_weights(config)
@@ -114,7 +114,7 @@ def main(argv: list[str] | None = None) -> None:
     main_batches = batches(parts["train"], scheme, negatives=nothing, other_negatives=(FACE.task, frozenset(no_faces)))
     face_batches = batches(replayed, FACE, negatives=no_faces) if replayed else None
     pipeline = PairedPipeline(main_batches, face_batches, FACE.task)
-    steps = config.total_epochs * pipeline.steps
+    steps = config.epochs * pipeline.steps
     trainer.compile(optimizer=make_optimizer(learning_rate=config.learning_rate, steps=steps))
 
     # Training
@@ -132,7 +132,7 @@ def main(argv: list[str] | None = None) -> None:
             pipeline.batches(first_epoch=run.state.epoch),
             steps_per_epoch=pipeline.steps,
             initial_epoch=run.state.epoch,
-            epochs=config.total_epochs,
+            epochs=config.epochs,
             callbacks=[
                 GradientNorms(trainer, pipeline),
                 Validation(scored, config.batch_size),

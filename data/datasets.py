@@ -307,6 +307,12 @@ def _read_pair(pair: Pair, scheme: Scheme, points: str, people: dict[str, str]) 
     else:
         landmarks = read_300w_lp(pair.landmarks, scheme.count, points)
     size = image_size(pair.image)
+    if pair.size is not None and pair.size != size:
+        said, held = (f"{width} x {height}" for width, height in (pair.size, size))
+        raise InputError(
+            f"{pair.where}: was annotated at {said} pixels, and {pair.image.name} has {held}; use the image that was "
+            "annotated"
+        )
     _check_shape(landmarks, scheme, pair.where or pair.landmarks, size)
     stem = plain_name(pair.image.stem)
     place = PurePosixPath(plain_name(pair.name)).parent

@@ -73,7 +73,7 @@ class Pair:
     whose the points are.
 
     Where `landmarks` holds the points of several images, `points` are this image's, or what is wrong with them, and
-    `where` names their place in it. `hidden` and `attributes` are as an `Entry` has them.
+    `where` names their place in it. `hidden`, `attributes` and `size` are as an `Entry` has them.
     """
 
     name: str
@@ -86,6 +86,7 @@ class Pair:
     where: str = ""
     hidden: np.ndarray | None = None
     attributes: tuple[str, ...] = ()
+    size: tuple[int, int] | None = None
 
 
 def find_pairs(root: Path, scheme: Scheme, points_dir: Path | None = None) -> list[Pair]:
@@ -202,6 +203,7 @@ def _listed(root: Path, scheme: Scheme, points_dir: Path | None = None) -> list[
             where=entry.where,
             hidden=entry.hidden,
             attributes=entry.attributes,
+            size=entry.size,
         )
         known = faces.setdefault(image or entry.where, {})
         known.setdefault(points.tobytes() if isinstance(points, np.ndarray) else entry.where.encode(), pair)

@@ -270,10 +270,13 @@ def fold_adapters(
     return target, config
 
 
-def copy_layers(source: keras.Model, target: keras.Model, names: list[str]) -> None:
-    """Copy the weights of the named layers; plain and standardised convolutions are turned into each other."""
+def copy_layers(source: keras.Model, target: keras.Model, names: list[str], prefix: str = "") -> None:
+    """Copy the weights of the named layers, into those of the target whose names have a `prefix` before theirs.
+
+    Plain and standardised convolutions are turned into each other.
+    """
     for name in names:
-        give, take = source.get_layer(name), target.get_layer(name)
+        give, take = source.get_layer(name), target.get_layer(prefix + name)
         weights = give.folded_weights() if isinstance(give, StandardisedConv2D) else give.get_weights()
         if isinstance(take, StandardisedConv2D):
             take.set_folded_weights(*weights)

@@ -60,7 +60,7 @@ def choose_trainable(
             layer.trainable = layer.name in new_heads or layer.name.startswith(f"{scheme.task}_{ADAPTER}")
         elif plan.trains == "body":
             layer.trainable = layer.name in new_heads or layer.name.startswith(f"{scheme.task}_")
-        elif starts_as_teacher and plan.from_teacher:
+        elif starts_as_teacher:
             layer.trainable = not isinstance(layer, keras.layers.BatchNormalization)
         if layer.name in left:
             layer.trainable = False

@@ -2,7 +2,8 @@
 
 What is read, by the names of the layers and not by the file's name:
 
-- VGG-19 of keras.applications (`block1_conv1` ...), with or without its top: the `.h5` of Keras 2 and `.weights.h5`;
+- VGG-19 of keras.applications (`block1_conv1` ...), with or without its top: the `.h5` of Keras 2, `.weights.h5`
+  and `.keras`;
 - OpenPose's networks of body, face and hand (`conv1_1` ... `conv4_4_CPM`, `Mconv1_stage2_L2` ...): the `.h5` of Keras 2
   and Chainer's `.npz`. Kernels are (height, width, in, out) in the one, (out, in, height, width) in the other.
 
@@ -26,6 +27,7 @@ from utils.common.cli import InputError
 from utils.common.foreign import first_line, reading
 from utils.common.hdf5 import MOST_UNPACKED, open_hdf5
 
+ARRAYS = "model.weights.h5"  # of a `.keras`
 VGG, OPENPOSE = "VGG (keras.applications)", "OpenPose"
 # What the source's first layer sees is BGR in 0..1, times this, minus the other. VGG: 0..255 minus Caffe's channel
 # means, as keras.applications subtracts them. OpenPose: 0..255 / 256 - 0.5.
@@ -50,14 +52,15 @@ def read_foreign(path: str | os.PathLike) -> ForeignWeights | None:
         return None
     with reading(path, "weights file"), open(path, "rb"):
         if h5py.is_hdf5(path):
-            with open_hdf5(path) as file:
-                found = _find_in_hdf5(file)
-                kind = kind_of(set(found))
-                if kind is None:
-                    return None
-                return ForeignWeights(kind, {name: (read[0][()], read[1][()]) for name, read in found.items()})
+            return _read_hdf5(path)
         if zipfile.is_zipfile(path):
-            return _read_npz(path)
+            most = MOST_UNPACKED * Path(path).stat().st_size
+            with zipfile.ZipFile(path) as archive:
+                sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
+                if ARRAYS not in sizes:
+                    return _read_npz(path, sizes, most)
+                if sizes[ARRAYS] <= most:  # else its own reader refuses it
+                    return _read_hdf5(archive.read(ARRAYS))
     return None
 
 
@@ -71,6 +74,15 @@ def kind_of(names: set[str]) -> str | None:
 def keras2_root(file: h5py.File) -> h5py.Group:
     """Where a Keras 2 file, of a whole model or of weights only, has a group for each layer."""
     return file.get("model_weights", file)
+
+
+def _read_hdf5(source: str | os.PathLike | bytes) -> ForeignWeights | None:
+    with open_hdf5(source) as file:
+        found = _find_in_hdf5(file)
+        kind = kind_of(set(found))
+        if kind is None:
+            return None
+        return ForeignWeights(kind, {name: (read[0][()], read[1][()]) for name, read in found.items()})
 
 
 def _find_in_hdf5(file: h5py.File) -> dict[str, list[h5py.Dataset]]:
@@ -90,15 +102,16 @@ def _find_in_hdf5(file: h5py.File) -> dict[str, list[h5py.Dataset]]:
     return found
 
 
-def _read_npz(path: str | os.PathLike) -> ForeignWeights | None:
-    """Chainer's: `conv1_1/W` in (out, in, height, width) and `conv1_1/b`."""
-    with zipfile.ZipFile(path) as archive:
-        entries = {entry.filename.removesuffix(".npy"): entry.file_size for entry in archive.infolist()}
-    names = {name.removesuffix("/W") for name in entries if name.endswith("/W")}
+def _read_npz(path: str | os.PathLike, sizes: dict[str, int], most: int) -> ForeignWeights | None:
+    """Chainer's: `conv1_1/W` in (out, in, height, width) and `conv1_1/b`.
+
+    `sizes`: bytes of each entry, `most` of all together. Raises ValueError for more.
+    """
+    names = {name.removesuffix("/W.npy") for name in sizes if name.endswith("/W.npy")}
     kind = kind_of(names)
     if kind is None:
         return None
-    if sum(entries.values()) > MOST_UNPACKED * Path(path).stat().st_size:
+    if sum(sizes.values()) > most:
         raise ValueError("its arrays claim to be larger than the file")
     layers = {}
     with np.load(path, allow_pickle=False) as stored:

@@ -13,22 +13,15 @@ STARTING_TERMS = {"ewc", "l2-sp"}  # and those that hold the weights near where 
 
 @dataclass(frozen=True)
 class Strategy:
-    """One way to add ears, or another task, to a network that knows faces.
+    """One way to add ears, or another task, to a network that knows faces. All start from the weights of that network.
 
-    - `from_teacher`: the student starts from the teacher's weights.
     - `trains`: "all" layers, the new "heads" alone, those and "adapters" beside the face's convolutions, or the new
-      task's "body" (trunk, stages and heads of its own).
+      task's "body" (a copy of trunk and stages, and heads, of its own).
     - `terms`: names of the loss terms that it uses beside that of the new task.
     """
 
-    from_teacher: bool
     trains: str
     terms: tuple[str, ...]
-
-    @property
-    def from_scratch(self) -> bool:
-        """Whether what learns the new task knows nothing at the start."""
-        return not self.from_teacher or self.trains == "body"
 
     @property
     def stays_near(self) -> bool:
@@ -42,15 +35,15 @@ class Strategy:
 
 
 STRATEGIES = {
-    "separate": Strategy(True, "body", ()),
-    "joint": Strategy(False, "all", ("face",)),
-    "frozen": Strategy(True, "heads", ()),
-    "adapters": Strategy(True, "adapters", ()),
-    "finetune": Strategy(True, "all", ()),
-    "l2-sp": Strategy(True, "all", ("l2-sp",)),
-    "ewc": Strategy(True, "all", ("ewc",)),
-    "distill": Strategy(True, "all", ("distillation",)),
-    "distill-at": Strategy(True, "all", ("distillation", "attention")),
+    "separate": Strategy("body", ()),
+    "joint": Strategy("all", ("face",)),
+    "frozen": Strategy("heads", ()),
+    "adapters": Strategy("adapters", ()),
+    "finetune": Strategy("all", ()),
+    "l2-sp": Strategy("all", ("l2-sp",)),
+    "ewc": Strategy("all", ("ewc",)),
+    "distill": Strategy("all", ("distillation",)),
+    "distill-at": Strategy("all", ("distillation", "attention")),
 }
 
 

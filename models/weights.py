@@ -22,7 +22,7 @@ import json
 import os
 import zipfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,7 +34,7 @@ import numpy as np
 from data.schemes import SCHEMES
 from models.config import NORMS, PRESETS, STAGE_INPUTS, ModelConfig
 from models.cpm import TRUNK, StandardisedConv2D, build_network, copy_layers, fold_network
-from models.foreign_weights import keras2_root, read_foreign
+from models.foreign_weights import ARRAYS, keras2_root, read_foreign
 from utils.common.cli import InputError
 from utils.common.files import LARGEST_JSON, replacing
 from utils.common.foreign import describe_foreign_file, reading
@@ -42,17 +42,15 @@ from utils.common.hdf5 import MOST_UNPACKED, open_hdf5
 from utils.common.schema import OBJECT, TEXT, Kind, check_values, list_of, mapping_of, number, optional, whole
 
 WHAT = "weights file"
-ENTRY, ARRAYS, KERAS_ENTRIES = "landmarks.json", "model.weights.h5", ("metadata.json", "config.json")
+ENTRY, KERAS_ENTRIES = "landmarks.json", ("metadata.json", "config.json")
 LARGEST_ARRAYS = 2 * 2**30  # bytes of the arrays, where no network says how large they are
 FORMAT = 2
 # What a record says of the training; other names may stand beside these.
 IMAGES = list_of(TEXT)
 MADE = {
     "train_config": Kind(
-        "an object, its epochs whole numbers",
-        lambda value: (
-            isinstance(value, dict) and all(whole(0).fits(value.get(name, 0)) for name in ("epochs", "extra_epochs"))
-        ),
+        "an object, its epochs a whole number",
+        lambda value: isinstance(value, dict) and whole(0).fits(value.get("epochs", 0)),
     ),
     "steps": whole(0, 10**12),
     "epoch": whole(0),
@@ -323,8 +321,10 @@ def start_from(network: keras.Model, config: ModelConfig, path: str | os.PathLik
     return "all weights" if whole else "the trunk's weights (heads or stages differ)"
 
 
-def continue_from(network: keras.Model, source: LoadedModel) -> str:
+def continue_from(network: keras.Model, source: LoadedModel, bodies: Iterable[str] = ()) -> str:
     """Copy every layer of `source` that `network` has too, with the same shapes; returns what is new, in words.
+
+    The `bodies` that tasks of `network` have of their own start as copies of the face's, if `source` lacks them.
 
     Raises `InputError` if not all of it fits, or cannot be held by standardised kernels.
     """
@@ -339,6 +339,10 @@ def continue_from(network: keras.Model, source: LoadedModel) -> str:
     ):
         raise InputError(f"{source.path}: was trained without standardised kernels; add --norm {source.config.norm}")
     copy_layers(source.network, network, common)
+    for prefix in {f"{task}_" for task in bodies} - set(own):
+        copy_layers(
+            source.network, network, [name for name in common if ours.get(prefix + name) == theirs[name]], prefix
+        )
     new = [name for name in ours if name not in common]
     return f"all of {source.path}; new: {', '.join(new[:3])}{' ...' if len(new) > 3 else ''} ({len(new)} layers)"
 

@@ -627,9 +627,6 @@ def test_what_is_missing_of_the_comparison_is_trained_and_what_is_there_is_not(t
             assert config.no_replay == (run_folder.name in ("distill", "distill-at"))
             write_json(run_folder / "forgetting.json", row | {"strategy": config.strategy, "replayed": shown})
             shutil.copy(folder / "distill-at" / "best.keras", run_folder)
-            assert (config.extra_epochs > 0) == (
-                run_folder.name in ("separate", "joint")
-            )  # the face network's steps on top
     score = ["--score", "face", images, "test", "--score", "ear", images, "test"]
     done = run_process("utils.compare", "--run-missing", "--base", base, *score, "--", *flags)
     assert done.returncode == 0, done.stderr

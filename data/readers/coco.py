@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.readers.entry import Entry
+from data.readers.entry import Entry, said_size
 from data.schemes import Scheme
 from utils.common.cli import InputError
 from utils.common.schema import TEXT, Kind, check_values
@@ -44,13 +44,14 @@ def read_coco(path: Path, content: dict, scheme: Scheme | None = None) -> Iterat
     where = str(path)
     try:
         check_values(content, {"images": _LIST, "annotations": _LIST}, required=("images", "annotations"))
-        names = {}
+        names, sizes = {}, {}
         for number, image in enumerate(content["images"]):
             where = f"{path}: images[{number}]"
             check_values(image, {"id": _ID, "file_name": TEXT}, required=("id", "file_name"))
             if image["id"] in names:
                 raise ValueError(f"id {image['id']!r} is that of another image too")
             names[image["id"]] = image["file_name"]
+            sizes[image["id"]] = said_size(image.get("width"), image.get("height"))
     except ValueError as problem:
         raise InputError(f"{where}: {problem}") from problem
     category, order = (None, None) if scheme is None else _category_of(path, content, scheme)
@@ -70,7 +71,7 @@ def read_coco(path: Path, content: dict, scheme: Scheme | None = None) -> Iterat
             hidden = np.array(annotation["keypoints"][2::3]) == HIDDEN
             if order is not None and len(points) == len(order):
                 points, hidden = points[order], hidden[order]
-            yield Entry(where, names[image_id], points, hidden)
+            yield Entry(where, names[image_id], points, hidden, size=sizes[image_id])
 
 
 def _category_of(path: Path, content: dict, scheme: Scheme) -> tuple[int | str | None, list[int] | None]:

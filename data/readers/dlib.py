@@ -12,7 +12,7 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from data.readers.entry import Entry, landmark_of, to_points
+from data.readers.entry import Entry, landmark_of, said_size, to_points
 from data.schemes import Scheme
 from utils.common.cli import InputError
 
@@ -37,7 +37,8 @@ def read_dlib(path: Path, root: Element, scheme: Scheme) -> Iterator[Entry]:
         for place, box in enumerate(image.iter("box"), start=1):
             if box.get("ignore") != "1" and box.find("part") is not None:
                 where = f"{path}: {name}, box {place}"
-                yield Entry(where, name, _points(where, box, scheme.names))
+                size = said_size(image.get("width"), image.get("height"))
+                yield Entry(where, name, _points(where, box, scheme.names), size=size)
 
 
 def _points(where: str, box: Element, names: Sequence[str]) -> np.ndarray | InputError:

@@ -20,6 +20,7 @@ class Entry:
     - `points` (landmarks, 2) float64: pixels, 0-based, NaN for a landmark that is missing; or what is wrong with them.
     - `hidden` (landmarks,) bool: annotated though something hides it; None where the format does not say.
     - `attributes`: what the format says of the whole face or ear, such as "blur".
+    - `size`: width and height of the image that was annotated, in pixels; None where the file does not say.
     """
 
     where: str
@@ -27,6 +28,16 @@ class Entry:
     points: np.ndarray | InputError
     hidden: np.ndarray | None = None
     attributes: tuple[str, ...] = ()
+    size: tuple[int, int] | None = None
+
+
+def said_size(width: object, height: object) -> tuple[int, int] | None:
+    """An image's size as a file of annotations says it, as numbers or text; None for what are not two numbers."""
+    try:
+        size = int(str(width)), int(str(height))
+    except ValueError:
+        return None
+    return size if min(size) > 0 else None
 
 
 def landmark_of(label: object, names: Sequence[str]) -> int | None:

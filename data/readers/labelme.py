@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from data.readers.entry import Entry, landmark_of, to_points
+from data.readers.entry import Entry, landmark_of, said_size, to_points
 from data.schemes import Scheme
 from utils.common.cli import InputError
 from utils.common.schema import TEXT, check_values
@@ -36,6 +36,7 @@ def read_labelme(path: Path, content: dict, scheme: Scheme) -> Iterator[Entry]:
     shapes, image = content["shapes"], content["imagePath"]
     if not isinstance(shapes, list):
         raise InputError(f"{path}: shapes is no list")
+    size = said_size(content.get("imageWidth"), content.get("imageHeight"))
     groups: dict[str, dict[int, tuple[float, float]]] = {}
     wrong: InputError | None = None
     for number, shape in enumerate(shapes):
@@ -54,7 +55,7 @@ def read_labelme(path: Path, content: dict, scheme: Scheme) -> Iterator[Entry]:
     if wrong:
         yield Entry(str(path), image, wrong)
     else:
-        yield from (Entry(str(path), image, to_points(group)) for group in groups.values())
+        yield from (Entry(str(path), image, to_points(group), size=size) for group in groups.values())
 
 
 def _point(where: str, shape: dict, names: Sequence[str]) -> tuple[int, tuple[float, float]]:

@@ -62,8 +62,9 @@ def annotation(number, image_id, points, **changes):
     return own | changes
 
 
-def coco(annotations, files=("a.png", "b.png"), **changes):
-    images = [{"id": k, "file_name": name, "width": 120, "height": 100} for k, name in enumerate(files, start=1)]
+def coco(annotations, files=("a.png", "b.png"), size=(120, 100), **changes):
+    own = dict(zip(("width", "height"), size, strict=True))
+    images = [{"id": k, "file_name": name} | own for k, name in enumerate(files, start=1)]
     category = {"id": 1, "name": "four", "supercategory": "thing", "keypoints": ["a", "b", "c", "d"], "skeleton": []}
     return {"info": {}, "images": images, "annotations": annotations, "categories": [category]} | changes
 
@@ -155,6 +156,21 @@ def test_a_broken_coco_file_is_one_line_with_the_key(tmp_path, content, words):
     put_image(tmp_path / "a.png")
     path = put_json(tmp_path / "points.json", content)
     with input_error(path, words):
+        find_samples([tmp_path], FOUR)
+
+
+@pytest.mark.parametrize("name", ["points.json", "a.json", "labels.xml"])
+def test_an_image_resized_after_it_was_annotated_is_refused(tmp_path, name):
+    contents = {
+        "points.json": coco([annotation(1, 1, SQUARE)]),
+        "a.json": labelme_file(labelme(SQUARE)),
+        "labels.xml": dlib_xml(dlib_box(SQUARE)),
+    }
+    path = put_json(tmp_path / name, contents[name])
+    put_image(tmp_path / "a.png")
+    assert len(find_samples([tmp_path], FOUR).samples) == 1
+    save_image(tmp_path / "a.png", np.zeros((50, 60, 3), np.uint8))
+    with input_error(path, "annotated at 120 x 100 pixels", "a.png has 60 x 50"):
         find_samples([tmp_path], FOUR)
 
 
@@ -638,7 +654,7 @@ def test_a_coco_file_of_twelve_points_trains_and_is_scored(tmp_path):
         people.append(annotation(number, number, values))
         if number > 10:
             people.append(annotation(100 + number, number, (other[1][list(TWELVE)] + [96, 0]).astype(float).tolist()))
-    put_json(tmp_path / "data" / "points.json", coco(people, files, categories=[]))
+    put_json(tmp_path / "data" / "points.json", coco(people, files, (192, 96), categories=[]))
     scheme = twelve_scheme(tmp_path / "twelve.json")
     found = run_script("data.check", tmp_path / "data", "--scheme", scheme, "--out", tmp_path / "check")
     assert found.returncode == 0 and "twelve: 14 images" in found.stdout and "missing points: 12 in 6" in found.stdout

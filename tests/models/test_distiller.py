@@ -42,8 +42,8 @@ def student(teacher, strategy, norm="weight", **changes):
 
     config = with_task(strategy, replace(teacher.config, norm=norm, **changes), EAR, EAR_HEAD)
     network = build_network(config, with_features=True)
-    if STRATEGIES[strategy].from_teacher and not changes:
-        continue_from(network, teacher)
+    if not changes:
+        continue_from(network, teacher, config.separate_tasks)
     choose_trainable(network, config, strategy, STRATEGIES[strategy].terms)
     return network, config
 
@@ -186,6 +186,9 @@ def test_separate_gives_the_ear_a_body_of_its_own_in_one_file(tmp_path):
     trainable = {layer.name for layer in network.layers if layer.trainable_weights}
     assert "ear_trunk1_conv1" in trainable and "stage2_ear" in trainable
     assert not trainable & {"trunk1_conv1", "stage2_conv1", "stage2_face"}
+    for name in ("trunk1_conv1", "feature_map", "stage2_conv1"):  # which starts as the face's
+        theirs, copied = network.get_layer(name).get_weights(), network.get_layer(f"ear_{name}").get_weights()
+        assert all(np.array_equal(*pair) for pair in zip(theirs, copied, strict=True))
     save_network(tmp_path / "pair.keras", network, config, {})
     loaded = load_network(tmp_path / "pair.keras")
     images, _ = batch()

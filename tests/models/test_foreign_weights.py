@@ -1,6 +1,7 @@
 import re
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import h5py
@@ -79,6 +80,15 @@ def write_keras3(path, layers):
     return path
 
 
+def write_keras_archive(path, layers):
+    """A model that Keras 3 saved."""
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("config.json", "{}")
+        archive.writestr("metadata.json", "{}")
+        archive.write(write_keras3(path.with_suffix(".weights.h5"), layers), "model.weights.h5")
+    return path
+
+
 def write_chainer(path, layers):
     """(out, in, height, width), as Chainer's `save_npz` writes them."""
     arrays = {name: value for layer, (w, b) in layers.items() for name, value in ((f"{layer}/W", w), (f"{layer}/b", b))}
@@ -93,6 +103,7 @@ def test_every_layout_gives_the_same_layers_in_our_order_of_axes(tmp_path):
         (VGG, vgg, write_keras2(tmp_path / "kernel.h5", vgg)),
         (VGG, vgg, write_keras2(tmp_path / "twice.h5", vgg, ("{}/kernel", "{}/bias"), "model_weights")),
         (VGG, vgg, write_keras3(tmp_path / "vgg.weights.h5", vgg)),
+        (VGG, vgg, write_keras_archive(tmp_path / "saved.keras", vgg)),
         (OPENPOSE, body, write_keras2(tmp_path / "model.h5", body, ("{}/kernel:0", "{}/bias:0"))),
         (OPENPOSE, body, write_chainer(tmp_path / "coco.npz", body)),
     ):

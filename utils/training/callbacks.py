@@ -203,7 +203,7 @@ def run_callbacks(
     callbacks: list[keras.callbacks.Callback] = [BestNetwork(run, network, model_config, record)]
     if keras.backend.backend() == "tensorflow":
         callbacks.append(keras.callbacks.TensorBoard(run.path / "tensorboard", write_graph=False))
-    return [*callbacks, Checkpoint(run), ProgressBar(run, pipeline, config.total_epochs), LossWatch()]
+    return [*callbacks, Checkpoint(run), ProgressBar(run, pipeline, config.epochs), LossWatch()]
 
 
 @contextmanager

@@ -12,13 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from data.datasets import Sample, choose_part, find_samples, split_samples
+from data.datasets import Sample, choose_part, find_samples
 from data.layouts import face_folders
-from data.schemes import EAR, SCHEMES
+from data.schemes import SCHEMES
 from models.strategies import STRATEGIES
 from utils.common.cli import InputError
 from utils.common.files import read_json, write_json
-from utils.common.keras_runtime import quiet_stderr
 from utils.evaluation.plots import new_figure, write_figure
 from utils.evaluation.scoring import refuse_trained_images, score_samples
 from utils.training.config import StudentConfig
@@ -147,28 +146,15 @@ def variants(config: StudentConfig) -> dict[str, list[str]]:
 
 
 def plan_runs(base: Path, seeds: int, flags: list[str]) -> list[tuple[Path, list[str]]]:
-    """Run folder and flags of every one of `variants` and seed; `flags` are checked as the script would check them.
-
-    What starts from scratch gets the face network's steps on top.
-    """
+    """Run folder and flags of every one of `variants` and seed; `flags` are checked as the script would check them."""
     probe = [*flags, "--run", str(base / "probe"), "--out", str(base / "probe.keras")]
     config, _ = read_student_config("", probe)
-    samples = find_samples(config.data, EAR, skip_bad=config.skip_bad, limit=config.limit).samples
-    steps = -(-len(split_samples(samples, config.split)["train"]) // config.batch_size) * config.repeats
-    known = teacher_steps(config.teacher)
-    if not known:
-        print(
-            f"note: {config.teacher} does not say how many steps it took: nothing is added to what starts from scratch"
-        )
-    extra = -(-known // max(1, steps))
     planned = []
     for seed in range(seeds):
         for name, own in variants(config).items():
             run = base / (name if seed == 0 else f"{name}-seed{seed}")
-            longer = extra if STRATEGIES[own[1]].from_scratch else 0
             own = [*own, "--run", str(run), "--out", str(base / "weights" / f"{run.name}.keras")]
-            own += ["--seed", str(config.seed + seed), "--extra-epochs", str(longer)]
-            planned.append((run, [*flags, *own]))
+            planned.append((run, [*flags, *own, "--seed", str(config.seed + seed)]))
     return planned
 
 
@@ -194,10 +180,3 @@ def train(run: Path, flags: list[str]) -> None:
     status = subprocess.run([sys.executable, str(script), *own], check=False).returncode
     if status:
         raise InputError(f"{run}: training stopped with status {status}; mend it and run this again")
-
-
-def teacher_steps(teacher: str) -> int:
-    """How many steps the teacher was trained for, by its own record; 0 if it does not say."""
-    with quiet_stderr():
-        from models.weights import read_record
-    return read_record(teacher).get("steps", 0)

@@ -95,11 +95,6 @@ class TrainConfig:
             return tuple(range(self.landmark_scheme.count))
         return parse_landmarks(self.landmarks, self.landmark_scheme.count)
 
-    @property
-    def total_epochs(self) -> int:
-        """How many epochs the run has."""
-        return self.epochs
-
     def refuse_frozen_start(self, started: bool) -> None:
         """Raise an `InputError` for `--freeze` where the network is not `started` from weights that it could keep."""
         if self.freeze and not started:
@@ -155,7 +150,6 @@ class StudentConfig(TrainConfig):
     replay: tuple[str, ...] = ()
     no_replay: bool = False
     face_negatives: tuple[str, ...] = ()
-    extra_epochs: int = 0
     ear_weight: float = 1.0
     face_weight: float = 1.0
     distillation_weight: float | None = None
@@ -175,11 +169,6 @@ class StudentConfig(TrainConfig):
     def replays_unlabelled(self) -> bool:
         """Whether the faces to train on are replayed without their points, where nobody says what to replay."""
         return STRATEGIES[self.strategy].asks_teacher and not self.replay and not self.no_replay
-
-    @property
-    def total_epochs(self) -> int:
-        """`epochs`, and `extra_epochs` for what starts from scratch."""
-        return self.epochs + self.extra_epochs
 
 
 @dataclass(frozen=True)

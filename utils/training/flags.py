@@ -208,12 +208,6 @@ def student_parser(description: str) -> argparse.ArgumentParser:
         add,
         learning_rate="Adam's peak rate (default: half of what the other scripts give the preset)",
     )
-    add(
-        "--extra-epochs",
-        type=non_negative_int,
-        metavar="N",
-        help="epochs on top of --epochs, for what starts from scratch (utils.compare gives the face network's)",
-    )
     _add_run(add, "face2ear")
     return parser
 
@@ -280,7 +274,7 @@ def _add_teaching(add: _Flags) -> None:
     add(
         "--strategy",
         choices=tuple(STRATEGIES),
-        help="separate: a network for it beside the teacher's; joint: one network from scratch on both datasets; "
+        help="separate: a network for it beside the teacher's; joint: one network learns both datasets; "
         "frozen: only new heads learn; adapters: and small convolutions of its own; finetune: no teacher; l2-sp, ewc: "
         "and weights stay near where they were, or those that faces need; distill; distill-at: and attention transfer "
         "(default: {default})",
@@ -568,7 +562,7 @@ def check_student_config(config: StudentConfig, options: RunOptions) -> None:
         what = f"--replay {config.replay[0]}" if config.replay else "--strategy joint, which learns faces from images"
         raise InputError(f"--no-replay: contradicts {what}; leave one of them out")
     plan = STRATEGIES[config.strategy]
-    if config.init and plan.from_teacher and (plan.trains != "all" or plan.stays_near):
+    if config.init and (plan.trains != "all" or plan.stays_near):
         raise InputError(
             f"--init {config.init}: --strategy {config.strategy} keeps the teacher's weights; leave it out"
         )

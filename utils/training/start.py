@@ -60,11 +60,11 @@ def training_record(config: TrainConfig, run: RunFolder, images: list[Sample], s
         if not known <= set(record.get("training_images", known)):
             raise InputError(f"--resume: some images to train on are not those that {run.path} began with")
         was = record.get("train_config", config.to_json())
-        more = config.total_epochs - was.get("epochs", 0) - was.get("extra_epochs", 0)
+        more = config.epochs - was.get("epochs", 0)
         kept = ("training_images", "teacher_training_images")
         return {name: record[name] for name in kept if name in record} | {
             "train_config": config.to_json(),
-            "steps": record.get("steps", 0) + more * (steps // config.total_epochs),
+            "steps": record.get("steps", 0) + more * (steps // config.epochs),
         }
     if config.init is not None and config.init != "imagenet":  # what starts from a network has seen its images
         before = read_record(config.init)

@@ -43,8 +43,7 @@ def report(
     """
     best = load_network(run.best, with_features=True)
     row = measure(config, teacher, best, scores) | {
-        "ear_images": images * config.repeats * (config.epochs),
-        "extra_steps": config.extra_epochs * config.repeats * -(-images // config.batch_size),
+        "ear_images": images * config.repeats * config.epochs,
         "replayed": replayed,
         "minutes": run.state.minutes,
     }

@@ -98,9 +98,13 @@ def find_kept_ears(config: StudentConfig, teacher: LoadedModel) -> tuple[dict[st
 
 
 def starts_as_teacher(config: StudentConfig, teacher: LoadedModel) -> bool:
-    """Whether the student starts with the teacher's weights and new heads."""
+    """Whether the student starts with the teacher's weights and new heads: unless it has another size, or `--init`.
+
+    New heads beside stages that read heatmaps change what these read, so that `joint` starts from scratch then.
+    """
     same = config.preset in (None, teacher.config.preset)
-    return STRATEGIES[config.strategy].from_teacher and same and not config.init
+    disturbed = config.strategy == "joint" and teacher.config.stage_input == "heatmaps"
+    return same and not disturbed and not config.init
 
 
 def resolve(config: StudentConfig, teacher: LoadedModel) -> StudentConfig:
@@ -115,7 +119,7 @@ def resolve(config: StudentConfig, teacher: LoadedModel) -> StudentConfig:
     kept = kept_tasks(base, scheme)
     if config.strategy == "joint" and len(kept) > 1:
         raise InputError(f"--strategy joint: learns from labels alone, and nothing labels {kept[1]} here")
-    if plan.from_teacher and (plan.trains != "all" or plan.stays_near) and preset != base.preset:
+    if (plan.trains != "all" or plan.stays_near) and preset != base.preset:
         raise InputError(
             f"--preset {config.preset}: --strategy {config.strategy} keeps the teacher's network ({base.preset})"
         )

@@ -36,7 +36,7 @@ def print_summary(
         f"{model_config.stages} stages, {landmarks}, {config.precision}"
     )
     print(
-        f"training: {config.total_epochs} epochs of {pipeline.steps} steps of {pipeline.batch_size}, "
+        f"training: {config.epochs} epochs of {pipeline.steps} steps of {pipeline.batch_size}, "
         f"run folder {printable(run.path)}"
     )
     if not parts["validation"]:

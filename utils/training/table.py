@@ -22,7 +22,6 @@ COLUMNS = {
     "speed": "images/s (teacher)",
     "ear_images": "{task} images trained on",
     "replayed": "face images replayed",
-    "extra_steps": "steps on top",
     "minutes": "minutes",
 }
 
@@ -45,7 +44,7 @@ def markdown_table(rows: list[dict]) -> str:
             return f"{value:,} ({row.get('parameters_run', value):,})"
         if name == "gflop" and "gflop_face" in row:
             return f"{row['gflop_face']:.2f}, {row['gflop_learned']:.2f}"
-        if name in ("ear_images", "replayed", "extra_steps"):
+        if name in ("ear_images", "replayed"):
             return f"{value:,}"
         spread = f" ± {row[f'{name}_spread']:.2f}" if f"{name}_spread" in row else ""
         if name == "forgetting":
