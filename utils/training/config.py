@@ -155,8 +155,8 @@ class StudentConfig(TrainConfig):
     distillation_weight: float | None = None
     attention_weight: float = 1.0
     boundary_weight: float = 0.0
-    ewc_weight: float = 0.01
-    l2_sp_weight: float = 0.01
+    ewc_weight: float = 0.1
+    l2_sp_weight: float = 0.1
     temperature: float | None = None
     attention_layers: tuple[str, ...] | None = None
 
