@@ -124,7 +124,8 @@ def find_pairs(root: Path, scheme: Scheme, points_dir: Path | None = None) -> li
         files = files_in(root, recursive=True)
         skipped = skipped_images(files)
         hint += f" ({skipped})" if skipped else ""
-        passed = next((path for path in files if path.suffix.lower() in (".txt", ".xml")), None)
+        lists = (path for path in files if path.suffix.lower() in (".txt", ".xml"))
+        passed = next((path for path in lists if not path.stem.lower().startswith(("readme", "licen"))), None)
         hint += f" ({passed.name} is of no format that is read)" if passed and not hint else ""
         raise NoSuchImagesError(f"{root}: no {scheme.task} images with points in it{hint}; {where_to_get(scheme)}")
     return sorted(pairs, key=lambda pair: pair.name)

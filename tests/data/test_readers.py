@@ -444,6 +444,7 @@ def test_a_list_of_wflw_is_known_by_its_other_lines_and_a_cut_line_by_its_number
 def test_a_file_that_is_of_no_format_is_named_where_nothing_is_found(tmp_path):
     put_image(tmp_path / "a.png")
     (tmp_path / "labels.xml").write_text("<html></html>")
+    (tmp_path / "README.txt").write_text("about")
     with pytest.raises(NoSuchImagesError, match=r"labels\.xml is of no format that is read"):
         find_samples([tmp_path], FOUR)
 

@@ -54,12 +54,14 @@ def pose_errors(samples: Sequence[Sample], points: np.ndarray, truth: np.ndarray
 
 
 def extreme_poses(samples: Sequence[Sample], points: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """A sheet (height, width, 3) uint8 of the heads turned most to either side, and raised and lowered most.
+    """A sheet (height, width, 3) uint8 of the heads turned most to either side, and of two each that are raised and
+    lowered most.
 
     Each has its axes drawn, where the points (images, 68, 2) have a pose, and both poses in words, the true one last.
     """
     pictures, size = [], 320
-    for chosen in (truth[:, 0].argmin(), truth[:, 0].argmax(), truth[:, 1].argmin(), truth[:, 1].argmax()):
+    turned, raised = np.argsort(truth[:, 0]), np.argsort(truth[:, 1])
+    for chosen in dict.fromkeys((turned[0], turned[-1], *raised[:2], *raised[-2:])):
         image = decode_image(samples[int(chosen)].image)
         height, width = image.shape[:2]
         pose = head_pose(points[chosen], (width, height))
@@ -72,7 +74,7 @@ def extreme_poses(samples: Sequence[Sample], points: np.ndarray, truth: np.ndarr
         else:
             paint_axes(picture, pose.axes(places), str(pose))
         pictures.append(write_lines(picture, [f"true: {HeadPose(*truth[chosen])}"]))
-    return contact_sheet(pictures)
+    return contact_sheet(pictures, columns=3)
 
 
 def pose_table(truth: np.ndarray, errors: dict[str, np.ndarray]) -> str:
