@@ -26,6 +26,7 @@ from utils.common.cli import InputError
 TRUNK = ((64, 2), (128, 2), (256, 4), (512, 6))  # channels and convolutions between poolings, at width 1
 # ImageNet's mean and standard deviation of a channel in 0..1, rounded: what the first convolution is centred on.
 PIXEL_MEAN, PIXEL_SPREAD = 0.45, 0.25
+UNIT_RANGE = "unit_range"  # the layer that makes 0..1 of pixels
 ADAPTER = "adapter_"  # how the names of a task's adapters go on after the task
 
 
@@ -130,7 +131,7 @@ def build_network(config: ModelConfig, with_features: bool = False) -> keras.Mod
 
     outputs = {}
     image = keras.Input((None, None, 3), name="image", dtype="uint8")
-    scaled = layers.Rescaling(1 / 255, name="unit_range")(image)
+    scaled = layers.Rescaling(1 / 255, name=UNIT_RANGE)(image)
 
     def body(tasks: dict[str, tuple[int, ...]], prefix: str) -> None:
         """One trunk with its stages and the heads of `tasks`; `prefix` begins the names of its layers, not of heads."""

@@ -7,6 +7,7 @@ has its centre at (u + 0.5) s - 0.5 input pixels. `rescale_points` is the only p
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 from keras import ops
 
@@ -77,19 +78,22 @@ def annotated_region(
     return near(1, height)[:, :, None, None] * near(0, width)[:, None, :, None]
 
 
-def decode_heatmaps(heatmaps: Tensor, stride: float = STRIDE, offset: float = 0.0) -> tuple[Tensor, Tensor]:
+def decode_heatmaps(
+    heatmaps: Tensor, stride: float = STRIDE, offset: float = 0.0, argmax: Callable = ops.argmax
+) -> tuple[Tensor, Tensor]:
     """Points (batch, landmarks, 2) in input pixels and confidences (batch, landmarks), the peak values.
 
     The highest cell, then along each axis the peak of the parabola through the logarithms of it and its two neighbours.
     That is exact for a Gaussian (Zhang et al., "Distribution-Aware Coordinate Representation", CVPR 2020, section 3.2,
     without the mixed term). A peak on the border of the map stays at its cell along that axis. `offset`
-    (input pixels) is added; weights trained to another convention carry theirs.
+    (input pixels) is added; weights trained to another convention carry theirs. `argmax` finds the highest cell, called
+    as `ops.argmax` is.
     """
     heatmaps = ops.cast(ops.convert_to_tensor(heatmaps), "float32")
     shape = ops.shape(heatmaps)
     height, width, landmarks = shape[1], shape[2], shape[3]
     cells = height * width
-    peak = ops.cast(ops.argmax(ops.reshape(heatmaps, (-1, cells, landmarks)), axis=1), "int32")
+    peak = ops.cast(argmax(ops.reshape(heatmaps, (-1, cells, landmarks)), axis=1), "int32")
     row, column = peak // width, peak % width
 
     steps = (-1, 1, -width, width)

@@ -12,7 +12,7 @@ What is read, by content and not by name alone:
 `models/foreign_weights.py` reads those of other projects, to start from.
 
 Only arrays and JSON are read, never a layer's code: a file from a stranger cannot run anything. What it says is checked
-before it is believed: `ModelConfig`, the record (`RECORD`), sizes, and where its arrays lie (`open_hdf5`).
+before it is believed: the description (`models.description`), sizes, and where its arrays lie (`open_hdf5`).
 """
 
 from __future__ import annotations
@@ -34,33 +34,16 @@ import numpy as np
 from data.schemes import SCHEMES
 from models.config import NORMS, PRESETS, STAGE_INPUTS, ModelConfig
 from models.cpm import TRUNK, StandardisedConv2D, build_network, copy_layers, fold_network
+from models.description import Described, describe, parse_description, public_record
 from models.foreign_weights import ARRAYS, keras2_root, read_foreign
 from utils.common.cli import InputError
 from utils.common.files import LARGEST_JSON, replacing
 from utils.common.foreign import describe_foreign_file, reading
 from utils.common.hdf5 import MOST_UNPACKED, open_hdf5
-from utils.common.schema import OBJECT, TEXT, Kind, check_values, list_of, mapping_of, number, optional, whole
 
 WHAT = "weights file"
 ENTRY, KERAS_ENTRIES = "landmarks.json", ("metadata.json", "config.json")
 LARGEST_ARRAYS = 2 * 2**30  # bytes of the arrays, where no network says how large they are
-FORMAT = 2
-# What a record says of the training; other names may stand beside these.
-IMAGES = list_of(TEXT)
-MADE = {
-    "train_config": Kind(
-        "an object, its epochs a whole number",
-        lambda value: isinstance(value, dict) and whole(0).fits(value.get("epochs", 0)),
-    ),
-    "steps": whole(0, 10**12),
-    "epoch": whole(0),
-    "validation_nme": optional(number(0, float("inf"))),
-    "minutes": number(0, float("inf")),
-    "test": OBJECT,
-    "training_images": IMAGES,
-    "teacher_training_images": IMAGES,
-}
-RECORD = MADE | {"alpha": number(0, 1), "averaged": mapping_of(OBJECT), "thresholds": mapping_of(number(0, 1))}
 KIN = 0.5  # correlation of two networks' second convolutions: 0.96 and more where one came from the other, else 0
 PREDECESSOR = {"conv2d", "feature_map", "stage_1"}  # layers that each of its networks has
 # The predecessor draws its targets on 100 cells of a 368 px input, at x * 100 / 368, and resizes its 46 cells to
@@ -69,13 +52,10 @@ OLD_DECODE_OFFSET = 0.5 - 368 / 200
 
 
 @dataclass(frozen=True)
-class LoadedModel:
-    """A network from a file, in this machine's precision, with its config and the record of its training."""
+class LoadedModel(Described):
+    """A network from a file, in this machine's precision."""
 
     network: keras.Model
-    config: ModelConfig
-    record: dict
-    path: Path
 
 
 def save_network(path: str | os.PathLike, network: keras.Model, config: ModelConfig, record: dict) -> None:
@@ -92,29 +72,21 @@ def save_network(path: str | os.PathLike, network: keras.Model, config: ModelCon
     with replacing(path) as part:
         plain.save(part)
         with zipfile.ZipFile(part, "a") as archive:
-            content = {"format": FORMAT, "model": config.to_json(), "record": record}
-            archive.writestr(ENTRY, json.dumps(content, indent=1))
+            archive.writestr(ENTRY, json.dumps(describe(config, record), indent=1))
 
 
 def write_half(source: str | os.PathLike, path: str | os.PathLike, thresholds: dict[str, float] | None = None) -> None:
     """Write the `.keras` file `source` again as `path`, with its float32 arrays as float16: half the size.
 
-    Its record gets `thresholds`, scores by name, where they are given.
-
-    Keras casts them to each variable's own dtype when it loads them. Of the folders that the flags in its record name,
-    the last part stays: where they lay on one machine is private. Raises `InputError` for files that are
-    not ours.
+    Keras casts them to each variable's own dtype when it loads them. Its record is the `public_record`. Raises
+    `InputError` for files that are not ours.
     """
     if Path(path).suffix != ".keras":
         raise InputError(f"{path}: weights are written as .keras; give a name that ends so")
     half = io.BytesIO()
     with reading(source, WHAT), zipfile.ZipFile(source) as archive:
         description = read_description(source)
-        if thresholds:
-            description["record"]["thresholds"] = thresholds
-        for record in (description["record"], *description["record"].get("averaged", {}).values()):
-            if "train_config" in record:
-                record["train_config"] = {name: _last_part(value) for name, value in record["train_config"].items()}
+        description["record"] = public_record(description["record"], thresholds)
         entries: dict[str, bytes | str] = {name: _entry(archive, name, LARGEST_JSON) for name in KERAS_ENTRIES}
         arrays = _entry(archive, ARRAYS, LARGEST_ARRAYS)
         with open_hdf5(arrays) as full, h5py.File(half, "w") as small:
@@ -131,12 +103,6 @@ def _entry(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
     if entry.file_size > most:
         raise ValueError(f"its {name} unpacks to {entry.file_size} bytes")
     return archive.read(entry)
-
-
-def _last_part(value: object) -> object:
-    if isinstance(value, list):
-        return [_last_part(each) for each in value]
-    return Path(value).name if isinstance(value, str) and "/" in value else value
 
 
 def _copy_half(source: h5py.Group, target: h5py.Group, path: str | os.PathLike) -> None:
@@ -192,16 +158,7 @@ def read_description(path: str | os.PathLike) -> dict:
         if ENTRY not in archive.namelist():
             foreign = describe_foreign_file(path)
             raise InputError(f"{path}: {foreign or f'no .keras file, or not one of ours (no {ENTRY} in it)'}")
-        content = json.loads(_entry(archive, ENTRY, LARGEST_JSON))
-        if not isinstance(content, dict):
-            raise ValueError(f"its {ENTRY} is not what a script writes")
-        if content.get("format") != FORMAT:
-            raise InputError(f"{path}: its weights format is not {FORMAT}, the one that this version reads; update it")
-        ModelConfig.from_json(content.get("model"))
-        check_values(content.get("record"), RECORD)
-        for record in content["record"].get("averaged", {}).values():
-            check_values(record, MADE)
-    return content
+        return parse_description(path, _entry(archive, ENTRY, LARGEST_JSON))
 
 
 def read_record(path: str | os.PathLike) -> dict:
@@ -277,10 +234,10 @@ def average_networks(first: LoadedModel, second: LoadedModel, alpha: float) -> L
     record = {"averaged": made, "alpha": alpha}
     for images in ("training_images", "teacher_training_images"):
         record[images] = sorted({*first.record.get(images, ()), *second.record.get(images, ())})
-    return LoadedModel(whole, config, record, second.path)
+    return LoadedModel(second.path, config, record, whole)
 
 
-def check_task(loaded: LoadedModel, task: str) -> None:
+def check_task(loaded: Described, task: str) -> None:
     """Raise an `InputError` if a network has no head for `task`."""
     if task not in loaded.config.heads:
         held = " and ".join(loaded.config.heads)
@@ -397,7 +354,7 @@ def _load_keras(path: Path, with_features: bool) -> LoadedModel:
         open_hdf5(_entry(archive, ARRAYS, most)) as file,
     ):
         _load_arrays(network, file)
-    return LoadedModel(network, config, content["record"], path)
+    return LoadedModel(path, config, content["record"], network)
 
 
 # Keras numbers the layers of each class; their classes, as it writes their names.
@@ -444,7 +401,7 @@ def _load_bare(path: Path, with_features: bool, arrays: bytes | None = None) -> 
                 _load_arrays(network, file)
             except ValueError:
                 continue
-        return LoadedModel(network, config, {}, path)
+        return LoadedModel(path, config, {}, network)
     raise InputError(f"{path}: its arrays fit no network of width {base.width:g} and {base.stages} stages")
 
 
@@ -498,7 +455,7 @@ def _load_predecessor(path: Path, with_features: bool) -> LoadedModel:
             if [array.shape for array in arrays] != [tuple(weight.shape) for weight in layer.weights]:
                 raise ValueError(f"its {theirs} does not fit {ours}")
             layer.set_weights([array[()] for array in arrays])
-    return LoadedModel(network, config, {"source": "predecessor (Keras 2)"}, path)
+    return LoadedModel(path, config, {"source": "predecessor (Keras 2)"}, network)
 
 
 def _old_arrays(stored: h5py.Group, name: str) -> list[h5py.Dataset]:

@@ -158,12 +158,12 @@ def test_what_was_found_is_drawn(folder):
 
 def test_thresholds_are_the_files_own_but_for_what_is_given(folder, weights, tmp_path):
     image, half = folder[0] / "images" / "small.png", tmp_path / "half.keras"
-    done = run_script("utils.export", weights, half, "--threshold", "face=1", "--threshold", "lone_ear=1")
+    done = run_script("utils.export", weights, "--out", half, "--threshold", "face=1", "--threshold", "lone_ear=1")
     assert done.returncode == 0, done.stderr
     flags = [image, "--no-window", "--precision", "float32", "--weights", half]
     assert "small.png: no face or ear found (a lower --face-threshold or --ear-threshold" in demo(*flags).stdout
     assert "small.png: face" in demo(*flags, "--face-threshold", 0.3).stdout
-    wrong = run_script("utils.export", weights, half, "--threshold", "nose=0.5")
+    wrong = run_script("utils.export", weights, "--out", half, "--threshold", "nose=0.5")
     assert wrong.returncode == 2 and "--threshold: 'nose=0.5' is not NAME=SCORE" in wrong.stderr
 
 

@@ -70,7 +70,7 @@ def test_files_are_closed_before_they_are_renamed_and_synced_where_they_were_wri
         ["data.check", images, "--limit", 4, "--out", tmp_path / "check"],
         ["train_face.py", *SMALL, "--data", images, "--limit", 24, "--epochs", 2, "--run", tmp_path / "run",
          "--out", tmp_path / "face.keras"],
-        ["utils.export", tmp_path / "face.keras", tmp_path / "half.keras"],
+        ["utils.export", tmp_path / "face.keras", "--out", tmp_path / "half.keras"],
         ["utils.evaluate", tmp_path / "half.keras", images, "--task", "face", "--limit", 3, "--allow-trained",
          "--out", tmp_path / "scores"],
         ["demo_multi.py", tmp_path / "heads" / "Both", "--weights", tmp_path / "half.keras", "--no-window",

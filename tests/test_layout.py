@@ -46,7 +46,15 @@ def test_no_two_modules_import_each_other():
     TopologicalSorter({name: imports_of(path) for name, path in MODULES.items()}).prepare()  # raises CycleError
 
 
-ROOMS = ("utils.common", "data", "models", "utils.evaluation", "utils.training", "utils.demo")  # from the ground up
+ROOMS = (
+    "utils.common",
+    "data",
+    "models",
+    "utils.exporting",
+    "utils.evaluation",
+    "utils.training",
+    "utils.demo",
+)  # from the ground up
 BESIDE = {"utils.training", "utils.demo"}  # neither uses the other
 
 
@@ -153,6 +161,7 @@ def flags_without_help(parser) -> list[str]:
         "utils.detection",
         "utils.diagrams",
         "utils.evaluate",
+        "utils.export",
     ],
 )
 def test_every_flag_of_a_command_says_what_it_is_for(module, monkeypatch):

@@ -22,6 +22,7 @@ from utils.demo import LandmarkPredictor
 from utils.evaluation.plots import plot_ced
 from utils.evaluation.reports import write_report
 from utils.evaluation.scoring import Scores, find_and_predict, refuse_trained_images, score_points, score_samples
+from utils.exporting.runtimes import open_weights
 
 UNSEEN = (
     "score the part that it was not trained on (--split test, or --split-file RUN/split.csv if it was trained with "
@@ -85,10 +86,9 @@ def score_weights(
     `listing(scheme, points)` gives the images. A head that they have no points of is left out, unless it is the only
     one. Raises `InputError` if the network was trained on any of them.
     """
-    from models.trainer import LandmarkReader  # after the flags: TensorFlow takes seconds to import
-    from models.weights import check_task, load_network
+    from models.weights import check_task  # after the flags: TensorFlow takes seconds to import
 
-    loaded = load_network(weights)
+    loaded, reader_of = open_weights(weights)
     config = loaded.config
     tasks = [args.task] if args.task else [FACE.task] if args.split in SUBSETS_300W else list(config.heads)
     predictor = LandmarkPredictor(weights, args.input_size, precision) if args.protocol == "photo" else None
@@ -108,8 +108,7 @@ def score_weights(
             answers = find_and_predict(predictor, samples, SCHEMES[task])
             scores = score_points(samples, SCHEMES[task], config.heads[task], *answers, protocol="photo")
         else:
-            reader = LandmarkReader(loaded.network, config, (task,))
-            scores = score_samples(reader, samples, args.batch_size, args.input_size)
+            scores = score_samples(reader_of(task), samples, args.batch_size, args.input_size)
         for line in (scores.line, *scores.detail_lines):
             print(f"{printable(weights)}  {task}  {line}")
         results[Path(weights).stem if len(tasks) == 1 else f"{Path(weights).stem}_{task}"] = scores

@@ -134,7 +134,7 @@ python -m utils.average "$OUT/student5.keras" "$OUT/later.keras" "$OUT/start14.k
 # New ears, the real ones labelled anew, people with masks
 label start14 boxed14 "$EARS" --boxes "$EARS/boxes.csv"
 label start14 masked14 "$MASKED" --faces --passes 6 --score 0.5 --agreement 5
-python -m utils.export "$OUT/start14.keras" "$OUT/noted14.keras" --threshold face=0.65 --threshold turned_face=0.75
+python -m utils.export "$OUT/start14.keras" --out "$OUT/noted14.keras" --threshold face=0.65 --threshold turned_face=0.75
 mine noted14 hard14
 B=$OUT/boxed14; M=$OUT/masked14
 last() { # last NAME INIT FLAGS: a student of the same images as the others, and more of some
@@ -192,7 +192,7 @@ train train_face2ear.py free --data "$OUT/e6" --faces "$OPEN" --faces "$OUT/head
 train train_ear.py ear1 --data "$OUT/e3" --data "$OUT/e2"
 
 # What ships: the same arrays as float16
-python -m utils.export "$OUT/faceships.keras" weights/face-lite.keras --threshold face=0.7 --threshold turned_face=0.8
-python -m utils.export "$OUT/ships.keras" weights/face2ear-lite.keras \
+python -m utils.export "$OUT/faceships.keras" --out weights/face-lite.keras --threshold face=0.7 --threshold turned_face=0.8
+python -m utils.export "$OUT/ships.keras" --out weights/face2ear-lite.keras \
     --threshold face=0.65 --threshold turned_face=0.75 --threshold lone_ear=0.815 --threshold sure_face=0.805
-python -m utils.export "$OUT/free.keras" weights/face2ear-free-lite.keras
+python -m utils.export "$OUT/free.keras" --out weights/face2ear-free-lite.keras

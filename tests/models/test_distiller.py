@@ -335,7 +335,7 @@ def test_gradient_norms_name_every_term(tmp_path):
 def test_a_teacher_of_other_landmarks_and_unknown_layers_are_refused(tmp_path):
     teacher = face_network(tmp_path)
     network, config = student(teacher, "distill-at")
-    other = LoadedModel(teacher.network, preset_config("tiny", {"face": (1, 2)}), {}, teacher.path)
+    other = LoadedModel(teacher.path, preset_config("tiny", {"face": (1, 2)}), {}, teacher.network)
     with input_error("other face landmarks"):
         Distiller(network, config, {"ear": 1.0, "distillation": 1.0}, other)
     with input_error("--attention-layers", "stage9_features"):

@@ -115,3 +115,8 @@ def limit_threads(count: int) -> None:
     count = min(count, cpu_count())  # more would only wait for each other
     os.environ["TF_NUM_INTRAOP_THREADS"] = str(count)
     cv2.setNumThreads(count)
+
+
+def thread_count() -> int:
+    """Threads for one operation: those that `limit_threads` left, else all."""
+    return int(os.environ.get("TF_NUM_INTRAOP_THREADS", cpu_count()))

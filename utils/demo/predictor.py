@@ -14,9 +14,7 @@ frame to frame by a `Tracker`.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from functools import cached_property
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -24,16 +22,12 @@ from data.augment import Warp, apply_matrix, invert_matrix, warp_image
 from data.schemes import EAR, FACE, SCHEMES, Scheme
 from utils.common.cli import InputError
 from utils.common.images import check_rgb
-from utils.common.keras_runtime import POLICIES, PRECISIONS, resolve_precision
 from utils.demo.detections import Thresholds, thresholds_of
+from utils.demo.engines import open_engine
 from utils.demo.geometry import side_of
 from utils.demo.prediction import SIDES, Landmarks, Prediction
 from utils.demo.search import search, search_sizes, whole_image
 from utils.demo.timing import StepTimer
-
-if TYPE_CHECKING:
-    from models.tensors import Tensor
-    from models.trainer import LandmarkReader
 
 
 class LandmarkPredictor:
@@ -59,31 +53,21 @@ class LandmarkPredictor:
         thresholds: Thresholds | None = None,
         timer: StepTimer | None = None,
     ):
-        if precision not in PRECISIONS:
-            raise InputError(f"precision {precision!r}: there are {', '.join(PRECISIONS)}")
         if size is not None and (size < 32 or size % 8):
             raise InputError(f"size {size}: crops have a multiple of 8 pixels a side, at least 32")
-        self.precision = resolve_precision(precision)
-        from models.cpm import body_tasks, fold_adapters
-        from models.weights import dtype_policy, load_network
-
-        with dtype_policy(POLICIES[self.precision]):
-            loaded = load_network(weights, with_features=True)
-            self._network, self.config = fold_adapters(loaded.network, loaded.config, with_features=True)
-        self.record = loaded.record
-        self.size = size or loaded.config.input_size
-        self.thresholds = thresholds or thresholds_of(self.record, loaded.path)
-        self.tasks = tuple(loaded.config.heads)
+        self._timer = timer or StepTimer()
+        self._engine = open_engine(weights, precision, self._timer)
+        self.config, self.record, self.precision = self._engine.config, self._engine.record, self._engine.precision
+        self.size = size or self.config.input_size
+        self.thresholds = thresholds or thresholds_of(self.record, weights)
+        self.tasks = tuple(self.config.heads)
         if FACE.task not in self.tasks and len(self.tasks) > 1:
-            raise InputError(f"{loaded.path}: knows {', '.join(self.tasks)}; images are searched by one, or by faces")
+            raise InputError(f"{weights}: knows {', '.join(self.tasks)}; images are searched by one, or by faces")
         schemes = [FACE] if FACE.task in self.tasks else [SCHEMES[task] for task in self.tasks if task != EAR.task]
         self.first = schemes[0] if schemes else None
         self.others = {task: SCHEMES[task] for task in self.tasks if SCHEMES[task] not in (self.first, EAR)}
         most = 1 + len(SIDES) + len(self.others)
         self._crops = np.empty((most, self.size, self.size, 3), np.uint8)  # written anew by each reading
-        self._timer = timer or StepTimer()
-        self._bodies = {tasks: _frozen(self._reader(tasks).heatmaps) for tasks in body_tasks(self.config)}
-        self._decode = _compiled(self._reader().decode, self.config.heads)
 
     def __call__(self, image: np.ndarray) -> Prediction:
         """Landmarks of an image (height, width, 3) uint8 RGB. Raises ValueError for an array of another kind."""
@@ -103,7 +87,7 @@ class LandmarkPredictor:
         """What each head reads in the whole image, scaled to `size` and turned by quarters: by task."""
         with self._timer("crop"):
             matrix, canvas = whole_image(image, size, quarter)
-        answers, back = self._read(canvas[None]), invert_matrix(matrix)
+        answers, back = self._engine.read(canvas[None]), invert_matrix(matrix)
         no_crop = Warp((0.0, 0.0), 1.0, angle=-90.0 * quarter)
         return {
             task: Landmarks(
@@ -128,7 +112,7 @@ class LandmarkPredictor:
             for crop, matrix in zip(self._crops, matrices.values(), strict=False):
                 warp_image(image, matrix, self.size, out=crop)
         schemes = [self.others.get(name, self.first if name == "face" and self.first else EAR) for name in squares]
-        answers = self._read(self._crops[: len(squares)], [scheme.task for scheme in schemes])
+        answers = self._engine.read(self._crops[: len(squares)], [scheme.task for scheme in schemes])
         rows = {task: zip(answers[f"{task}_points"], answers[f"{task}_confidence"], strict=True) for task in self.tasks}
         detections = {}
         for scheme, (name, matrix) in zip(schemes, matrices.items(), strict=True):
@@ -153,7 +137,7 @@ class LandmarkPredictor:
         with self._timer("crop"):
             for (image, _), crop, matrix in zip(squares, crops, matrices, strict=True):
                 warp_image(image, matrix, self.size, out=crop)
-        answers = self._read(crops, [scheme.task] * len(crops))
+        answers = self._engine.read(crops, [scheme.task] * len(crops))
         detections, indices = [], self.config.heads[scheme.task]
         rows = zip(answers[f"{scheme.task}_points"], answers[f"{scheme.task}_confidence"], strict=True)
         for (_, square), matrix, (points, confidence) in zip(squares, matrices, rows, strict=True):
@@ -170,80 +154,5 @@ class LandmarkPredictor:
         """
         with self._timer("crop"):
             crop = warp_image(image, square.matrix(self.size), self.size)
-        with self._timer("network"):
-            answers = _to_numpy(self._read_maps(crop[None]))
+        answers = self._engine.maps(crop[None])
         return {name: answers[name][0] for name in ("attention", *(f"{task}_heat" for task in self.tasks))}
-
-    def _read(self, images: np.ndarray, tasks: Sequence[str] | None = None) -> dict[str, np.ndarray]:
-        """Points and confidences of a batch by task: of all images or, where `tasks` names the task of each, of each by
-        its own head alone. Images of one task lie side by side, and a body reads those of its own tasks only.
-        """
-        heatmaps: dict[str, Tensor] = {}
-        for body, read in self._bodies.items():
-            rows = [k for k in range(len(images)) if tasks is None or tasks[k] in body]
-            if tasks is not None and not rows:
-                cells = images.shape[1] // 8
-                heatmaps |= {
-                    task: np.zeros((0, cells, cells, len(self.config.heads[task])), "float32") for task in body
-                }
-                continue
-            with self._timer("network"):
-                found = read(images if len(rows) == len(images) else images[rows])
-            for task, maps in found.items():
-                own = [k for k, row in enumerate(rows) if tasks is None or tasks[row] == task]
-                heatmaps[task] = maps[own[0] :][: len(own)] if own else maps[:0]
-        with self._timer("decode"):
-            return _to_numpy(self._decode(heatmaps))
-
-    @cached_property
-    def _read_maps(self) -> Callable[[np.ndarray], dict[str, Tensor]]:
-        return _frozen(self._reader(with_maps=True))
-
-    def _reader(self, tasks: tuple[str, ...] | None = None, with_maps: bool = False) -> LandmarkReader:
-        """A reader of these tasks, by the layers that they need alone; of all without `tasks`."""
-        from models.cpm import part_of_network
-        from models.trainer import LandmarkReader
-        from models.weights import dtype_policy
-
-        with dtype_policy(POLICIES[self.precision]):
-            network = self._network if tasks is None else part_of_network(self._network, self.config, tasks)
-            return LandmarkReader(network, self.config, tasks, with_maps)
-
-
-def _frozen(function: Callable[[np.ndarray], dict[str, Tensor]]) -> Callable[[np.ndarray], dict[str, Tensor]]:
-    """A function of a batch of images, its weights frozen into constants where TensorFlow can do so.
-
-    Shapes are compiled when they first come. Constants let TensorFlow lay the kernels out once for all calls.
-    """
-    import keras
-
-    if keras.backend.backend() != "tensorflow":
-        return function
-    import tensorflow as tf
-    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
-
-    images = tf.TensorSpec((None, None, None, 3), tf.uint8)
-    traced = tf.function(lambda images: function(images)).get_concrete_function(images)
-    frozen = convert_variables_to_constants_v2(traced)
-    order = sorted(traced.structured_outputs)
-    return lambda images: dict(zip(order, frozen(tf.constant(images)), strict=True))
-
-
-def _compiled(decode: Callable[[dict[str, Tensor]], dict[str, Tensor]], heads: dict[str, tuple[int, ...]]) -> Callable:
-    """`decode` of heatmaps of any size, by task; compiled at once where TensorFlow is the backend."""
-    import keras
-
-    if keras.backend.backend() != "tensorflow":
-        return decode
-    import tensorflow as tf
-
-    maps = {task: tf.TensorSpec((None, None, None, len(landmarks)), tf.float32) for task, landmarks in heads.items()}
-    compiled = tf.function(decode, input_signature=[maps])
-    compiled.get_concrete_function()
-    return compiled
-
-
-def _to_numpy(answers: dict[str, Tensor]) -> dict[str, np.ndarray]:
-    import keras
-
-    return {name: keras.ops.convert_to_numpy(value) for name, value in answers.items()}

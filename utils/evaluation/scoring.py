@@ -23,7 +23,24 @@ from utils.evaluation import metrics
 
 if TYPE_CHECKING:
     from models.config import ModelConfig
-    from models.trainer import LandmarkReader
+
+
+class TaskReader(Protocol):
+    """What reads points of one task: a `LandmarkReader`, or an `ExportedReader`."""
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """That one task."""
+        ...
+
+    @property
+    def config(self) -> ModelConfig:
+        """The network's."""
+        ...
+
+    def predict_on_batch(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """Its points and confidences of images (batch, height, width, 3) uint8."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -74,7 +91,7 @@ class Scores:
 
 
 def predict_samples(
-    reader: LandmarkReader, samples: Sequence[Sample], batch_size: int = 16, size: int | None = None
+    reader: TaskReader, samples: Sequence[Sample], batch_size: int = 16, size: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Points (images, landmarks, 2) in pixels of the original images, and confidences, under the `crop` protocol.
 
@@ -92,7 +109,7 @@ def predict_samples(
 
 
 def score_samples(
-    reader: LandmarkReader, samples: Sequence[Sample], batch_size: int = 16, size: int | None = None
+    reader: TaskReader, samples: Sequence[Sample], batch_size: int = 16, size: int | None = None
 ) -> Scores:
     """Predict and score every sample once under the `crop` protocol; `reader` reads one task."""
     predicted, confidence = predict_samples(reader, samples, batch_size, size)

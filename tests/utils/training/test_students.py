@@ -8,6 +8,7 @@ from data.datasets import find_samples, split_samples, write_split
 from data.formats import write_pts
 from data.schemes import FACE
 from models.config import preset_config
+from models.strategies import STRATEGIES
 from models.weights import LoadedModel
 from tests.conftest import input_error
 from utils.training.config import StudentConfig
@@ -15,7 +16,7 @@ from utils.training.flags import read_student_config
 from utils.training.run_folder import RunFolder
 from utils.training.students import DISTILLATION_WEIGHT, SOFTENED_WEIGHT, find_faces, resolve, term_weights
 
-FACE_NETWORK = LoadedModel(None, preset_config("tiny", {"face": tuple(range(68))}), {}, Path("face.keras"))
+FACE_NETWORK = LoadedModel(Path("face.keras"), preset_config("tiny", {"face": tuple(range(68))}), {}, None)
 
 
 @pytest.fixture
@@ -94,6 +95,14 @@ class TestResolve:
         assert (config.points, config.stage_input, config.sigma) == ("2d", "features", 1.15)
         assert config.distillation_weight == DISTILLATION_WEIGHT
         assert resolve(config, FACE_NETWORK) == config
+
+    def test_new_layers_alone_take_larger_steps(self):
+        rates = {}
+        for strategy in STRATEGIES:
+            config = StudentConfig(task="face2ear", out="out.keras", norm="weight", strategy=strategy)
+            rates[strategy] = resolve(config, FACE_NETWORK).learning_rate
+        assert {name for name, rate in rates.items() if rate == 2e-3} == {"frozen", "adapters"}
+        assert set(rates.values()) == {0.5e-3, 2e-3}
 
     def test_softened_maps_have_a_weight_of_their_own(self):
         config = StudentConfig(task="face2ear", out="out.keras", norm="weight", temperature=2.0)

@@ -1,0 +1,189 @@
+"""What runs the network for a `LandmarkPredictor`: TensorFlow (or Keras's other backends), or an exported file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from models.config import ModelConfig
+from utils.common.cli import InputError
+from utils.common.keras_runtime import POLICIES, PRECISIONS, resolve_precision
+from utils.demo.timing import StepTimer
+from utils.exporting.formats import HEATMAPS
+from utils.exporting.runtimes import is_exported, open_exported
+
+if TYPE_CHECKING:
+    from models.tensors import Tensor
+    from models.trainer import LandmarkReader
+    from models.weights import LoadedModel
+
+
+class Engine(Protocol):
+    """A network that reads crops: its config, the record of its training, and the precision that it computes in."""
+
+    config: ModelConfig
+    record: dict
+    precision: str
+
+    def read(self, images: np.ndarray, tasks: Sequence[str] | None = None) -> dict[str, np.ndarray]:
+        """Points (batch, landmarks, 2) in pixels of the images and confidences (batch, landmarks) by task.
+
+        They are named `face_points`, `face_confidence`, ... Images are (batch, height, width, 3) uint8. All are read by
+        every head or, where `tasks` names the task of each, each by its own head alone; those of a task lie side by
+        side.
+        """
+        ...
+
+    def maps(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """The highest heatmap at each cell, by task as `face_heat`, and `attention`: (batch, height / 8, width / 8)."""
+        ...
+
+
+def open_engine(weights: str | os.PathLike, precision: str, timer: StepTimer) -> Engine:
+    """The engine that a weights file takes. The timer measures "network" and "decode".
+
+    Raises `InputError` for weights, or a precision, that cannot be used.
+    """
+    if precision not in PRECISIONS:
+        raise InputError(f"precision {precision!r}: there are {', '.join(PRECISIONS)}")
+    if Path(weights).is_dir():
+        raise InputError(f"{weights}: is a folder; a SavedModel is for other programs, take a weights file")
+    return ExportedEngine(weights, precision, timer) if is_exported(weights) else KerasEngine(weights, precision, timer)
+
+
+class KerasEngine:
+    """A weights file of Keras. Adapters are folded; on TensorFlow the graph has constants for weights."""
+
+    def __init__(self, weights: str | os.PathLike, precision: str, timer: StepTimer):
+        self.precision = resolve_precision(precision)
+        from models.cpm import body_tasks, fold_adapters
+        from models.weights import dtype_policy, load_network
+
+        with dtype_policy(POLICIES[self.precision]):
+            loaded = load_network(weights, with_features=True)
+            self._network, self.config = fold_adapters(loaded.network, loaded.config, with_features=True)
+        self.record = loaded.record
+        self._timer = timer
+        self._bodies = {tasks: _frozen(self._reader(tasks).heatmaps) for tasks in body_tasks(self.config)}
+        self._decode = _compiled(self._reader().decode, self.config.heads)
+
+    def read(self, images: np.ndarray, tasks: Sequence[str] | None = None) -> dict[str, np.ndarray]:
+        """As `Engine` has it. A body reads the images of its own tasks only."""
+        heatmaps: dict[str, Tensor] = {}
+        for body, read in self._bodies.items():
+            rows = [k for k in range(len(images)) if tasks is None or tasks[k] in body]
+            if tasks is not None and not rows:
+                cells = images.shape[1] // 8
+                heatmaps |= {
+                    task: np.zeros((0, cells, cells, len(self.config.heads[task])), "float32") for task in body
+                }
+                continue
+            with self._timer("network"):
+                found = read(images if len(rows) == len(images) else images[rows])
+            for task, maps in found.items():
+                own = [k for k, row in enumerate(rows) if tasks is None or tasks[row] == task]
+                heatmaps[task] = maps[own[0] :][: len(own)] if own else maps[:0]
+        with self._timer("decode"):
+            return _to_numpy(self._decode(heatmaps))
+
+    def maps(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """As `Engine` has it."""
+        with self._timer("network"):
+            return _to_numpy(self._read_maps(images))
+
+    @cached_property
+    def _read_maps(self) -> Callable[[np.ndarray], dict[str, Tensor]]:
+        return _frozen(self._reader(with_maps=True))
+
+    def _reader(self, tasks: tuple[str, ...] | None = None, with_maps: bool = False) -> LandmarkReader:
+        """A reader of these tasks, by the layers that they need alone; of all without `tasks`."""
+        from models.cpm import part_of_network
+        from models.trainer import LandmarkReader
+        from models.weights import dtype_policy
+
+        with dtype_policy(POLICIES[self.precision]):
+            network = self._network if tasks is None else part_of_network(self._network, self.config, tasks)
+            return LandmarkReader(network, self.config, tasks, with_maps)
+
+
+class ExportedEngine:
+    """A file of `utils.export`, run by its own runtime. It answers with points, so there are no maps to draw."""
+
+    def __init__(self, weights: str | os.PathLike, precision: str, timer: StepTimer):
+        self._exported = open_exported(weights)
+        self.config, self.record, self.precision = (
+            self._exported.config,
+            self._exported.record,
+            self._exported.precision,
+        )
+        self._timer = timer
+        if precision in ("bfloat16", "float16"):
+            raise InputError(f"--precision {precision}: {weights} computes as it was exported; leave it out")
+
+    def read(self, images: np.ndarray, tasks: Sequence[str] | None = None) -> dict[str, np.ndarray]:
+        """As `Engine` has it. Points are decoded in the file."""
+        with self._timer("network"):
+            return self._exported.read(images, tasks)
+
+    def maps(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """Raises `InputError`: it has none."""
+        raise InputError(f"{self._exported.path}: an exported file has no heatmaps to draw; take its .keras for that")
+
+
+def keras_run(loaded: LoadedModel, outputs: str) -> Callable[[np.ndarray], dict[str, Any]]:
+    """What an exported file is compared with: the network as the demo runs it, in float32."""
+    if outputs == HEATMAPS:
+        from models.trainer import LandmarkReader
+
+        return LandmarkReader(loaded.network, loaded.config).heatmaps
+    engine = KerasEngine(loaded.path, "float32", StepTimer())
+
+    def points(images: np.ndarray) -> dict[str, np.ndarray]:
+        answers = engine.read(images)
+        return {task: answers[f"{task}_points"] for task in engine.config.heads}
+
+    return points
+
+
+def _frozen(function: Callable[[np.ndarray], dict[str, Tensor]]) -> Callable[[np.ndarray], dict[str, Tensor]]:
+    """A function of a batch of images, its weights frozen into constants where TensorFlow can do so.
+
+    Shapes are compiled when they first come. Constants let TensorFlow lay the kernels out once for all calls.
+    """
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        return function
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    images = tf.TensorSpec((None, None, None, 3), tf.uint8)
+    traced = tf.function(lambda images: function(images)).get_concrete_function(images)
+    frozen = convert_variables_to_constants_v2(traced)
+    order = sorted(traced.structured_outputs)
+    return lambda images: dict(zip(order, frozen(tf.constant(images)), strict=True))
+
+
+def _compiled(decode: Callable[[dict[str, Tensor]], dict[str, Tensor]], heads: dict[str, tuple[int, ...]]) -> Callable:
+    """`decode` of heatmaps of any size, by task; compiled at once where TensorFlow is the backend."""
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        return decode
+    import tensorflow as tf
+
+    maps = {task: tf.TensorSpec((None, None, None, len(landmarks)), tf.float32) for task, landmarks in heads.items()}
+    compiled = tf.function(decode, input_signature=[maps])
+    compiled.get_concrete_function()
+    return compiled
+
+
+def _to_numpy(answers: dict[str, Tensor]) -> dict[str, np.ndarray]:
+    import keras
+
+    return {name: keras.ops.convert_to_numpy(value) for name, value in answers.items()}
