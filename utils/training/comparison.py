@@ -92,7 +92,7 @@ def score_run(run: Path, sets: Sequence[ScoringSet], batch_size: int = 16) -> li
         if [{name: each[name] for name in rows[0]} for each in before] == rows:
             return before
     from models.trainer import LandmarkReader
-    from models.weights import load_network
+    from models.weights import check_task, load_network
 
     student = load_network(run / "best.keras")
     teacher = read_json(run / CONFIG_FILE, f"{run}: not a run of train_face2ear.py")["teacher"]
@@ -100,10 +100,11 @@ def score_run(run: Path, sets: Sequence[ScoringSet], batch_size: int = 16) -> li
     for row, each in zip(rows, sets, strict=True):
         samples, size = each.samples(), student.config.input_size
         refuse_trained_images(run, student.record, samples, "score others")
+        check_task(student, each.task)
         reader = LandmarkReader(student.network, student.config, (each.task,))
         nme = {"nme": score_samples(reader, samples, batch_size, size).summary["nme"]}
-        before = _score_teacher(teacher, each, size, batch_size)
-        nme |= {} if before is None else {"before": before}
+        of_teacher = _score_teacher(teacher, each, size, batch_size)
+        nme |= {} if of_teacher is None else {"before": of_teacher}
         scored.append(row | {"name": each.name, "images": len(samples)} | nme)
     write_json(known, {"sets": scored})
     return scored
