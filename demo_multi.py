@@ -15,6 +15,7 @@ those of another scheme show its landmarks.
 import argparse
 import math
 import sys
+import time
 from collections import Counter
 from contextlib import nullcontext
 from dataclasses import replace
@@ -205,6 +206,7 @@ def run_source(
                     if window is not None and not window.idle(source, feed.lost):
                         return False
                     continue
+                came = time.monotonic() if frame.came is None else frame.came
                 with timer("find"):
                     prediction = find(frame.image)
                     if smooth is not None:
@@ -216,6 +218,7 @@ def run_source(
                     redraw = partial(view.draw, frame.image, prediction, predictor)
                     with timer("draw"):
                         drawn = redraw()
+                timer.drawn(came)
                 if file is not None:
                     with timer("save"):
                         file.write(drawn, frame.time)

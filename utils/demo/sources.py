@@ -37,12 +37,13 @@ OPENING = 5000  # milliseconds in which a stream must answer
 @dataclass(frozen=True)
 class Frame:
     """One image of a source: `image` (height, width, 3) uint8 RGB, `number` from 0, `time` in seconds since the
-    source began.
+    source began, and `came`, when it came from a camera or stream by `time.monotonic`; None of files, which wait.
     """
 
     image: np.ndarray
     number: int
     time: float
+    came: float | None = None
 
 
 @dataclass(frozen=True)
@@ -309,7 +310,7 @@ class Feed:
                     print(f"{self._words()}: is back", flush=True)
                     self.lost = ""
                 with self._ready:
-                    self._frames.append(Frame(image, number, now - start))
+                    self._frames.append(Frame(image, number, now - start, came=now))
                     self._ready.notify_all()
                 number += 1
             elif self.source.is_camera and now - last < SILENCE:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+import numpy as np
+
 Item = TypeVar("Item")
+MOST_DELAYS = 100_000  # that are kept: an hour of frames
 MOMENTUM = 0.9  # of the moving averages that are shown while it runs: about the last ten frames
 
 
@@ -16,6 +20,7 @@ class StepTimer:
 
     `with timer("draw"): ...` measures a step, and `for x in timer.each("read", stream)` the waiting for a stream's
     items. `timer.frame_done()` ends a frame. The time of a nested step does not count for the outer one.
+    `timer.drawn(came)` says that a frame is drawn that came at a moment of `time.monotonic`.
     """
 
     def __init__(self) -> None:
@@ -26,6 +31,7 @@ class StepTimer:
         self._frame_average = 0.0
         self._nested = [0.0]  # seconds of the steps inside each step that is being measured
         self._frame_start: float | None = None
+        self._delays: deque[float] = deque(maxlen=MOST_DELAYS)
 
     @contextmanager
     def __call__(self, step: str) -> Iterator[None]:
@@ -52,6 +58,10 @@ class StepTimer:
                     return
             yield item
 
+    def drawn(self, came: float) -> None:
+        """Note how long ago the frame came that is drawn now."""
+        self._delays.append(time.monotonic() - came)
+
     def frame_done(self) -> None:
         """Close a frame: what was measured since the last one is its time."""
         now = time.perf_counter()
@@ -76,7 +86,7 @@ class StepTimer:
 
     @property
     def summary(self) -> str:
-        """Frames a second and, by step, milliseconds a frame and per cent of the time, of the whole loop."""
+        """Frames a second, how late frames were drawn, and, by step, milliseconds a frame and per cent of the time."""
         if not self.frames:
             return "no frames"
         totals = self.totals | {"other": max(self.seconds - sum(self.totals.values()), 0.0)}
@@ -84,4 +94,8 @@ class StepTimer:
             f"{step} {1000 * seconds / self.frames:.1f} ms ({100 * seconds / self.seconds:.0f} %)"
             for step, seconds in totals.items()
         )
-        return f"{self.frames / self.seconds:.1f} frames/s; a frame took {steps}"
+        late = ""
+        if self._delays:
+            median, most = 1000 * np.percentile(self._delays, (50, 95))
+            late = f" drawn {median:.0f} ms after they came (95 %: {most:.0f} ms at most)"
+        return f"{self.frames / self.seconds:.1f} frames/s{late}; a frame took {steps}"
