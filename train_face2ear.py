@@ -48,6 +48,7 @@ def main(argv: list[str] | None = None) -> None:
     config = replace(config, precision=start_keras(config.precision, config.seed, config.deterministic))
     from models.cpm import build_network, freeze_trunk
     from models.distiller import Distiller, choose_trainable
+    from models.strategies import kept_tasks
     from models.trainer import LandmarkReader
     from models.weights import check_task, continue_from, load_network
     from utils.training.callbacks import Validation, clear_errors, run_callbacks
@@ -97,6 +98,7 @@ def main(argv: list[str] | None = None) -> None:
         teacher_size=config.teacher_size,
         scheme=scheme,
         start=start,
+        taught_from=config.batch_size if replayed and len(kept_tasks(teacher.config, scheme)) == 1 else 0,
     )
 
     # Batches: what is learned, and beside it replayed faces

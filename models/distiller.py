@@ -78,7 +78,9 @@ class Distiller(keras.Model):
     `network` and the network of `teacher` are built `with_features`. Each sees the image at its own input size (the
     teacher at `teacher_size`, if given): images come at the larger one (`pipeline_size`), and the other network gets
     them shrunk. `attention_layers` are roles: "feature_map", "stage1_features" ...; the student's stage i is paired
-    with the teacher's stage round(i x teacher stages / student stages). The terms "ewc" and "l2-sp" ask for `start`.
+    with the teacher's stage round(i x teacher stages / student stages). The terms "ewc" and "l2-sp" ask for `start`. In
+    training the teacher is asked about the images of a batch from `taught_from` on alone: where faces are replayed they
+    come last, and what it says of images of ears would hold back the ears.
     """
 
     def __init__(
@@ -93,6 +95,7 @@ class Distiller(keras.Model):
         teacher_size: int | None = None,
         scheme: Scheme = EAR,
         start: StartingPoint | None = None,
+        taught_from: int = 0,
     ):
         super().__init__(name="distiller")
         known = (scheme.task, *TERMS)
@@ -107,7 +110,7 @@ class Distiller(keras.Model):
         self.needs_teacher = bool(TEACHER_TERMS & set(self.term_weights))
         self.teacher_size = teacher_size or (teacher.config.input_size if teacher else 0)
         # Neither is something that Keras tracks: checkpoints hold the student alone.
-        self.teacher, self.start = teacher, start
+        self.teacher, self.start, self.taught_from = teacher, start, taught_from
         if STARTING_TERMS & set(self.term_weights) and start is None:
             raise InputError("ewc and l2-sp terms need the weights that the student starts from")
         if self.needs_teacher:
@@ -148,9 +151,13 @@ class Distiller(keras.Model):
         return {name: ops.stop_gradient(output) for name, output in outputs.items()}
 
     def loss_terms(
-        self, images: Tensor, targets: dict[str, dict[str, Tensor]], outputs: dict[str, Tensor]
+        self,
+        images: Tensor,
+        targets: dict[str, dict[str, Tensor]],
+        outputs: dict[str, Tensor],
+        taught_from: int = 0,
     ) -> dict[str, Tensor]:
-        """Each term that has a weight, unweighted: name -> scalar."""
+        """Each term that has a weight, unweighted: name -> scalar. Those of the teacher are of images[taught_from:]."""
         config = self.config
         terms: dict[str, Tensor] = {}
         for task in (self.scheme.task, FACE.task):
@@ -165,6 +172,11 @@ class Distiller(keras.Model):
             terms |= dict.fromkeys(sorted(STARTING_TERMS & set(self.term_weights)), penalty)
         if self.teacher is None or not self.needs_teacher:
             return terms
+        images = images[taught_from:]
+        outputs = {name: output[taught_from:] for name, output in outputs.items()}
+        targets = {
+            task: {name: array[taught_from:] for name, array in target.items()} for task, target in targets.items()
+        }
         taught = self.teach(images)
         if "distillation" in self.term_weights:
             terms["distillation"] = sum(self._distilled(task, targets, outputs, taught) for task in self.kept)
@@ -215,7 +227,7 @@ class Distiller(keras.Model):
         training: bool = True,
     ) -> Tensor:
         """The weighted sum of the terms, a scalar; each term is tracked."""
-        terms = self.loss_terms(x, y, y_pred)
+        terms = self.loss_terms(x, y, y_pred, self.taught_from if training else 0)
         for name, value in terms.items():
             self.term_trackers[name].update_state(value)
         return sum(self.term_weights[name] * value for name, value in terms.items())

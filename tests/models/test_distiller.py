@@ -180,6 +180,23 @@ def test_frozen_keeps_every_face_answer_to_the_last_bit_and_learns_ears(tmp_path
         assert not np.array_equal(network.get_layer(f"stage{stage}_ear").get_weights()[0], head)
 
 
+def test_beside_replayed_faces_the_teacher_is_asked_about_those_alone(tmp_path):
+    trainer = trainer_of(face_network(tmp_path), "distill-at", {"ear": 1.0, "distillation": 1.0, "attention": 1.0})
+    moved = trainer.network.get_layer("trunk1_conv1")  # so that it no longer looks where its teacher looks
+    moved.set_weights([weight + 0.1 for weight in moved.get_weights()])
+    images, targets = batch()
+    outputs = trainer(images)
+    every, last = trainer.loss_terms(images, targets, outputs), trainer.loss_terms(images, targets, outputs, 3)
+    alone = trainer.loss_terms(
+        images[3:],
+        {task: {name: array[3:] for name, array in target.items()} for task, target in targets.items()},
+        {name: output[3:] for name, output in outputs.items()},
+    )
+    for name in ("distillation", "attention"):
+        assert float(last[name]) == pytest.approx(float(alone[name]), rel=1e-5) != float(every[name])
+    assert float(last["ear"]) == float(every["ear"])
+
+
 def test_separate_gives_the_ear_a_body_of_its_own_in_one_file(tmp_path):
     teacher = face_network(tmp_path)
     network, config = student(teacher, "separate")

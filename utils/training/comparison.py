@@ -26,7 +26,7 @@ from utils.training.flags import CONFIG_FILE, read_student_config
 from utils.training.table import variant
 
 # What a run fills in where no flag says it, what always is the teacher's, and what may differ between equal runs.
-RESOLVED = {"preset", "norm", "input_size", "learning_rate", "distillation_weight"}
+RESOLVED = {"preset", "norm", "input_size", "learning_rate", "distillation_weight", "attention_weight"}
 NOT_COMPARED = {"out", "precision", "points", "stage_input", "sigma"}
 SCORED = "scored.json"  # of a run: its network on other test sets
 SPREAD_FROM = 3  # seeds: a spread of fewer says nothing

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from data.landmark_map import LandmarkMap, read_map, target_of
+from data.layouts import face_folders
 from data.schemes import EAR, FACE, SCHEMES, Scheme, parse_landmarks, read_scheme
 from models.config import PRESETS, ModelConfig, preset_config
 from models.strategies import STRATEGIES
@@ -153,7 +154,7 @@ class StudentConfig(TrainConfig):
     ear_weight: float = 1.0
     face_weight: float = 1.0
     distillation_weight: float | None = None
-    attention_weight: float = 1.0
+    attention_weight: float | None = None
     boundary_weight: float = 0.0
     ewc_weight: float = 0.1
     l2_sp_weight: float = 0.1
@@ -169,6 +170,11 @@ class StudentConfig(TrainConfig):
     def replays_unlabelled(self) -> bool:
         """Whether the faces to train on are replayed without their points, where nobody says what to replay."""
         return STRATEGIES[self.strategy].asks_teacher and not self.replay and not self.no_replay
+
+    @property
+    def replays(self) -> bool:
+        """Whether face images are mixed in, with their points or without."""
+        return bool(self.replay) or (self.replays_unlabelled and bool(self.faces or face_folders(self.data)))
 
 
 @dataclass(frozen=True)

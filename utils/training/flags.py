@@ -293,7 +293,9 @@ def _add_teaching(add: _Flags) -> None:
         "--temperature 0.06)",
     )
     add(
-        "--attention-weight", type=non_negative_float, help="factor of the attention-transfer loss (default: {default})"
+        "--attention-weight",
+        type=non_negative_float,
+        help="factor of the attention-transfer loss (default: 0.1 beside replayed faces, else 1)",
     )
     add(
         "--boundary-weight",

@@ -30,6 +30,8 @@ from utils.training.run_folder import RunFolder
 # softened cross-entropy pulls some 500 times harder than the squared error.
 DISTILLATION_WEIGHT = 30.0
 SOFTENED_WEIGHT = 0.06
+# Where faces are replayed the teacher's heatmaps of them keep the faces, and a strong pull on attention costs ears.
+ATTENTION_WEIGHT, ATTENTION_WEIGHT_WITH_FACES = 1.0, 0.1
 # Times the preset's learning rate, by what is trained: half where a network could forget what it knows, more where new
 # layers alone learn. With adapters the ear NME is 4.60 instead of 6.40 %, with heads alone 16.3 instead of 18.1 %.
 RATES = {"adapters": 2.0, "heads": 2.0}
@@ -142,6 +144,9 @@ def resolve(config: StudentConfig, teacher: LoadedModel) -> StudentConfig:
     weight = config.distillation_weight
     if weight is None:
         weight = SOFTENED_WEIGHT if config.temperature else DISTILLATION_WEIGHT
+    attention = config.attention_weight
+    if attention is None:
+        attention = ATTENTION_WEIGHT_WITH_FACES if config.replays else ATTENTION_WEIGHT
     size = base.input_size if preset == base.preset else PRESETS[preset].input_size
     return replace(
         config,
@@ -150,6 +155,7 @@ def resolve(config: StudentConfig, teacher: LoadedModel) -> StudentConfig:
         input_size=config.input_size or size,
         learning_rate=config.learning_rate or preset_defaults(preset).learning_rate * RATES.get(plan.trains, 0.5),
         distillation_weight=weight,
+        attention_weight=attention,
         points=base.points,
         stage_input=base.stage_input if preset == base.preset else "features",
         sigma=base.sigma,
@@ -184,7 +190,7 @@ def term_weights(config: StudentConfig) -> dict[str, float]:
         learned: config.ear_weight,
         "face": config.face_weight,
         "distillation": config.distillation_weight or 0.0,
-        "attention": config.attention_weight,
+        "attention": config.attention_weight or 0.0,
         "ewc": config.ewc_weight,
         "l2-sp": config.l2_sp_weight,
     }
