@@ -20,6 +20,7 @@ from functools import partial
 from data.datasets import find_negatives, find_samples, split_samples
 from data.pipeline import PairedPipeline, TrainingPipeline
 from data.schemes import EAR, FACE
+from models.strategies import kept_tasks
 from utils.common.cli import run_main
 from utils.common.keras_runtime import start_keras
 from utils.training.flags import read_student_config
@@ -48,7 +49,6 @@ def main(argv: list[str] | None = None) -> None:
     config = replace(config, precision=start_keras(config.precision, config.seed, config.deterministic))
     from models.cpm import build_network, freeze_trunk
     from models.distiller import Distiller, choose_trainable
-    from models.strategies import kept_tasks
     from models.trainer import LandmarkReader
     from models.weights import check_task, continue_from, load_network
     from utils.training.callbacks import Validation, clear_errors, run_callbacks

@@ -205,7 +205,7 @@ class Distiller(keras.Model):
             # Where nobody is, the teacher may see a face all the same. What is known counts more than what it says.
             empty = ops.all(targets[task]["annotated"] & ~targets[task]["present"], axis=(1, 2))
             last = ops.where(empty[:, None, None, None], 0.0, last)
-        return distillation(maps, last, self.temperature)
+        return distillation(maps, last, self.temperature, self.stage_loss)
 
     def _at_input_size(self, target: dict[str, Tensor], images: Tensor) -> dict[str, Tensor]:
         """A task's target with points in pixels of what the student sees of these images."""

@@ -6,6 +6,8 @@ where nothing is annotated (W(p) of Cao et al., CVPR 2017, equation 3).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from keras import ops
 
 from models.tensors import Tensor, resized
@@ -98,16 +100,21 @@ STAGE_LOSSES = {
 # --- teaching: from one network to another ----------------------------------------------------------------------------
 
 
-def distillation(student: list[Tensor], teacher: Tensor, temperature: float | None = None) -> Tensor:
+def distillation(
+    student: list[Tensor],
+    teacher: Tensor,
+    temperature: float | None = None,
+    stage_loss: Callable[[Tensor, Tensor], Tensor] = squared_error,
+) -> Tensor:
     """How far the student's heatmaps (batch, height, width, landmarks) of every stage are from the teacher's last.
 
-    Without `temperature`: squared error, the mean over maps, summed over stages. With one: maps / `SOFTMAX_SCALE` are
-    logits over the cells of each landmark, and the term is T^2 times the cross-entropy between the softmaxes at
-    temperature T, the mean over landmarks (Hinton et al., arXiv 1503.02531, section 2; the softmax over cells instead
-    of classes is our adaptation).
+    Without `temperature`: the `stage_loss` with the teacher's heatmaps as targets, summed over stages. With one: maps /
+    `SOFTMAX_SCALE` are logits over the cells of each landmark, and the term is T^2 times the cross-entropy between the
+    softmaxes at temperature T, the mean over landmarks (Hinton et al., arXiv 1503.02531, section 2; the softmax over
+    cells instead of classes is our adaptation).
     """
     if temperature is None:
-        return sum(squared_error(teacher, heatmaps) for heatmaps in student)
+        return sum(stage_loss(teacher, heatmaps) for heatmaps in student)
 
     def logits(heatmaps):
         shape = ops.shape(heatmaps)

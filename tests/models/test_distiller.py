@@ -153,7 +153,7 @@ def test_where_nobody_is_a_teacher_that_sees_a_face_is_not_believed(tmp_path, te
     last[0] = 0
     maps = [outputs[f"stage{stage}_face"] for stage in range(1, stages + 1)]
     term = trainer.loss_terms(images, targets | {"face": absent}, outputs)["distillation"]
-    assert float(term) == pytest.approx(float(distillation(maps, last, temperature)), rel=1e-5)
+    assert float(term) == pytest.approx(float(distillation(maps, last, temperature, trainer.stage_loss)), rel=1e-5)
     believed = trainer.loss_terms(images, targets, outputs)["distillation"]
     assert abs(float(believed) - float(term)) > 1e-3 * float(term)
 
@@ -392,7 +392,11 @@ def test_a_third_task_starts_with_both_others_and_distils_each(tmp_path):
     # Away from the teacher: the term is that of the faces and that of the ears, added.
     outputs = outputs | {name: outputs[name] + shift for name, shift in (("stage2_face", 0.3), ("stage1_ear", 0.2))}
     parts = [
-        float(distillation([outputs[f"stage{k}_{task}"] for k in (1, 2)], taught[f"stage2_{task}"], None))
+        float(
+            distillation(
+                [outputs[f"stage{k}_{task}"] for k in (1, 2)], taught[f"stage2_{task}"], None, trainer.stage_loss
+            )
+        )
         for task in ("face", "ear")
     ]
     assert min(parts) > 0

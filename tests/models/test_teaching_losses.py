@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from models.losses import activation_boundary, attention_transfer, attention_vector, distillation
+from models.losses import activation_boundary, attention_transfer, attention_vector, distillation, peak_weighted_error
 
 # One image, a 1x2 map, one landmark.
 TEACHER = np.float32([1.0, 0.0]).reshape(1, 1, 2, 1)
@@ -14,6 +14,12 @@ def test_distillation_without_a_temperature_is_the_squared_error_summed_over_sta
     near = (0.2**2 + 0.1**2) / 2
     assert float(distillation([STUDENT], TEACHER)) == pytest.approx(near, rel=1e-5)
     assert float(distillation([STUDENT, TEACHER, STUDENT], TEACHER)) == pytest.approx(2 * near, rel=1e-5)
+
+
+def test_distillation_with_a_stage_loss_has_the_teachers_maps_as_targets():
+    near = ((1 + 30 * 1.0) * 0.2**2 + 0.1**2) / 2  # weighted by 1 + 30 x the teacher's map
+    term = distillation([STUDENT, STUDENT], TEACHER, stage_loss=peak_weighted_error)
+    assert float(term) == pytest.approx(2 * near, rel=1e-5)
 
 
 def test_softened_distillation_is_t_squared_times_the_cross_entropy_of_softmaxes():

@@ -289,7 +289,7 @@ def _add_teaching(add: _Flags) -> None:
     add(
         "--distillation-weight",
         type=non_negative_float,
-        help="factor of the error between the student's and the teacher's heatmaps (default: 30, with "
+        help="factor of the error between the student's and the teacher's heatmaps (default: 1, with "
         "--temperature 0.06)",
     )
     add(
@@ -310,7 +310,7 @@ def _add_teaching(add: _Flags) -> None:
         "--temperature",
         type=positive_float,
         metavar="T",
-        help="distil softened spatial softmaxes at this temperature, 2 for one (default: squared error)",
+        help="distil softened spatial softmaxes at this temperature, 2 for one (default: the stage loss of --loss)",
     )
     add(
         "--attention-layers",

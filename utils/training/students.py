@@ -27,9 +27,8 @@ from utils.training.config import StudentConfig, preset_defaults
 from utils.training.run_folder import RunFolder
 
 # Their pull on the trunk should be within a factor of ten of the ear loss's (design: after the first 100 steps). The
-# softened cross-entropy pulls some 500 times harder than the squared error.
-DISTILLATION_WEIGHT = 30.0
-SOFTENED_WEIGHT = 0.06
+# softened cross-entropy pulls harder than the stage loss.
+DISTILLATION_WEIGHT, SOFTENED_WEIGHT = 1.0, 0.06
 # Where faces are replayed the teacher's heatmaps of them keep the faces, and a strong pull on attention costs ears.
 ATTENTION_WEIGHT, ATTENTION_WEIGHT_WITH_FACES = 1.0, 0.1
 # Times the preset's learning rate, by what is trained: half where a network could forget what it knows, more where new
