@@ -9,8 +9,8 @@
   python -m utils.compare runs/face2ear runs/finetune       # the table of several runs
 
 The student starts as the face network plus an ear head at every stage, and learns from ear images. The frozen face
-network (the teacher) says where the face is in the same images, and in face images beside them. Every epoch is scored
-on validation images of ears, and of what is to be kept. The epoch with the lowest sum of all NMEs is kept and scored
+network (the teacher) says where the face is in face images beside them, or in the same images where there are none.
+Every epoch is scored on validation images of ears, and of what is to be kept. The epoch with the lowest sum of all NMEs is kept and scored
 once on the test images. The table at the end says what was learned and what was forgotten.
 """
 
