@@ -206,7 +206,7 @@ def student_parser(description: str) -> argparse.ArgumentParser:
     _add_teaching(add)
     _add_training(
         add,
-        learning_rate="Adam's peak rate (default: half of what the other scripts give the preset, twice it where new "
+        learning_rate="Adam's peak rate (default: half of what the other scripts give the preset; 4 times it where new "
         "layers alone learn)",
     )
     _add_run(add, "face2ear")

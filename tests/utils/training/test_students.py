@@ -101,8 +101,8 @@ class TestResolve:
         for strategy in STRATEGIES:
             config = StudentConfig(task="face2ear", out="out.keras", norm="weight", strategy=strategy)
             rates[strategy] = resolve(config, FACE_NETWORK).learning_rate
-        assert {name for name, rate in rates.items() if rate == 2e-3} == {"frozen", "adapters"}
-        assert set(rates.values()) == {0.5e-3, 2e-3}
+        assert {name for name, rate in rates.items() if rate == 4e-3} == {"frozen", "adapters"}
+        assert set(rates.values()) == {0.5e-3, 4e-3}
 
     def test_softened_maps_have_a_weight_of_their_own(self):
         config = StudentConfig(task="face2ear", out="out.keras", norm="weight", temperature=2.0)
