@@ -10,8 +10,8 @@
 
 The student starts as the face network plus an ear head at every stage, and learns from ear images. The frozen face
 network (the teacher) says where the face is in face images beside them, or in the same images where there are none.
-Every epoch is scored on validation images of ears, and of what is to be kept. The epoch with the lowest sum of all NMEs is kept and scored
-once on the test images. The table at the end says what was learned and what was forgotten.
+Every epoch is scored on validation images of ears, and of what is to be kept. The epoch with the lowest sum of all NMEs
+is kept and scored once on the test images. The table at the end says what was learned and what was forgotten.
 """
 
 from dataclasses import replace
