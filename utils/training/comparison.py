@@ -126,12 +126,14 @@ def _score_teacher(teacher: str, scored: ScoringSet, size: int, batch_size: int)
 def plot_strategies(path: Path, rows: list[dict]) -> None:
     """Forgetting (points of face NME) against ear NME, one point a strategy, as a PNG."""
     figure, (axes,) = new_figure("Learning ears against forgetting faces", 1, width=6.5)
-    for row in rows:
-        if row["forgetting"] is None or row["ear"] is None:
-            continue
+    known = [row for row in rows if row["forgetting"] is not None and row["ear"] is not None]
+    for row in sorted(known, key=lambda row: row["forgetting"], reverse=True):  # the legend's order is the picture's
         axes.errorbar(row["ear"], row["forgetting"], xerr=row.get("ear_spread"), yerr=row.get("forgetting_spread"),
-                      fmt="o")  # fmt: skip
-        axes.annotate(variant(row), (row["ear"], row["forgetting"]), xytext=(6, 4), textcoords="offset points")
+                      fmt="o", label=variant(row))  # fmt: skip
+    axes.legend(loc="upper right", fontsize=8)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("{x:g}")
     axes.axhline(0, color="gray", linewidth=0.8)
     axes.set_yscale("symlog", linthresh=1)  # some forget a little and some everything
     axes.margins(0.15)
