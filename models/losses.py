@@ -37,7 +37,8 @@ def peak_weighted_error(target: Tensor, prediction: Tensor, weight: Tensor = 1.0
     """
     absent = ops.max(target, axis=(1, 2), keepdims=True) < ABSENT
     peaks = ops.where(absent, ops.stop_gradient(ops.clip(prediction, 0.0, 1.0)), target)
-    return squared_error(target, prediction, weight * (1.0 + peak_weight * peaks))
+    # A teacher's maps, as targets, may be below 0; a weight may not.
+    return squared_error(target, prediction, weight * (1.0 + peak_weight * ops.maximum(peaks, 0.0)))
 
 
 def adaptive_wing(

@@ -22,6 +22,12 @@ def test_distillation_with_a_stage_loss_has_the_teachers_maps_as_targets():
     assert float(term) == pytest.approx(2 * near, rel=1e-5)
 
 
+def test_where_a_teachers_map_is_below_0_it_weighs_1():
+    taught = np.float32([1.0, -0.5]).reshape(1, 1, 2, 1)
+    near = (31 * 0.2**2 + 0.6**2) / 2
+    assert float(distillation([STUDENT], taught, stage_loss=peak_weighted_error)) == pytest.approx(near, rel=1e-5)
+
+
 def test_softened_distillation_is_t_squared_times_the_cross_entropy_of_softmaxes():
     temperature = 4.0
 
