@@ -84,8 +84,8 @@ def parse_flags(argv: list[str] | None) -> argparse.Namespace:
     network = parser.add_argument_group("network")
     network.add_argument(
         "--weights",
-        help="weights file: .keras, .weights.h5 or the predecessor's .h5 (default: weights/face2ear.keras, else the "
-        "shipped weights/face2ear-lite.keras)",
+        help="weights file: .keras, .weights.h5, the predecessor's .h5, or of utils.export (default: "
+        "weights/face2ear.keras, else the shipped weights/face2ear-lite.keras)",
     )
     network.add_argument(
         "--precision", choices=PRECISIONS, default="auto", help="auto (default): measures which is fastest here"

@@ -11,6 +11,7 @@ from models.config import ModelConfig
 from utils.common.cli import InputError
 from utils.common.schema import OBJECT, TEXT, Kind, check_values, list_of, mapping_of, number, optional, whole
 
+ENTRY = "landmarks.json"  # what a description is called in a `.keras`, a `.tflite` and a SavedModel
 FORMAT = 2
 # What a record says of the training; other names may stand beside these.
 IMAGES = list_of(TEXT)

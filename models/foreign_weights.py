@@ -23,6 +23,7 @@ import numpy as np
 
 from models.config import ModelConfig
 from models.cpm import frozen_layers
+from models.description import ENTRY
 from utils.common.cli import InputError
 from utils.common.foreign import first_line, reading
 from utils.common.hdf5 import MOST_UNPACKED, open_hdf5
@@ -57,6 +58,8 @@ def read_foreign(path: str | os.PathLike) -> ForeignWeights | None:
             most = MOST_UNPACKED * Path(path).stat().st_size
             with zipfile.ZipFile(path) as archive:
                 sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
+                if ENTRY in sizes:
+                    return None  # ours
                 if ARRAYS not in sizes:
                     return _read_npz(path, sizes, most)
                 if sizes[ARRAYS] <= most:  # else its own reader refuses it

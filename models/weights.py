@@ -34,7 +34,7 @@ import numpy as np
 from data.schemes import SCHEMES
 from models.config import NORMS, PRESETS, STAGE_INPUTS, ModelConfig
 from models.cpm import TRUNK, StandardisedConv2D, build_network, copy_layers, fold_network
-from models.description import Described, describe, parse_description, public_record
+from models.description import ENTRY, Described, describe, parse_description, public_record
 from models.foreign_weights import ARRAYS, keras2_root, read_foreign
 from utils.common.cli import InputError
 from utils.common.files import LARGEST_JSON, replacing
@@ -42,7 +42,7 @@ from utils.common.foreign import describe_foreign_file, reading
 from utils.common.hdf5 import MOST_UNPACKED, open_hdf5
 
 WHAT = "weights file"
-ENTRY, KERAS_ENTRIES = "landmarks.json", ("metadata.json", "config.json")
+KERAS_ENTRIES = ("metadata.json", "config.json")
 LARGEST_ARRAYS = 2 * 2**30  # bytes of the arrays, where no network says how large they are
 KIN = 0.5  # correlation of two networks' second convolutions: 0.96 and more where one came from the other, else 0
 PREDECESSOR = {"conv2d", "feature_map", "stage_1"}  # layers that each of its networks has

@@ -35,7 +35,7 @@ def evaluation_flags() -> CommandLine:
     parser = CommandLine(
         prog="python -m utils.evaluate", description="Score weights on a dataset: NME, failure rate, CED, worst cases."
     )
-    parser.add_argument("weights", nargs="+", help="weights files (.keras, .weights.h5, old .h5)")
+    parser.add_argument("weights", nargs="+", help="weights files (.keras, .weights.h5, old .h5, or of utils.export)")
     parser.add_argument("data", help="dataset folder: holds AFW/, CollectionA/ or Both/, or images with .pts")
     parser.add_argument(
         "--split",

@@ -85,6 +85,8 @@ def parse_flags(argv: list[str] | None) -> argparse.Namespace:
         raise InputError(f"--out {args.out}: {args.format} files end in {wanted or 'nothing: it is a folder'}")
     if args.format == KERAS and (args.calibrate or args.size or args.terms or args.precision not in (None, "float16")):
         raise InputError(f"--out {args.out}: a .keras file has float16 arrays, --threshold is all that it takes")
+    if args.format != KERAS and FORMATS[args.format].int8 is None and args.precision not in (None, PRECISIONS[0]):
+        raise InputError(f"--precision {args.precision}: {args.format} is float32; leave it out")
     check_writable("--out", Path(args.out).absolute().parent)
     return args
 
@@ -106,7 +108,9 @@ def main(argv: list[str] | None = None) -> int:
         before, after = (path.stat().st_size / 1e6 for path in (source, out))
         print(f"{printable(out)}: {after:.1f} MB (before: {before:.1f} MB)")
         return 0
-    for package in FORMATS[args.format].packages:  # before the seconds that TensorFlow takes
+    file = FORMATS[args.format]
+    more = (file.int8 or ()) if args.precision == "int8" else ()
+    for package in (*file.packages, *more):  # before the seconds that TensorFlow takes
         check_there(package)
     start_keras()
     return export(args, source, out, thresholds)

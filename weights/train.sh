@@ -194,5 +194,5 @@ train train_ear.py ear1 --data "$OUT/e3" --data "$OUT/e2"
 # What ships: the same arrays as float16
 python -m utils.export "$OUT/faceships.keras" --out weights/face-lite.keras --threshold face=0.7 --threshold turned_face=0.8
 python -m utils.export "$OUT/ships.keras" --out weights/face2ear-lite.keras \
-    --threshold face=0.65 --threshold turned_face=0.75 --threshold lone_ear=0.815 --threshold sure_face=0.805
+    --threshold face=0.65 --threshold turned_face=0.75 --threshold lone_ear=0.815
 python -m utils.export "$OUT/free.keras" --out weights/face2ear-free-lite.keras

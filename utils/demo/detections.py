@@ -50,7 +50,7 @@ class Thresholds:
     turned_face: float = 0.25
     ear: float = 0.65
     lone_ear: float = 0.65
-    sure_face: float = 0.8
+    sure_face: float = 0.805
     doubtful_face: float = 0.6
     sure_ear: float = 0.75
     landmark: float = 0.1

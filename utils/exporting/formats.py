@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from utils.common.cli import InputError
+from models.description import ENTRY
 from utils.common.files import replacing
 from utils.common.keras_runtime import quiet_stderr
 from utils.exporting.packages import need
@@ -24,7 +24,6 @@ from utils.exporting.packages import need
 if TYPE_CHECKING:
     import tensorflow as tf
 
-DESCRIPTION = "landmarks.json"  # of a SavedModel, and of the ZIP at the end of a .tflite
 KEY = "landmarks"  # of the metadata of ONNX and OpenVINO
 INPUT = "images"
 POINTS, HEATMAPS = OUTPUTS = ("points", "heatmaps")
@@ -141,7 +140,7 @@ def write_litert(job: Job, path: Path) -> None:
         content = converter.convert()
     packed = io.BytesIO(content)
     with zipfile.ZipFile(packed, "a") as archive:
-        archive.writestr(DESCRIPTION, job.description)
+        archive.writestr(ENTRY, job.description)
     with replacing(path) as part:
         part.write_bytes(packed.getvalue())
 
@@ -165,28 +164,26 @@ def write_openvino(job: Job, path: Path) -> None:
 
 def write_saved_model(job: Job, path: Path) -> None:
     """A folder that TensorFlow Serving and `tf.saved_model.load` take, its description in `assets.extra/`."""
-    if job.precision != FULL:
-        raise InputError(
-            f"--precision {job.precision}: a SavedModel is float32; leave it out, or take another --format"
-        )
     with saved_model(job.function) as folder:
         extra = folder / "assets.extra"
         extra.mkdir()
-        (extra / DESCRIPTION).write_text(job.description, encoding="utf-8")
-        part = path.with_name(f".{path.name}.part")
-        shutil.rmtree(part, ignore_errors=True)
-        shutil.copytree(folder, part)
-        part.rename(path)
+        (extra / ENTRY).write_text(job.description, encoding="utf-8")
+        with TemporaryDirectory(prefix=".part-", dir=path.absolute().parent) as beside:
+            shutil.copytree(folder, Path(beside) / "model").rename(path)
 
 
 @dataclass(frozen=True)
 class Format:
-    """A format of files: what they end with, its name for people, what writes it, and the packages that takes."""
+    """A format of files: what they end with, its name for people, what writes it, and the packages that takes.
+
+    `int8`: the packages that int8 takes on top; None where it cannot be, nor float16.
+    """
 
     suffix: str
     title: str
     write: Callable[[Job, Path], None]
     packages: tuple[str, ...]
+    int8: tuple[str, ...] | None = ()
 
     def size(self, path: Path) -> int:
         """Bytes of what it wrote as `path`."""
@@ -199,6 +196,6 @@ class Format:
 FORMATS = {
     "onnx": Format(".onnx", "ONNX", write_onnx, ("onnx", "tf2onnx", "onnxruntime")),
     "litert": Format(".tflite", "LiteRT", write_litert, ("ai_edge_litert",)),
-    "openvino": Format(".xml", "OpenVINO", write_openvino, ("openvino",)),
-    "saved_model": Format("", "SavedModel", write_saved_model, ()),
+    "openvino": Format(".xml", "OpenVINO", write_openvino, ("openvino",), ("nncf",)),
+    "saved_model": Format("", "SavedModel", write_saved_model, (), None),
 }

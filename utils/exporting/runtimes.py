@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from models.config import ModelConfig
-from models.description import Described, parse_description
+from models.description import ENTRY, Described, parse_description
 from utils.common.cli import InputError
 from utils.common.files import LARGEST_JSON
 from utils.common.foreign import reading
 from utils.common.keras_runtime import quiet_stderr, thread_count
-from utils.exporting.formats import DESCRIPTION, KEY, POINTS
+from utils.exporting.formats import KEY, POINTS
 from utils.exporting.packages import need
 
 if TYPE_CHECKING:
@@ -129,8 +129,8 @@ def _open_litert(path: Path) -> tuple[str | None, Callable]:
     text = None
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
-            if archive.getinfo(DESCRIPTION).file_size <= LARGEST_JSON:
-                text = archive.read(DESCRIPTION).decode("utf-8")
+            if archive.getinfo(ENTRY).file_size <= LARGEST_JSON:
+                text = archive.read(ENTRY).decode("utf-8")
     interpreter = runtime.Interpreter(str(path), num_threads=thread_count())
     interpreter.allocate_tensors()
     runner = interpreter.get_signature_runner("serving_default")
@@ -161,7 +161,7 @@ def _open_openvino(path: Path) -> tuple[str | None, Callable]:
 def _open_saved_model(path: Path) -> tuple[str | None, Callable]:
     import tensorflow as tf
 
-    text = (path / "assets.extra" / DESCRIPTION).read_text(encoding="utf-8")
+    text = (path / "assets.extra" / ENTRY).read_text(encoding="utf-8")
     loaded = tf.saved_model.load(str(path))
     answer = loaded.signatures["serving_default"]
 
