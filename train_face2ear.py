@@ -20,7 +20,7 @@ from functools import partial
 from data.datasets import find_negatives, find_samples, split_samples
 from data.pipeline import PairedPipeline, TrainingPipeline
 from data.schemes import EAR, FACE
-from models.strategies import kept_tasks
+from models.strategies import taught_tasks
 from utils.common.cli import run_main
 from utils.common.keras_runtime import start_keras
 from utils.training.flags import read_student_config
@@ -87,6 +87,7 @@ def main(argv: list[str] | None = None) -> None:
     choose_trainable(student, model_config, config.strategy, weights, as_teacher, scheme)
     freeze_trunk(student, config.freeze)
     start = find_start(config, student, model_config, teacher, faces["train"])
+    taught = taught_tasks(teacher.config, model_config, scheme)
     trainer = Distiller(
         student,
         model_config,
@@ -98,7 +99,8 @@ def main(argv: list[str] | None = None) -> None:
         teacher_size=config.teacher_size,
         scheme=scheme,
         start=start,
-        taught_from=config.batch_size if replayed and len(kept_tasks(teacher.config, scheme)) == 1 else 0,
+        taught=taught,
+        taught_from=config.batch_size if replayed and taught == (FACE.task,) else 0,
     )
 
     # Batches: what is learned, and beside it replayed faces

@@ -117,6 +117,7 @@ class ModelConfig:
 PRESETS = {
     "full": ModelConfig(preset="full", width=1.0, stages=6, input_size=368),
     "lite": ModelConfig(preset="lite", width=0.5, stages=3, input_size=256),
+    "nano": ModelConfig(preset="nano", width=0.1875, stages=3, input_size=128),
     "tiny": ModelConfig(preset="tiny", width=0.125, stages=2, input_size=96),
 }
 

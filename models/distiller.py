@@ -72,8 +72,8 @@ class Distiller(keras.Model):
     Images (batch, size, size, 3) uint8; targets a dict of "ear" and "face", each with `points`, `annotated` and
     `present` as `stages_loss` takes them, in pixels of the images. `weights` names the terms that are used (of `TERMS`,
     and the task's) and what each is multiplied by; a term that is not named, or weighs 0, is not computed. Every term
-    is tracked under its name, unweighted. What the teacher knows of other tasks than that of `scheme` is distilled,
-    each with the same weight.
+    is tracked under its name, unweighted. Distilled is what the teacher knows of the tasks `taught` (default: all but
+    that of `scheme`), each with the same weight.
 
     `network` and the network of `teacher` are built `with_features`. Each sees the image at its own input size (the
     teacher at `teacher_size`, if given): images come at the larger one (`pipeline_size`), and the other network gets
@@ -96,6 +96,7 @@ class Distiller(keras.Model):
         scheme: Scheme = EAR,
         start: StartingPoint | None = None,
         taught_from: int = 0,
+        taught: tuple[str, ...] | None = None,
     ):
         super().__init__(name="distiller")
         known = (scheme.task, *TERMS)
@@ -103,7 +104,7 @@ class Distiller(keras.Model):
         if unknown:
             raise InputError(f"no loss term {', '.join(sorted(unknown))}; there are {', '.join(known)}")
         self.network, self.config, self.scheme = network, config, scheme
-        self.kept = kept_tasks(config, scheme)
+        self.taught = kept_tasks(config, scheme) if taught is None else taught
         self.term_weights = {name: weight for name, weight in weights.items() if weight}
         self.stage_loss = STAGE_LOSSES[stage_loss]
         self.temperature = temperature
@@ -117,7 +118,7 @@ class Distiller(keras.Model):
             if teacher is None:
                 raise InputError("distillation, attention and boundary terms need a teacher")
             teacher.network.trainable = False
-            for task in self.kept:
+            for task in self.taught:
                 if teacher.config.heads[task] != config.heads[task]:
                     raise InputError(f"teacher and student have other {task} landmarks: there is nothing to hand on")
         own = [f"stage{stage}_features" for stage in range(1, config.stages + 1)]
@@ -179,7 +180,7 @@ class Distiller(keras.Model):
         }
         taught = self.teach(images)
         if "distillation" in self.term_weights:
-            terms["distillation"] = sum(self._distilled(task, targets, outputs, taught) for task in self.kept)
+            terms["distillation"] = sum(self._distilled(task, targets, outputs, taught) for task in self.taught)
         if "attention" in self.term_weights:
             stages = self.teacher.config.stages
             pairs = [(outputs[name], taught[self._role_at_teacher(name, stages)]) for name in self.attention_layers]

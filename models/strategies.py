@@ -52,6 +52,16 @@ def kept_tasks(base: ModelConfig, scheme: Scheme) -> tuple[str, ...]:
     return (FACE.task, *(task for task in base.heads if task not in (FACE.task, scheme.task)))
 
 
+def taught_tasks(base: ModelConfig, student: ModelConfig, scheme: Scheme) -> tuple[str, ...]:
+    """What a teacher with the config `base` tells a student: what is to be kept.
+
+    To a network of another preset, which does not start as its teacher, it tells what it knows of the scheme too.
+    """
+    task = scheme.task
+    both = student.preset != base.preset and base.heads.get(task) == student.heads[task]
+    return (*kept_tasks(base, scheme), *((task,) if both else ()))
+
+
 def with_task(strategy: str, base: ModelConfig, scheme: Scheme, landmarks: tuple[int, ...]) -> ModelConfig:
     """The config of the network that a strategy trains: the teacher's, with heads for these landmarks of a scheme."""
     kept = kept_tasks(base, scheme)

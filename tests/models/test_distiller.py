@@ -14,7 +14,7 @@ from models.config import preset_config
 from models.cpm import build_network, fold_adapters
 from models.distiller import Distiller, choose_trainable, paired_stage
 from models.losses import distillation
-from models.strategies import STRATEGIES, with_task
+from models.strategies import STRATEGIES, taught_tasks, with_task
 from models.weights import LoadedModel, continue_from, load_network, save_network
 from tests.conftest import input_error
 from utils.demo.predictor import LandmarkPredictor
@@ -266,6 +266,27 @@ def test_a_student_of_another_size_and_depth_learns_from_a_larger_teacher(tmp_pa
         Distiller(network, config, {"ear": 1.0, "boundary": 1.0}, teacher)
 
 
+def test_a_smaller_student_is_taught_all_that_its_teacher_knows(tmp_path):
+    network, config = student(face_network(tmp_path), "distill")
+    save_network(tmp_path / "both.keras", network, config, {})
+    teacher = load_network(tmp_path / "both.keras", with_features=True)
+    small = replace(config, preset="nano", stages=1)
+    taught = taught_tasks(teacher.config, small, EAR)
+    assert taught == ("face", "ear")
+    assert taught_tasks(teacher.config, config, EAR) == ("face",)  # it starts as its teacher, and learns other ears
+    assert taught_tasks(teacher.config, replace(small, heads=config.heads | {"ear": (0, 1)}), EAR) == ("face",)
+    own = build_network(small, with_features=True)
+    trainer = Distiller(own, small, {"ear": 1.0, "distillation": 1.0}, teacher, taught=taught)
+    images, targets = batch()
+    outputs, theirs = own(images), teacher.network(images)
+    parts = [
+        float(distillation([outputs[f"stage1_{task}"]], theirs[f"stage2_{task}"], None, trainer.stage_loss))
+        for task in taught
+    ]
+    assert min(parts) > 0
+    assert float(trainer.loss_terms(images, targets, outputs)["distillation"]) == pytest.approx(sum(parts), rel=1e-5)
+
+
 def test_a_teacher_can_look_at_a_smaller_image_than_it_was_trained_on(tmp_path):
     teacher = face_network(tmp_path)
     config = with_task("distill", teacher.config, EAR, EAR_HEAD)
@@ -424,4 +445,4 @@ def test_ears_learned_anew_are_not_distilled(tmp_path):
     save_network(tmp_path / "both.keras", network, config, {})
     teacher = load_network(tmp_path / "both.keras", with_features=True)
     trainer = trainer_of(teacher, "distill", {"ear": 1.0, "distillation": 1.0})
-    assert trainer.kept == ("face",) and tuple(trainer.config.heads) == ("face", "ear")
+    assert trainer.taught == ("face",) and tuple(trainer.config.heads) == ("face", "ear")

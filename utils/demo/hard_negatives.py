@@ -16,15 +16,13 @@ from utils.demo.prediction import Landmarks, Prediction
 from utils.demo.predictor import LandmarkPredictor
 from utils.demo.search import (
     QUARTERS,
-    REFINEMENTS,
     find_candidates,
     next_square,
-    read_around,
+    refine,
     search_sizes,
     sizes_turned,
 )
 
-LEAST_CANDIDATE = 0.12  # score in the whole image: crops of less are hardly ever taken for anything
 WIDER = 2.0  # sides of the square that the network reads: its surroundings too, for crops of other places and sizes
 SIDES_OF_CROPS = (96, 400)  # pixels: as large as in the image between these
 SAME_PLACE, SAME_SIZE = 0.3, 1.7  # of a square: nearer and more alike, two finds are one
@@ -40,22 +38,11 @@ def hard_negatives(predictor: LandmarkPredictor, image: np.ndarray, score: float
     for quarter in QUARTERS:
         for size in sizes_turned(search_sizes(image), quarter):
             for candidate in find_candidates(predictor, image, size, quarter):
-                for detection in _detections(_refined(predictor, image, candidate)):
+                for detection in _detections(refine(predictor, image, candidate, sides=())):
                     squares, square = found[detection.scheme.task], next_square(detection)
                     if detection.score >= score and not any(_are_one(square, other) for other in squares):
                         squares.append(square)
     return {task: [_cut(image, square) for square in squares] for task, squares in found.items()}
-
-
-def _refined(predictor: LandmarkPredictor, image: np.ndarray, candidate: Prediction) -> Prediction:
-    """The candidate as the search reads it, without a look for ears beside a face."""
-    if max(detection.score for detection in _detections(candidate)) < LEAST_CANDIDATE:
-        return Prediction()
-    for _ in range(REFINEMENTS):
-        candidate = read_around(predictor, image, candidate, sides=())
-        if not candidate:
-            break
-    return candidate
 
 
 def _detections(prediction: Prediction) -> list[Landmarks]:

@@ -30,7 +30,11 @@ TURNED_SIZES = 2  # of the sizes, so many are read of a turned image: images mos
 QUARTERS = (0, 1, 3, 2)  # turns of the image, counterclockwise, in the order in which they are tried
 CANVAS_MULTIPLE = 32  # pixels: few different shapes have to be compiled
 
-REFINEMENTS = 3  # readings of a candidate in crops; more change little
+LEAST_CANDIDATE = 0.12  # score in the whole image: crops of less are hardly ever taken for anything
+REFINEMENTS = 4  # readings of a candidate in crops: of it alone, then with what lies round it
+# What moves by less is not read again: of the square's side, and degrees.
+STANDS_STILL, STANDS_STRAIGHT = 0.03, 3.0
+LONG_ENOUGH = 96  # network pixels: of a face that is as long in a whole image, a finer one shows no more
 FEWEST_AGREEING = 3  # points of a candidate that must lie together; of many points a third
 
 # A second, larger head in view.
@@ -57,12 +61,15 @@ def search(
     What weights of another scheme know is found as faces are.
 
     The whole image is read at `sizes` (default: `search_sizes`) and turned by `quarters`. A sure face ends the search,
-    after a look for a larger one. Otherwise the best of a quarter is the answer; the next is tried only if it has none.
+    after a look for a larger one. Otherwise the best of a quarter is the answer; the next is tried only if it has none,
+    and no size at which a face that was found is long.
     """
     sizes = sizes or search_sizes(image)
     with_face = ear_alone = Prediction()
     for quarter in quarters:
         for size in sizes_turned(sizes, quarter):
+            if with_face.face and extent(with_face.face.points) * size / max(image.shape[:2]) > LONG_ENOUGH:
+                break
             for candidate in find_candidates(predictor, image, size, quarter):
                 refined = refine(predictor, image, candidate)
                 if quarter and refined.face and refined.face.score < predictor.thresholds.turned_face:
@@ -98,7 +105,7 @@ def find_candidates(predictor: LandmarkPredictor, image: np.ndarray, size: int, 
         if task in predictor.others:
             continue
         kept = agreeing_points(landmarks.points, landmarks.confidence)
-        if kept.sum() < max(FEWEST_AGREEING, len(kept) // 3):
+        if kept.sum() < max(FEWEST_AGREEING, len(kept) // 3) or landmarks.score < LEAST_CANDIDATE:
             continue
         landmarks = replace(landmarks, points=np.where(kept[:, None], landmarks.points, np.nan))
         if task == EAR.task:
@@ -107,12 +114,25 @@ def find_candidates(predictor: LandmarkPredictor, image: np.ndarray, size: int, 
             yield Prediction(landmarks)
 
 
-def refine(predictor: LandmarkPredictor, image: np.ndarray, start: Prediction, times: int = REFINEMENTS) -> Prediction:
-    """Read again and again, each time in crops round the last answer; empty as soon as nothing credible is left."""
-    prediction = start
-    for _ in range(times):
-        prediction = read_around(predictor, image, prediction)
-        if not prediction:
+def refine(
+    predictor: LandmarkPredictor,
+    image: np.ndarray,
+    start: Prediction,
+    times: int = REFINEMENTS,
+    sides: tuple[str, ...] = SIDES,
+) -> Prediction:
+    """Read again and again, each time in crops round the last answer; empty as soon as nothing credible is left.
+
+    The first crop is of the candidate alone, since most candidates are nothing. What stands still is not read again.
+    `sides` as for `read_around`.
+    """
+    prediction, read = start, dict[str, Landmarks]()
+    for time in range(times):
+        squares = squares_around(predictor, prediction, sides) if time else own_squares(prediction)
+        moved = {name: square for name, square in squares.items() if name not in read or has_moved(read[name], square)}
+        read |= predictor.read_crops(image, moved)
+        prediction = filter_detections({name: read[name] for name in squares}, predictor.thresholds)
+        if not (prediction and moved):
             break
     return prediction
 
@@ -120,25 +140,40 @@ def refine(predictor: LandmarkPredictor, image: np.ndarray, start: Prediction, t
 def read_around(
     predictor: LandmarkPredictor, image: np.ndarray, before: Prediction, sides: tuple[str, ...] = SIDES
 ) -> Prediction:
-    """Read once in crops round a prediction's face, ears and other landmarks, and keep what is credible.
+    """Read once in the `squares_around` a prediction, and keep what is credible."""
+    return filter_detections(
+        predictor.read_crops(image, squares_around(predictor, before, sides)), predictor.thresholds
+    )
 
-    Other landmarks that it lacks are looked for in the face's crop.
+
+def own_squares(prediction: Prediction) -> dict[str, Warp]:
+    """The squares round the face and the ears of a prediction, by name ("face", "left", "right")."""
+    found = {} if prediction.face is None else {"face": prediction.face}
+    return {name: next_square(landmarks) for name, landmarks in (found | prediction.ears).items()}
+
+
+def squares_around(predictor: LandmarkPredictor, before: Prediction, sides: tuple[str, ...] = SIDES) -> dict[str, Warp]:
+    """The squares in which to read next: round a prediction's face, ears and other landmarks.
+
+    Other landmarks that it lacks are looked for in the face's square.
 
     `sides`: on which an ear that the prediction lacks is looked for beside its face.
     """
-    squares = {}
+    squares = own_squares(before)
     if before.face is not None:
-        squares["face"] = next_square(before.face)
-    if EAR.task in predictor.tasks:
-        for side in SIDES:
-            if side in before.ears:
-                squares[side] = next_square(before.ears[side])
-            elif before.face is not None and side in sides:
-                squares[side] = ear_square(before.face.whole, side)
-    if before.face is not None:
+        if EAR.task in predictor.tasks:
+            squares |= {side: ear_square(before.face.whole, side) for side in sides if side not in before.ears}
         for task in predictor.others:
             squares[task] = next_square(before.others.get(task, before.face))
-    return filter_detections(predictor.read_crops(image, squares), predictor.thresholds)
+    return squares
+
+
+def has_moved(read: Landmarks, square: Warp) -> bool:
+    """Whether a square lies clearly elsewhere than that in which landmarks were read, or is of another size."""
+    before = read.crop
+    moved = max(math.dist(before.centre, square.centre), abs(square.side - before.side)) / before.side
+    turned = abs((square.angle - before.angle + 180) % 360 - 180)
+    return moved > STANDS_STILL or turned > STANDS_STRAIGHT
 
 
 def next_square(landmarks: Landmarks) -> Warp:

@@ -5,11 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from data.augment import Warp
 from tests.charts import draw_chart, place
 from tests.utils.demo.heads import FRONT, face
 from utils.demo.geometry import tilt
 from utils.demo.prediction import SIDES
-from utils.demo.search import next_square, paint_over, search, search_sizes, whole_image
+from utils.demo.search import has_moved, next_square, paint_over, search, search_sizes, whole_image
 
 
 def apply(matrix, x, y):
@@ -67,6 +68,22 @@ def test_the_next_square_holds_the_face_upright_at_1_6_times_its_size():
     assert np.ptp(inside, axis=0).max() == pytest.approx(100, abs=0.1)
 
 
+@pytest.mark.parametrize(
+    ("square", "moved"),
+    [
+        (Warp((0.0, 0.0), 100.0, 179.0), False),
+        (Warp((2.9, 0.0), 100.0, 179.0), False),
+        (Warp((2.0, 2.5), 100.0, 179.0), True),
+        (Warp((0.0, 0.0), 97.1, 179.0), False),
+        (Warp((0.0, 0.0), 103.1, 179.0), True),
+        (Warp((0.0, 0.0), 100.0, -179.0), False),  # two degrees further
+        (Warp((0.0, 0.0), 100.0, -177.0), True),
+    ],
+)
+def test_a_square_has_moved_by_three_hundredths_or_three_degrees(square, moved):
+    assert has_moved(replace(face(), crop=Warp((0.0, 0.0), 100.0, 179.0)), square) == moved
+
+
 class TestSearch:
     @pytest.mark.parametrize("length", [30, 60, 150, 300])
     def test_heads_of_all_sizes_are_found(self, predictor, length):
@@ -116,6 +133,25 @@ class TestSearch:
     def test_a_face_at_the_border_is_found(self, predictor):
         image, points = draw_chart(240, 320, place((30.0, 120.0), 110))
         assert face_error(search(predictor, image), points["face"]) < 12  # its points beyond the border are guesses
+
+    def test_a_candidate_is_read_alone_and_what_stands_still_once(self, predictor, monkeypatch):
+        read, read_crops = [], predictor.read_crops
+        monkeypatch.setattr(predictor, "read_crops", lambda *given: read.append(tuple(given[1])) or read_crops(*given))
+        image, points = draw_chart(360, 640, place((400.0, 180.0), 150))
+        assert face_error(search(predictor, image), points["face"]) < 4
+        assert read[0] == ("face",)
+        assert set(read[1]) >= set(SIDES)
+        assert sum(squares.count("face") for squares in read) < len(read)
+
+    def test_finer_sizes_are_left_out_where_the_face_is_long(self, predictor, monkeypatch):
+        monkeypatch.setattr(predictor, "thresholds", replace(predictor.thresholds, sure_face=2.0))
+        read, read_image = [], predictor.read_image
+        monkeypatch.setattr(predictor, "read_image", lambda *given: read.append(given[1]) or read_image(*given))
+        for length, sizes in ((60, [128, 256, 512, 1024]), (150, [128, 256])):  # 120 network pixels of 150 at 512
+            read.clear()
+            image, points = draw_chart(360, 640, place((400.0, 180.0), length))
+            assert face_error(search(predictor, image), points["face"]) < 4
+            assert read == sizes
 
     def test_an_empty_image_shows_nothing(self, predictor):
         for shape in ((1, 1), (7, 300), (240, 320)):
