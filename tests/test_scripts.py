@@ -507,6 +507,26 @@ def test_the_benchmark_prints_what_it_measured(tmp_path):
         assert re.search(rf"{line}\s+\D*\d", done.stdout), line
 
 
+@pytest.mark.slow
+def test_the_benchmark_of_the_demo_measures_each_weights_file_in_turns():
+    weights = ROOT / "weights" / "face2ear-lite.keras"
+    done = run_script("utils.benchmark", "--demo", weights, weights, "--frames", 4, "--input-size", 128)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("4 frames of 1280 x 720, 3 times each")
+    lines = done.stdout.splitlines()[1:]
+    assert len(lines) == 4
+    for speed, quality in (lines[:2], lines[2:]):
+        assert re.search(r"\(128 px, \w+\): [\d.]+ frames/s drawn \d+ ms after", speed), speed
+        assert re.search(
+            r"[\d.]+ ms of all processors a frame; face NME [\d.]+ %, found in [1-9]\d* of 12 frames", quality
+        )
+
+
+def test_the_benchmark_names_weights_that_are_not_there():
+    done = run_script("utils.benchmark", "--demo", "nowhere.keras")
+    assert done.returncode == 2 and done.stderr.strip().endswith("--demo nowhere.keras: no such weights file")
+
+
 # --- teaching a face network ears -------------------------------------------------------------------------------------
 
 

@@ -24,6 +24,10 @@ class StepTimer:
     """
 
     def __init__(self) -> None:
+        self.start()
+
+    def start(self) -> None:
+        """Forget what was measured so far."""
         self.frames, self.seconds = 0, 0.0
         self.totals: dict[str, float] = {}
         self._current: dict[str, float] = {}  # seconds by step of the frame that is being measured
