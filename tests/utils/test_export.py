@@ -6,7 +6,9 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -226,3 +228,30 @@ def test_the_pages_program_finds_a_face_without_tensorflow(name, tmp_path):
     apart = np.linalg.norm(np.array(json.loads(done.stdout))[:, :2] - wanted, axis=1)
     assert apart.mean() < 0.02 * np.ptp(wanted, axis=0).max()
     assert decode_image(tmp_path / "drawn.png").shape == decode_image(image).shape
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
+@pytest.mark.parametrize("name", [packages("openvino")])
+@pytest.mark.parametrize("network", [packages("onnx")])
+def test_the_pages_program_in_cpp_finds_a_face(name, network, tmp_path):
+    openvino = Path(importlib.util.find_spec("openvino").origin).parent
+    page = (ROOT / "readme" / "deploy.md").read_text(encoding="utf-8")
+    (tmp_path / "find.cpp").write_text(re.search(r"```cpp\n(.*?)```", page, re.DOTALL)[1], encoding="utf-8")
+    command = re.search(r"g\+\+ .*?-o find", page, re.DOTALL)[0].replace("$OPENVINO", str(openvino))
+    built = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stderr
+    drawn = run_script("data.synthetic", "--out", tmp_path, "--both", 1, "--size", 640, "--seed", 22)
+    assert drawn.returncode == 0, drawn.stderr
+    (path,) = (tmp_path / "Both").glob("*.jpg")
+    image = decode_image(path)
+    cv2.imwrite(str(tmp_path / "head.ppm"), image[..., ::-1])
+    out = tmp_path / "network.onnx"
+    assert run_script("utils.export", SHIPPED, "--out", out, "--precision", "float16").returncode == 0
+    done = subprocess.run([tmp_path / "find", out, tmp_path / "head.ppm"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    points = np.array([line.split() for line in done.stdout.splitlines()], float)[:, :2]
+    wanted = LandmarkPredictor(SHIPPED, precision="float32")(image).face.points
+    assert np.linalg.norm(points - wanted, axis=1).mean() < 0.02 * np.ptp(wanted, axis=0).max()
+    wrong = subprocess.run([tmp_path / "find", out, out], capture_output=True, text=True, check=False)
+    assert wrong.returncode == 2 and wrong.stderr.strip() == f"{out}: no binary PPM"
