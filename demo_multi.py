@@ -27,6 +27,7 @@ from tqdm import tqdm
 from utils.common.cli import (
     CommandLine,
     InputError,
+    add_shard,
     frame_size,
     network_size,
     non_negative_float,
@@ -34,6 +35,7 @@ from utils.common.cli import (
     positive_int,
     printable,
     run_main,
+    take_shard,
     unit_interval,
 )
 from utils.common.keras_runtime import PRECISIONS, limit_threads
@@ -66,6 +68,7 @@ def parse_flags(argv: list[str] | None) -> argparse.Namespace:
         help="try for so long to open a camera or stream again that is lost (default: for ever in a window, else "
         f"{RETRY:.0f})",
     )
+    add_shard(parser)
 
     camera = parser.add_argument_group("camera")
     camera.add_argument(
@@ -245,7 +248,8 @@ def main(argv: list[str] | None = None) -> int:
     for flag, value in (("--camera-size", args.camera_size), ("--camera-fps", args.camera_fps)):
         if value is not None and not any(source.is_camera for source in sources):
             raise InputError(f"{flag}: is asked of cameras, and {printable(sources[0].label)} is none; leave it out")
-    targets = plan_saves(args.save, sources)
+    targets = plan_saves(args.save, sources)  # of all sources, so that every share names its files alike
+    sources = take_shard(sources, args.shard)
     weights = choose_weights(args.weights)
     sources_read = [source.path for source in sources if source.path is not None]
     lines = JsonLines(args.json, [weights, *sources_read, *targets.values()])

@@ -167,6 +167,19 @@ def test_thresholds_are_the_files_own_but_for_what_is_given(folder, weights, tmp
     assert wrong.returncode == 2 and "--threshold: 'nose=0.5' is not NAME=SCORE" in wrong.stderr
 
 
+def test_runs_share_a_folder_and_their_lines_are_all_together(folder, weights, tmp_path):
+    base, _, lines, _, _ = folder
+    for k in (1, 2):
+        done = demo(base / "images", "--weights", weights, "--no-window", "--precision", "float32", "--shard", f"{k}/2",
+                    "--save", tmp_path / "drawn", "--json", tmp_path / f"{k}.jsonl")  # fmt: skip
+        assert done.returncode == (k == 2), done.stderr  # corrupt.jpg is the second of nine images
+    shares = [lines_of(tmp_path / f"{k}.jsonl") for k in (1, 2)]
+    assert [len(share) for share in shares] == [5, 3]
+    assert {Path(line["source"]).name: line for share in shares for line in share} == lines
+    assert sorted(p.name for p in (tmp_path / "drawn").iterdir()) == sorted(p.name for p in (base / "drawn").iterdir())
+    fails(demo(base / "images", "--weights", weights, "--no-window", "--shard", "3/2"), "--shard", "share such as 2/4")
+
+
 def test_it_says_which_weights_and_where_the_time_went(folder, weights):
     _, done, _, _, _ = folder
     assert done.stdout.splitlines()[0].startswith(f"weights:  {weights} (face and ear, crops of 128 px, float32)")

@@ -30,14 +30,23 @@ from pathlib import Path
 from data.boxes import read_boxes
 from data.datasets import spread
 from data.schemes import EAR, FACE
-from utils.common.cli import CommandLine, InputError, positive_float, positive_int, run_main, unit_interval
+from utils.common.cli import (
+    CommandLine,
+    InputError,
+    add_shard,
+    positive_float,
+    positive_int,
+    run_main,
+    take_shard,
+    unit_interval,
+)
 from utils.common.files import check_new_folder
 from utils.common.keras_runtime import PRECISIONS
 from utils.demo import LandmarkPredictor
 from utils.demo.proposals import (
     TABLE,
-    Verdicts,
     find_images,
+    judged_images,
     propose,
     read_verdicts,
     write_dataset,
@@ -57,6 +66,7 @@ def parse_flags(argv: list[str] | None) -> argparse.Namespace:
     add("--verdicts", metavar="FILE", help="the table, filled in: makes the dataset")
     add("--faces", action="store_true", help="make face images of the faces that are found: nothing to judge")
     add("--limit", type=positive_int, metavar="N", help="look at N of the images only, evenly spread")
+    add_shard(parser)
     add("--precision", choices=PRECISIONS, default="auto", help="auto (default): the fastest here")
     add("--boxes", metavar="FILE", help="CSV photo,left,top,right,bottom with all ears: makes the dataset of these")
     add("--passes", type=positive_int, metavar="N", help="readings of each (default: 8 with --boxes, 1 with --faces)")
@@ -69,8 +79,8 @@ def parse_flags(argv: list[str] | None) -> argparse.Namespace:
     if not Path(args.weights).is_file():
         raise InputError(f"{args.weights}: no such weights file")
     check_new_folder("--out", out)
-    if args.verdicts and args.limit:
-        raise InputError("--limit: the images are those of --verdicts; leave it out")
+    if args.verdicts and (args.limit or args.shard):
+        raise InputError(f"--{'limit' if args.limit else 'shard'}: the images are those of --verdicts; leave it out")
     if args.verdicts and args.faces:
         raise InputError("--faces: verdicts are of ears; leave it out")
     if args.boxes and (args.faces or args.verdicts):
@@ -89,25 +99,14 @@ def parse_flags(argv: list[str] | None) -> argparse.Namespace:
     return args
 
 
-def choose_images(args: argparse.Namespace, verdicts: Verdicts) -> list[Path]:
-    """The images that have a verdict, or where there are none all, or `--limit` of them. Raises `InputError`."""
-    images = find_images(args.image)
-    if not verdicts:
-        return spread(images, args.limit) if args.limit else images
-    named = {name for name, _ in verdicts}
-    missing = sorted(named - {image.name for image in images})
-    if missing:
-        raise InputError(f"--verdicts {args.verdicts}: {missing[0]} is not among the images")
-    return [image for image in images if image.name in named]
-
-
 def main(argv: list[str] | None = None) -> int:
     """Flags -> images -> what the network finds in them -> faces, a table to fill in, or a dataset of ears."""
     args = parse_flags(argv)
     out, scheme = Path(args.out), FACE if args.faces else EAR
     verdicts = read_verdicts(Path(args.verdicts)) if args.verdicts else {}
     boxes = read_boxes(Path(args.boxes)) if args.boxes else {}
-    images = choose_images(args, verdicts)
+    images = judged_images(args.image, verdicts) if verdicts else find_images(args.image)
+    images = take_shard(spread(images, args.limit) if args.limit else images, args.shard)
 
     predictor = LandmarkPredictor(args.weights, precision=args.precision)
     if predictor.config.heads.get(scheme.task) != tuple(range(scheme.count)):

@@ -197,3 +197,28 @@ def test_where_nothing_is_found_there_is_no_nme_and_the_json_is_json(tmp_path):
     assert partly.summary["nme"] == pytest.approx(100 * 2**0.5 / length, rel=1e-4)
     assert partly.summary["missed"] == pytest.approx(200 / 3)
     assert f"{200 / 3:.2f} % missed" in partly.line
+
+
+def test_shares_that_are_merged_score_as_one_run(weights, tmp_path, monkeypatch):
+    write_faces(tmp_path / "data", 5, size=48)
+    flags = [*weights, tmp_path / "data", "--split", "all", "--out"]
+    run(monkeypatch, *flags, tmp_path / "whole")
+    for k in (1, 2):
+        run(monkeypatch, *flags, tmp_path / f"share{k}", "--shard", f"{k}/2")
+    shares = [tmp_path / "share1", tmp_path / "share2"]
+    counted = [json.loads((share / "one" / "scores.json").read_text())["images"] for share in shares]
+    assert counted == [3, 2]
+    run(monkeypatch, *flags, tmp_path / "merged", "--merge", *shares)
+    whole, merged = (json.loads((tmp_path / name / "scores.json").read_text()) for name in ("whole", "merged"))
+    assert merged == whole and set(whole) == {"one", "two"}
+    for wrong, named in (
+        (["--merge", shares[0]], "the shard that is missing"),
+        (["--merge", tmp_path / "whole"], "has no one/answers.npz"),
+        (["--merge", *shares, "--protocol", "photo"], "--protocol crop"),
+        (["--merge", *shares, "--shard", "1/2"], "leave --shard out"),
+    ):
+        with input_error(named):
+            run(monkeypatch, *flags, tmp_path / "wrong", *wrong)
+    (shares[0] / "one" / "answers.npz").write_bytes(b"PK")
+    with input_error("share1"):
+        run(monkeypatch, *flags, tmp_path / "wrong", "--merge", *shares)

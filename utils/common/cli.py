@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn, TypeVar
 
+Item = TypeVar("Item")
 LARGEST = 10**9  # of a count: more is a slip, and more than TensorFlow counts
 
 
@@ -100,6 +101,31 @@ def frame_size(text: str) -> tuple[int, int]:
     if found is None:
         raise argparse.ArgumentTypeError(f"{text!r} is not a width and height in pixels such as 1280x720")
     return int(found[1]), int(found[2])
+
+
+def shard(text: str) -> tuple[int, int]:
+    """An argparse type: which of how many shares, as in "2/4"; the first is 1."""
+    found = re.fullmatch(r"([1-9][0-9]{0,5})/([1-9][0-9]{0,5})", text)
+    if found is None or int(found[1]) > int(found[2]):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share such as 2/4, the second of four")
+    return int(found[1]), int(found[2])
+
+
+def add_shard(parser: argparse.ArgumentParser) -> None:
+    """Give a command the flag `--shard`, for `take_shard`."""
+    words = (
+        "take every Nth image alone, from the Kth on, such as 2/4: N runs share them and need not know of each other"
+    )
+    parser.add_argument("--shard", type=shard, metavar="K/N", help=words)
+
+
+def take_shard(items: Sequence[Item], share: tuple[int, int] | None) -> list[Item]:
+    """The items of a share (k, n), every nth from the kth on; without one all. Raises `InputError` if it is empty."""
+    k, n = share or (1, 1)
+    taken = list(items[k - 1 :: n])
+    if items and not taken:
+        raise InputError(f"--shard {k}/{n}: there are {len(items)} images, so this share is empty; take fewer shares")
+    return taken
 
 
 def positive_float(text: str) -> float:

@@ -150,6 +150,16 @@ def read_verdicts(path: Path) -> Verdicts:
     return verdicts
 
 
+def judged_images(names: Sequence[str], verdicts: Verdicts) -> list[Path]:
+    """The images among files, folders and globs that have a verdict. Raises `InputError` if one is not among them."""
+    images = find_images(names)
+    judged = {name for name, _ in verdicts}
+    missing = sorted(judged - {image.name for image in images})
+    if missing:
+        raise InputError(f"--verdicts: {missing[0]} is judged there and not among the images; name its folder")
+    return [image for image in images if image.name in judged]
+
+
 def write_dataset(out: Path, proposals: Sequence[Proposal], verdicts: Verdicts) -> Counter[str]:
     """The judged ears as images: `CollectionA/train/` with points, `NoEar/` without; how many of each verdict.
 

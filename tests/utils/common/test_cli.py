@@ -16,6 +16,8 @@ from utils.common.cli import (
     positive_int,
     printable,
     run_main,
+    shard,
+    take_shard,
     unit_interval,
 )
 
@@ -113,3 +115,23 @@ def test_what_is_no_whole_number_is_refused(text):
 def test_no_name_commands_the_terminal_or_adds_a_line(name, shown):
     assert printable(name) == shown
     assert str(InputError(f"{name}: is bad")) == f"{shown}: is bad"
+
+
+@pytest.mark.parametrize("text", ["0/2", "3/2", "1", "1/0", "a/b", "-1/2", "1/2/3", ""])
+def test_a_share_is_one_of_its_number(text):
+    with pytest.raises(argparse.ArgumentTypeError, match="share"):
+        shard(text)
+
+
+@given(st.lists(st.integers(), min_size=1), st.integers(1, 9))
+def test_shares_are_as_large_as_each_other_and_are_all_together(items, count):
+    count = min(count, len(items))
+    shares = [take_shard(items, shard(f"{k}/{count}")) for k in range(1, count + 1)]
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+    assert [shares[k % count][k // count] for k in range(len(items))] == items
+    assert take_shard(items, None) == items
+
+
+def test_an_empty_share_is_one_line():
+    with input_error("--shard 3/4: there are 2 images"):
+        take_shard([1, 2], (3, 4))

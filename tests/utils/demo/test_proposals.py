@@ -167,6 +167,8 @@ def test_bad_input_is_one_line(given, tmp_path):
         ((weights, images, "--out", tmp_path / "full"), "--out"),
         ((weights, images, *new, "--verdicts", table), "four.png"),
         ((weights, images, *new, "--verdicts", table, "--limit", 3), "--limit"),
+        ((weights, images, *new, "--verdicts", table, "--shard", "1/2"), "--shard"),
+        ((weights, images, *new, "--shard", "4/4"), "--shard 4/4: there are 3 images"),
         ((weights, tmp_path / "twins", *new), "a.png: has the same name as"),
         ((weights, tmp_path / "clip.mp4", *new), "no images"),
         ((faces_only, images, *new), "no head with all 55"),
