@@ -1,0 +1,215 @@
+"""The web page: what is written, and in a real browser what it finds, beside what Python finds."""
+
+import functools
+import http.server
+import importlib.util
+import json
+import shutil
+import subprocess
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from data.synthetic.film import frames
+from tests.charts import save_chart_network
+from tests.conftest import ROOT, input_error, run_script
+from utils import export
+from utils.common.images import save_image
+from utils.demo import LandmarkPredictor, Tracker
+from utils.demo.geometry import EAR_FROM_JAW_END
+from utils.demo.site import RUNTIME, check_runtime
+
+SHIPPED = ROOT / "weights" / "face2ear-lite.keras"
+MISSING = [each for each in ("onnx", "tf2onnx", "onnxruntime") if importlib.util.find_spec(each) is None]
+needs_onnx = pytest.mark.skipif(bool(MISSING), reason=f"wants {', '.join(MISSING)}")
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+needs_browser = pytest.mark.skipif(
+    not (CHROMIUM and shutil.which("npm") and importlib.util.find_spec("playwright")),
+    reason="wants chromium, npm and pip install playwright",
+)
+
+
+@pytest.fixture
+def empty_runtime(tmp_path):
+    """A folder with the names of onnxruntime-web's files."""
+    folder = tmp_path / "dist"
+    folder.mkdir()
+    for name in RUNTIME:
+        (folder / name).write_bytes(b"x")
+    return folder
+
+
+@needs_onnx
+def test_a_site_has_the_page_its_runtime_and_the_demos_own_numbers(empty_runtime, tmp_path):
+    weights = save_chart_network(tmp_path / "chart.keras")
+    flags = ["--format", "web", "--runtime", str(empty_runtime), "--terms", "mine", "--threshold", "face=0.4"]
+    flags += ["--precision", "float32"]
+    assert export.main([str(weights), "--out", str(tmp_path / "site"), *flags]) == 0
+    site = tmp_path / "site"
+    assert {path.name for path in (site / "ort").iterdir()} == set(RUNTIME)
+    settings = json.loads((site / "settings.json").read_text(encoding="utf-8"))
+    assert settings["geometry"]["ear_from_jaw_end"] == EAR_FROM_JAW_END.tolist()
+    assert settings["thresholds"]["face"] == 0.4 and settings["terms"] == "mine" and settings["size"] == 128
+    assert [len(settings["schemes"][task]["reference"]) for task in ("face", "ear")] == [68, 55]
+    assert (site / settings["network"]).stat().st_size > 1000
+    used = "".join(path.read_text(encoding="utf-8") for path in site.glob("*.js"))
+    for group in ("geometry", "search", "tracker"):
+        for name in settings[group]:
+            assert name in used, f"{name} is not what the page goes by"
+    words = json.loads((site / "words.json").read_text(encoding="utf-8"))
+    assert words["en"].keys() == words["ko"].keys()
+
+
+@needs_onnx
+def test_what_the_page_cannot_show_is_one_line_and_nothing_is_left(empty_runtime, tmp_path):
+    ears = save_chart_network(tmp_path / "ear.keras", tasks=("ear",))
+    out = ["--out", str(tmp_path / "site"), "--format", "web"]
+    with input_error("faces first"):
+        export.main([str(ears), *out, "--runtime", str(empty_runtime)])
+    with input_error("npm install onnxruntime-web"):
+        export.main([str(ears), *out, "--runtime", str(tmp_path)])
+    with input_error("--outputs heatmaps"):
+        export.main([str(ears), *out, "--runtime", str(empty_runtime), "--outputs", "heatmaps"])
+    assert not (tmp_path / "site").exists() and not list(tmp_path.glob(".part-*"))
+
+
+# --- in a browser -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The page of the shipped weights."""
+    folder = tmp_path_factory.mktemp("site")
+    npm = ["npm", "install", "--prefix", folder / "npm", "onnxruntime-web"]
+    if subprocess.run(npm, capture_output=True, check=False).returncode:
+        pytest.skip("npm cannot install onnxruntime-web here")
+    runtime = folder / "npm" / "node_modules" / "onnxruntime-web" / "dist"
+    check_runtime(runtime)
+    done = run_script("utils.export", SHIPPED, "--format", "web", "--out", folder / "site", "--runtime", runtime)
+    assert done.returncode == 0, done.stderr
+    return folder / "site"
+
+
+@contextmanager
+def opened(site, camera=None, **context):
+    """The page in a browser, ready; `camera`: a film that it takes for one."""
+    from playwright.sync_api import sync_playwright
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *words):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=site))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    flags = ["--no-sandbox"]
+    if camera is not None:
+        flags += ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+        flags += [f"--use-file-for-fake-video-capture={camera}"]
+    try:
+        with sync_playwright() as play:
+            browser = play.chromium.launch(executable_path=CHROMIUM, args=flags)
+            page = browser.new_page(**context)
+            page.goto(f"http://127.0.0.1:{server.server_port}/")
+            page.wait_for_selector("body[data-ready=yes]", timeout=120_000)
+            yield page
+            browser.close()
+    finally:
+        server.shutdown()
+
+
+def points_of(page):
+    """What the button for JSON hands out."""
+    with page.expect_download() as download:
+        page.click("#json")
+    return json.loads(Path(download.value.path()).read_text(encoding="utf-8"))
+
+
+def apart(points, wanted):
+    """Mean distance of points in pixels. Of two cells as high as each other a landmark may take the other one."""
+    return np.linalg.norm(np.array(points) - wanted, axis=1).mean()
+
+
+@pytest.mark.slow
+@needs_onnx
+@needs_browser
+def test_the_pages_points_of_a_picture_are_pythons(site, tmp_path):
+    drawn = run_script("data.synthetic", "--out", tmp_path, "--both", 1, "--size", 480, "--seed", 22)
+    assert drawn.returncode == 0, drawn.stderr
+    (head,) = (tmp_path / "Both").glob("*.jpg")
+    upright = cv2.cvtColor(cv2.imread(str(head)), cv2.COLOR_BGR2RGB)
+    save_image(tmp_path / "turned.png", np.ascontiguousarray(np.rot90(upright)))
+    save_image(tmp_path / "upright.png", upright)
+    save_image(tmp_path / "nobody.png", np.full((200, 300, 3), 90, np.uint8))
+    predictor = LandmarkPredictor(SHIPPED, precision="float32")
+    with opened(site, viewport={"width": 390, "height": 844}, locale="ko-KR") as page:
+        assert page.evaluate("crossOriginIsolated")  # the service worker's doing: threads
+        assert page.inner_text("#camera") == "카메라"
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390  # a phone's width
+        for name, image in (("upright", upright), ("turned", np.ascontiguousarray(np.rot90(upright)))):
+            page.set_input_files("#picture", tmp_path / f"{name}.png")
+            page.wait_for_selector("#json:enabled", timeout=120_000)
+            found, wanted = points_of(page), predictor(image)
+            assert apart(found["face"]["points"], wanted.face.points) < 0.5
+            assert found["ears"].keys() == wanted.ears.keys()
+            for side, ear in wanted.ears.items():
+                assert apart(found["ears"][side]["points"], ear.points) < 0.5
+        page.screenshot(path=tmp_path / "page.png")
+        page.set_input_files("#picture", tmp_path / "nobody.png")
+        page.wait_for_selector("#json:enabled", timeout=120_000)
+        assert points_of(page)["face"] is None
+        page.set_input_files("#picture", site / "words.json")
+        page.wait_for_function("document.getElementById('status').textContent.includes('사진이 아닙니다')")
+        page.select_option("#language", "en")
+        page.focus("#language")
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.id") == "camera"
+        page.keyboard.press("Enter")  # there is no camera here
+        page.wait_for_function("/refused|No camera/.test(document.getElementById('status').textContent)")
+
+
+@pytest.mark.slow
+@needs_onnx
+@needs_browser
+def test_the_page_follows_a_film_as_python_does_and_reads_a_camera(site, tmp_path):
+    film = list(frames(12, 640, 360, 11))
+    (tmp_path / "camera.mjpeg").write_bytes(
+        b"".join(cv2.imencode(".jpg", image[..., ::-1])[1].tobytes() for image, _ in film)
+    )
+    shutil.copytree(site, tmp_path / "site")
+    for k, (image, _) in enumerate(film):
+        save_image(tmp_path / "site" / f"{k}.png", image)
+    tracker = Tracker(LandmarkPredictor(SHIPPED, precision="float32"))
+    follow = """async (count) => {
+        const [{ openFinder }, { Tracker }, { Frame }] = await Promise.all(
+            ["./open.js", "./search.js", "./frame.js"].map((name) => import(new URL(name, location).href)));
+        const tracker = new Tracker(await openFinder()), points = [];
+        for (let k = 0; k < count; k++) {
+            const bitmap = await createImageBitmap(await (await fetch(`${k}.png`)).blob());
+            const context = new OffscreenCanvas(bitmap.width, bitmap.height).getContext("2d");
+            context.drawImage(bitmap, 0, 0);
+            const found = await tracker.next(new Frame(context.getImageData(0, 0, bitmap.width, bitmap.height)));
+            points.push(found.face?.points ?? null);
+        }
+        return points;
+    }"""
+    with opened(tmp_path / "site", camera=tmp_path / "camera.mjpeg") as page:
+        followed = page.evaluate(follow, len(film))
+        errors = []
+        for (image, truth), points in zip(film, followed, strict=True):
+            wanted = tracker(image).face
+            assert (points is None) == (wanted is None)
+            if wanted is not None:
+                assert apart(points, wanted.points) < 0.5
+                true = np.array(truth["face"]["points"])
+                errors.append(apart(points, true) / np.ptp(true, axis=0).max())
+        assert len(errors) >= 8 and np.median(errors) < 0.05
+        page.click("#camera")
+        page.wait_for_function("document.getElementById('status').textContent.includes('face')", timeout=120_000)
+        page.wait_for_function("parseFloat(document.getElementById('rate').textContent) > 0")
+        assert points_of(page)["source"] == "camera"
+        page.click("#camera")
+        assert page.inner_text("#camera") == "Camera"

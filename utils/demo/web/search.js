@@ -1,0 +1,141 @@
+// Finding a head in a picture, and following it: what utils/demo/search.py and utils/demo/tracker.py do. The look for a
+// second, larger head is left out.
+
+import { SIDES, bestEar, extent, isEmpty, score } from "./geometry.js";
+
+const NOTHING = { face: undefined, ears: {} };
+
+export class Finder {
+  // `network`: see network.js.
+  constructor(settings, geometry, network) {
+    Object.assign(this, { settings, geometry, network, numbers: settings.search });
+    this.hasEars = "ear" in settings.schemes;
+  }
+
+  sizes(frame) {
+    const longest = Math.max(frame.width, frame.height), { sizes, most_enlargement } = this.numbers;
+    const fit = sizes.filter((size) => size <= longest * most_enlargement);
+    return fit.length ? fit : sizes.slice(0, 1);
+  }
+
+  sizesTurned(sizes, quarter) {
+    return quarter ? sizes.slice(0, this.numbers.turned_sizes) : sizes;
+  }
+
+  async search(frame, sizes = this.sizes(frame), quarters = this.numbers.quarters) {
+    const thresholds = this.settings.thresholds;
+    let withFace = NOTHING, earAlone = NOTHING;
+    for (const quarter of quarters) {
+      for (const size of this.sizesTurned(sizes, quarter)) {
+        const longest = Math.max(frame.width, frame.height);
+        if (withFace.face && (extent(withFace.face.points) * size) / longest > this.numbers.long_enough) break;
+        for (const candidate of await this.candidates(frame, size, quarter)) {
+          let found = await this.refine(frame, candidate);
+          if (quarter && found.face && found.face.score < thresholds.turned_face) found = { ...found, face: undefined };
+          if (!found.face) earAlone = this.geometry.betterEars(earAlone, found);
+          else if (found.face.score >= thresholds.sure_face) return found;
+          else if (score(found) > score(withFace)) withFace = found;
+        }
+      }
+      const best = this.geometry.select(withFace, earAlone);
+      if (!isEmpty(best) && (best.face || bestEar(best).score >= thresholds.lone_ear)) return best;
+    }
+    return NOTHING;
+  }
+
+  // Where the heads see a face and an ear in the whole picture: squares round those of their points that lie together.
+  async candidates(frame, size, quarter) {
+    const found = [];
+    for (const landmarks of Object.values(await this.network.readWhole(frame, size, quarter, this.numbers.canvas_multiple))) {
+      const kept = this.geometry.agreeing(landmarks.points, landmarks.confidence), count = kept.filter(Boolean).length;
+      const fewest = Math.max(this.numbers.fewest_agreeing, Math.floor(kept.length / 3));
+      if (count < fewest || landmarks.score < this.numbers.least_candidate) continue;
+      const points = landmarks.points.map((point, k) => (kept[k] ? point : null));
+      const name = landmarks.task === "face" ? "face" : this.geometry.sideOf(points);
+      found.push({ name, first: this.geometry.nextSquare({ ...landmarks, points }) });
+    }
+    return found;
+  }
+
+  async refine(frame, { name, first }) {
+    let read = {}, found = NOTHING, squares = { [name]: first };
+    for (let time = 0; time < this.numbers.refinements; time++) {
+      if (time) squares = this.squaresAround(found);
+      const moved = Object.entries(squares).filter(([each, square]) => !read[each] || this.geometry.hasMoved(read[each], square));
+      read = { ...read, ...(await this.network.readSquares(frame, Object.fromEntries(moved))) };
+      found = this.geometry.filter(Object.fromEntries(Object.keys(squares).map((each) => [each, read[each]])));
+      if (isEmpty(found) || !moved.length) break;
+    }
+    return found;
+  }
+
+  squaresAround({ face, ears }, sides = SIDES) {
+    const squares = face ? { face: this.geometry.nextSquare(face) } : {};
+    for (const side of SIDES) {
+      if (ears[side]) squares[side] = this.geometry.nextSquare(ears[side]);
+      else if (face && this.hasEars && sides.includes(side)) squares[side] = this.geometry.earSquare(face.points, side);
+    }
+    return squares;
+  }
+
+  async readAround(frame, before, sides) {
+    return this.geometry.filter(await this.network.readSquares(frame, this.squaresAround(before, sides)));
+  }
+}
+
+export class Tracker {
+  constructor(finder) {
+    this.finder = finder;
+    this.numbers = finder.settings.tracker;
+    this.start();
+  }
+
+  start() {
+    Object.assign(this, { found: NOTHING, searched: 0, hidden: {}, shape: "" });
+  }
+
+  async next(frame) {
+    const shape = `${frame.width} ${frame.height}`;
+    if (shape !== this.shape) this.start();
+    this.shape = shape;
+    const tracked = isEmpty(this.found) ? NOTHING : await this.finder.readAround(frame, this.found, this.sidesDue());
+    if (tracked.face) {
+      this.searched = 0;
+      const hidden = SIDES.filter((side) => !tracked.ears[side]).map((side) => [side, (this.hidden[side] || 0) + 1]);
+      this.hidden = Object.fromEntries(hidden);
+      this.found = tracked;
+    } else {
+      this.hidden = {};
+      this.found = await this.search(frame, tracked);
+    }
+    return this.found;
+  }
+
+  async search(frame, tracked) {
+    const [sizes, quarter] = this.step(this.finder.sizes(frame));
+    const found = await this.finder.search(frame, sizes, [quarter]);
+    if (found.face || (!isEmpty(found) && isEmpty(tracked))) {
+      this.searched = 0;
+      return found;
+    }
+    this.searched += 1;
+    return tracked;
+  }
+
+  // The sides on which the next frame looks for an ear that was hidden.
+  sidesDue() {
+    const patience = this.numbers.ear_patience;
+    return SIDES.filter((side, k) => {
+      const count = this.hidden[side] || 0;
+      return count < patience || count % patience === Math.floor((k * patience) / 2);
+    });
+  }
+
+  step(sizes) {
+    const quarters = this.finder.numbers.quarters;
+    if (this.searched === 0) return [sizes.slice(0, this.numbers.first_search), quarters[0]];
+    const turned = (this.searched - 1) % 2 ? quarters.slice(1) : quarters.slice(0, 1);
+    const steps = turned.flatMap((quarter) => this.finder.sizesTurned(sizes, quarter).map((size) => [[size], quarter]));
+    return steps[Math.floor((this.searched - 1) / 2) % steps.length];
+  }
+}
