@@ -61,6 +61,7 @@ def main(argv: list[str] | None = None) -> None:
         find_kept_ears,
         find_start,
         resolve,
+        resolve_attention,
         starts_as_teacher,
         student_model_config,
         term_weights,
@@ -74,6 +75,7 @@ def main(argv: list[str] | None = None) -> None:
     faces, replayed, problems = find_faces(config, run, teacher)
     kept_ears, more_problems = find_kept_ears(config, teacher)
     listing.problems += problems + more_problems
+    config = resolve_attention(config, bool(replayed))
 
     # Student
     model_config = student_model_config(config, teacher)

@@ -20,6 +20,7 @@ from data.schemes import SCHEMES
 from utils.common.cli import CommandLine, InputError, positive_int, run_main
 from utils.common.files import replacing, write_json
 from utils.common.keras_runtime import start_keras
+from utils.demo.writers import end_as_on_ctrl_c
 from utils.training.comparison import ScoringSet, check_same, merge_seeds, plan_runs, plot_strategies, score_run, train
 from utils.training.flags import CONFIG_FILE
 from utils.training.table import TABLE, markdown_table, read_row
@@ -29,7 +30,10 @@ def main(argv: list[str] | None = None) -> None:
     """The command line."""
     arguments = sys.argv[1:] if argv is None else argv
     split = arguments.index("--") if "--" in arguments else len(arguments)
-    parser = CommandLine(prog="python -m utils.compare", description="Compare ways to teach a face network ears.")
+    parser = CommandLine(
+        prog="python -m utils.compare",
+        description="Compare ways to teach a face network ears. After -- come flags of train_face2ear.py.",
+    )
     parser.add_argument(
         "runs", nargs="*", metavar="RUN", help="run folders of train_face2ear.py (default: all in --base)"
     )
@@ -47,6 +51,8 @@ def main(argv: list[str] | None = None) -> None:
         help="score every network on these images too, such as: ear ears_ibug all (PART: train, validation, test, all)",
     )
     args = parser.parse_args(arguments[:split])
+    if not args.run_missing and (arguments[split:] or args.seeds > 1):
+        raise InputError("what follows -- , and --seeds, is of --run-missing; add that, or leave them out")
     base, sets = Path(args.base), [scoring_set(*each) for each in args.score]
     runs = [Path(run) for run in args.runs]
     if args.run_missing:
@@ -60,11 +66,12 @@ def main(argv: list[str] | None = None) -> None:
     runs = runs or sorted(path.parent for path in base.glob(f"*/{TABLE}"))
     if not runs:
         raise InputError(f"{base}: no finished runs of train_face2ear.py; name them, or train them with --run-missing")
-    rows = [read_row(run) for run in dict.fromkeys(runs)]
+    runs = list(dict.fromkeys(runs))
+    rows = [read_row(run) for run in runs]
     if sets:
         start_keras("float32")
-        rows = [row | {"scored": score_run(run, sets)} for run, row in zip(dict.fromkeys(runs), rows, strict=True)]
-    rows = merge_seeds(rows)
+        rows = [row | {"scored": score_run(run, sets)} for run, row in zip(runs, rows, strict=True)]
+    rows = merge_seeds(rows, runs)
     table = markdown_table(rows)
     print(table)
     with replacing(base / "table.md") as part:
@@ -88,4 +95,5 @@ def scoring_set(task: str, folder: str, part: str) -> ScoringSet:
 
 
 if __name__ == "__main__":
+    end_as_on_ctrl_c()  # and with it the training that runs
     run_main(main)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
-import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from utils.common.files import read_json, write_json
 from utils.evaluation.plots import new_figure, write_figure
 from utils.evaluation.scoring import refuse_trained_images, score_samples
 from utils.training.config import StudentConfig
-from utils.training.flags import CONFIG_FILE, read_student_config
+from utils.training.flags import CONFIG_FILE, holds_a_run, read_student_config
 from utils.training.table import variant
 
 # What a run fills in where no flag says it, what always is the teacher's, and what may differ between equal runs.
@@ -32,13 +33,23 @@ SCORED = "scored.json"  # of a run: its network on other test sets
 SPREAD_FROM = 3  # seeds: a spread of fewer says nothing
 
 
-def merge_seeds(rows: list[dict]) -> list[dict]:
-    """One row a strategy, with and without replayed faces: the mean over its seeds, and with at least three of them the
-    spread of the NMEs.
+def merge_seeds(rows: list[dict], runs: Sequence[Path]) -> list[dict]:
+    """One row for the rows of runs that differ in their seed alone: the mean, and of at least three seeds the spread of
+    the NMEs. Where several rows would have the same name, the run's folder is added to it.
     """
+    groups: dict[str, list[tuple[dict, Path, int]]] = {}
+    for row, run in zip(rows, runs, strict=True):
+        values = read_json(run / CONFIG_FILE, f"{run}: not a run of train_face2ear.py")
+        same = {name: value for name, value in values.items() if name not in (*NOT_COMPARED, "seed")}
+        key = json.dumps([variant(row), same], sort_keys=True)
+        seed = values.get("seed", 0)
+        while any(known == seed for *_, known in groups.get(key, [])):  # the same run twice is no second seed
+            key += " again"
+        groups.setdefault(key, []).append((row, run, seed))
     merged = []
-    for way in dict.fromkeys(map(variant, rows)):
-        own = [row for row in rows if variant(row) == way]
+    names = Counter(variant(group[0][0]) for group in groups.values())
+    for group in groups.values():
+        own = [row for row, *_ in group]
         row = dict(own[0])
         for name in ("face_after", "forgetting", "ear", "speed", "teacher_speed", "minutes"):
             row |= _mean(name, [each[name] for each in own])
@@ -46,7 +57,8 @@ def merge_seeds(rows: list[dict]) -> list[dict]:
             scored[0] | _mean("nme", [each.get("nme") for each in scored])
             for scored in zip(*(each.get("scored", []) for each in own), strict=True)
         ]
-        row |= {"variant": way, "seeds": len(own)}
+        way = variant(row)
+        row |= {"variant": way if names[way] == 1 else f"{way} ({group[0][1].name})", "seeds": len(own)}
         merged.append(row)
     return merged
 
@@ -82,31 +94,37 @@ class ScoringSet:
 def score_run(run: Path, sets: Sequence[ScoringSet], batch_size: int = 16) -> list[dict]:
     """NMEs (`crop`, per cent) of a run's network on test sets, and its teacher's at the same input size.
 
-    They are kept in the run folder, and read there if they are known. Raises `InputError` for images that either was
+    They are kept in the run folder, and read there for the same weights and images. Raises `InputError` for images that either was
     trained on.
     """
     known = run / SCORED
-    rows = [vars(each) for each in sets]
+    found = [each.samples() for each in sets]
+    asked = {
+        "weights": hashlib.sha256((run / "best.keras").read_bytes()).hexdigest(),
+        "sets": [
+            vars(each) | {"ids": [s.image_id for s in samples]} for each, samples in zip(sets, found, strict=True)
+        ],
+    }
     if known.exists():
-        before: list[dict] = read_json(known, f"{known}: cannot be read; delete it")["sets"]
-        if [{name: each[name] for name in rows[0]} for each in before] == rows:
-            return before
+        before = read_json(known, f"{known}: cannot be read; delete it")
+        if isinstance(before, dict) and before.get("asked") == asked:
+            return before["scored"]
     from models.trainer import LandmarkReader
     from models.weights import check_task, load_network
 
     student = load_network(run / "best.keras")
     teacher = read_json(run / CONFIG_FILE, f"{run}: not a run of train_face2ear.py")["teacher"]
     scored = []
-    for row, each in zip(rows, sets, strict=True):
-        samples, size = each.samples(), student.config.input_size
+    for each, samples in zip(sets, found, strict=True):
+        size = student.config.input_size
         refuse_trained_images(run, student.record, samples, "score others")
         check_task(student, each.task)
         reader = LandmarkReader(student.network, student.config, (each.task,))
         nme = {"nme": score_samples(reader, samples, batch_size, size).summary["nme"]}
         of_teacher = _score_teacher(teacher, each, size, batch_size)
         nme |= {} if of_teacher is None else {"before": of_teacher}
-        scored.append(row | {"name": each.name, "images": len(samples)} | nme)
-    write_json(known, {"sets": scored})
+        scored.append(vars(each) | {"name": each.name, "images": len(samples)} | nme)
+    write_json(known, {"asked": asked, "scored": scored})
     return scored
 
 
@@ -130,7 +148,8 @@ def plot_strategies(path: Path, rows: list[dict]) -> None:
     for row in sorted(known, key=lambda row: row["forgetting"], reverse=True):  # the legend's order is the picture's
         axes.errorbar(row["ear"], row["forgetting"], xerr=row.get("ear_spread"), yerr=row.get("forgetting_spread"),
                       fmt="o", label=variant(row))  # fmt: skip
-    axes.legend(loc="upper right", fontsize=8)
+    if known:
+        axes.legend(loc="upper right", fontsize=8)
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter("{x:g}")
@@ -151,7 +170,9 @@ def variants(config: StudentConfig) -> dict[str, list[str]]:
     faces = bool(config.faces or face_folders(config.data))
     found = {}
     for strategy, plan in STRATEGIES.items():
-        if strategy == "ewc" and not faces:
+        learns_faces = strategy == "joint" or "ewc" in plan.terms
+        if (learns_faces and not faces) or (strategy == "joint" and config.no_replay):
+            print(f"left out: {strategy}, which wants face images with points")
             continue
         alone = plan.asks_teacher and faces and not config.replay
         found[strategy] = ["--strategy", strategy, *(["--no-replay"] if alone else [])]
@@ -164,12 +185,14 @@ def plan_runs(base: Path, seeds: int, flags: list[str]) -> list[tuple[Path, list
     """Run folder and flags of every one of `variants` and seed; `flags` are checked as the script would check them."""
     probe = [*flags, "--run", str(base / "probe"), "--out", str(base / "probe.keras")]
     config, _ = read_student_config("", probe)
-    planned = []
+    planned, compared = [], variants(config)
     for seed in range(seeds):
-        for name, own in variants(config).items():
+        for name, own in compared.items():
             run = base / (name if seed == 0 else f"{name}-seed{seed}")
             own = [*own, "--run", str(run), "--out", str(base / "weights" / f"{run.name}.keras")]
-            planned.append((run, [*flags, *own, "--seed", str(config.seed + seed)]))
+            own = [*flags, *own, "--seed", str(config.seed + seed)]
+            read_student_config("", [*own, "--run", str(base / "probe")])
+            planned.append((run, own))
     return planned
 
 
@@ -188,8 +211,8 @@ def check_same(run: Path, flags: list[str]) -> None:
 def train(run: Path, flags: list[str]) -> None:
     """Train one student, or go on with it. Raises `InputError` if that fails."""
     begun = (run / CONFIG_FILE).exists()
-    if run.exists() and not begun:
-        shutil.rmtree(run)  # killed before it had written what it was to be
+    if not begun and holds_a_run(run):
+        raise InputError(f"{run}: is there already and no run of a comparison; move it, or name another --base")
     script = Path(__file__).parents[2] / "train_face2ear.py"
     own = ["--run", str(run), "--resume"] if begun else flags
     status = subprocess.run([sys.executable, str(script), *own], check=False).returncode

@@ -11,7 +11,6 @@ from functools import cached_property
 from pathlib import Path
 
 from data.landmark_map import LandmarkMap, read_map, target_of
-from data.layouts import face_folders
 from data.schemes import EAR, FACE, SCHEMES, Scheme, parse_landmarks, read_scheme
 from models.config import PRESETS, ModelConfig, preset_config
 from models.strategies import STRATEGIES
@@ -171,11 +170,6 @@ class StudentConfig(TrainConfig):
     def replays_unlabelled(self) -> bool:
         """Whether the faces to train on are replayed without their points, where nobody says what to replay."""
         return STRATEGIES[self.strategy].asks_teacher and not self.replay and not self.no_replay
-
-    @property
-    def replays(self) -> bool:
-        """Whether face images are mixed in, with their points or without."""
-        return bool(self.replay) or (self.replays_unlabelled and bool(self.faces or face_folders(self.data)))
 
 
 @dataclass(frozen=True)

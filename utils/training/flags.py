@@ -17,7 +17,7 @@ from data.landmark_map import read_map
 from data.layouts import face_folders, where_to_get
 from data.schemes import EAR, FACE, Scheme, parse_landmarks, register
 from models.config import KINDS, NORMS, STAGE_INPUTS
-from models.strategies import STRATEGIES
+from models.strategies import STARTING_TERMS, STRATEGIES, TEACHER_TERMS
 from utils.common.cli import (
     CommandLine,
     InputError,
@@ -388,7 +388,7 @@ def _read(
     options = RunOptions(Path(given.pop("run", f"runs/{name}")), given.pop("resume", False), given.pop("workers", 0))
     file = given.pop("config", None)
     if options.resume:
-        if not _holds_a_run(options.folder):
+        if not holds_a_run(options.folder):
             raise InputError(f"--resume: {options.folder} holds no run to continue; leave the flag out to start one")
         if file is not None:
             raise InputError(f"--config {file}: a resumed run has a config of its own; leave the flag out")
@@ -398,7 +398,7 @@ def _read(
         _check_agreement(config, given)
         moved = {name: value for name, value in given.items() if name in (*MOVABLE, "epochs")}
         return _from_values(kind, vars(config) | moved), options
-    if _holds_a_run(options.folder):
+    if holds_a_run(options.folder):
         raise InputError(
             f"--run {options.folder}: already there; continue it with --resume, or name another run folder"
         )
@@ -406,7 +406,7 @@ def _read(
     return _from_values(kind, defaults | values | given), options
 
 
-def _holds_a_run(folder: Path) -> bool:
+def holds_a_run(folder: Path) -> bool:
     """Whether there is anything in a run folder but what a run leaves that was killed before it had written a file."""
     return folder.exists() and (
         not folder.is_dir() or any(not path.name.startswith(".part") for path in folder.iterdir())
@@ -574,6 +574,17 @@ def check_student_config(config: StudentConfig, options: RunOptions) -> None:
             "--strategy ewc: measures on face images which weights matter; name their folder with --faces, or take "
             "--strategy l2-sp"
         )
+    for flag, kept in (("replay", config.replay), ("boundary-weight", config.boundary_weight)):
+        if kept and plan.trains != "all":
+            raise InputError(f"--{flag}: --strategy {config.strategy} leaves the face's network as it is; leave it out")
+    given = {name: getattr(config, f"{name.replace('-', '_')}_weight") for name in TEACHER_TERMS | STARTING_TERMS}
+    for name in ("distillation", "attention"):
+        if given[name] and name not in plan.terms:
+            raise InputError(f"--{name}-weight: --strategy {config.strategy} has no such term; leave it out")
+    own = [name for name in plan.terms if name in given]
+    nothing = own and not any(given[name] is None or given[name] for name in own)
+    if nothing and not (config.boundary_weight or config.replay):
+        raise InputError(f"--{own[0]}-weight 0: then --strategy {config.strategy} is finetune; give a number above 0")
     if not config.ear_weight:
         raise InputError("--ear-weight 0: then nothing new is learned; give a number above 0")
     if config.strategy == "joint" and not config.face_weight:

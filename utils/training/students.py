@@ -143,9 +143,6 @@ def resolve(config: StudentConfig, teacher: LoadedModel) -> StudentConfig:
     weight = config.distillation_weight
     if weight is None:
         weight = SOFTENED_WEIGHT if config.temperature else DISTILLATION_WEIGHT
-    attention = config.attention_weight
-    if attention is None:
-        attention = ATTENTION_WEIGHT_WITH_FACES if config.replays else ATTENTION_WEIGHT
     size = base.input_size if preset == base.preset else PRESETS[preset].input_size
     return replace(
         config,
@@ -154,11 +151,17 @@ def resolve(config: StudentConfig, teacher: LoadedModel) -> StudentConfig:
         input_size=config.input_size or size,
         learning_rate=config.learning_rate or preset_defaults(preset).learning_rate * RATES.get(plan.trains, 0.5),
         distillation_weight=weight,
-        attention_weight=attention,
         points=base.points,
         stage_input=base.stage_input if preset == base.preset else "features",
         sigma=base.sigma,
     )
+
+
+def resolve_attention(config: StudentConfig, replayed: bool) -> StudentConfig:
+    """The config with the weight of attention filled in, now that it is known whether faces are `replayed`."""
+    if config.attention_weight is not None:
+        return config
+    return replace(config, attention_weight=ATTENTION_WEIGHT_WITH_FACES if replayed else ATTENTION_WEIGHT)
 
 
 def student_model_config(config: StudentConfig, teacher: LoadedModel) -> ModelConfig:
@@ -274,14 +277,18 @@ class GradientNorms(keras.callbacks.Callback):
             return
         self.printed = True
         images, targets = self.pipeline.batch(0)
-        few = slice(0, self.pipeline.batch_size, max(1, self.pipeline.batch_size // 8))
+        every = max(1, self.pipeline.batch_size // 8)
+        few, taught_from = slice(0, self.pipeline.batch_size, every), -(-self.trainer.taught_from // every)
         some = {task: {name: array[few] for name, array in target.items()} for task, target in targets.items()}
-        norms = gradient_norms(self.trainer, images[few], some)
+        norms = gradient_norms(self.trainer, images[few], some, taught_from)
         tqdm.write("gradient of each term on the trunk: " + ", ".join(f"{n} {norm:.3g}" for n, norm in norms.items()))
 
 
-def gradient_norms(trainer: Distiller, images: np.ndarray, targets: Targets) -> dict[str, float]:
-    """Length of the gradient of every weighted term on the trunk, for one batch (TensorFlow backend)."""
+def gradient_norms(trainer: Distiller, images: np.ndarray, targets: Targets, taught_from: int = 0) -> dict[str, float]:
+    """Length of the gradient of every weighted term on the trunk, for one batch (TensorFlow backend).
+
+    The teacher is asked about images[taught_from:].
+    """
     import tensorflow as tf
 
     trunk = [layer for layer in trainer.network.layers if "trunk" in layer.name or "feature_map" in layer.name]
@@ -293,7 +300,7 @@ def gradient_norms(trainer: Distiller, images: np.ndarray, targets: Targets) -> 
         for name in trainer.term_weights:
             with tf.GradientTape() as tape:
                 outputs = trainer(images, training=False)
-                value = trainer.term_weights[name] * trainer.loss_terms(images, targets, outputs)[name]
+                value = trainer.term_weights[name] * trainer.loss_terms(images, targets, outputs, taught_from)[name]
             gradients = [tf.cast(g, tf.float32) for g in tape.gradient(value, kernels) if g is not None]
             found[name] = tf.linalg.global_norm(gradients) if gradients else tf.constant(0.0)
         return found
@@ -317,4 +324,5 @@ def validation_terms(trainer: Distiller, samples: list[Sample], batch_size: int)
 
     steps = -(-len(samples) // batch_size)
     values = trainer.evaluate(batches(), steps=steps, verbose=0, return_dict=True)
-    return {f"val_{name}": value for name, value in values.items() if name in trainer.term_weights}
+    terms = set(trainer.term_weights) - {FACE.task}  # nobody annotated faces in these images
+    return {f"val_{name}": value for name, value in values.items() if name in terms}

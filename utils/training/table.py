@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 
 from models.strategies import STRATEGIES
+from utils.common.cli import InputError
 from utils.common.files import read_json
 
 TABLE = "forgetting.json"  # a finished run's row
@@ -72,11 +73,16 @@ def _scored_cell(scored: dict) -> str:
 
 
 def variant(row: dict) -> str:
-    """What a row is called beside others: its strategy, and whether a teacher showed it faces."""
+    """What a row is called beside others: its strategy, and whether a teacher showed it faces; merged rows say it."""
+    if "variant" in row:
+        return row["variant"]
     shown = STRATEGIES[row["strategy"]].asks_teacher and row.get("replayed")
     return f"{row['strategy']} + replay" if shown else row["strategy"]
 
 
 def read_row(run: str | Path) -> dict:
     """The table row of a finished run. Raises `InputError` if it has none."""
-    return read_json(Path(run) / TABLE, f"{run}: not a finished run of train_face2ear.py")
+    row = read_json(Path(run) / TABLE, f"{run}: not a finished run of train_face2ear.py")
+    if not isinstance(row, dict) or row.get("strategy") not in STRATEGIES or not {"forgetting", "ear"} <= set(row):
+        raise InputError(f"{Path(run) / TABLE}: is not what train_face2ear.py writes; train the run again")
+    return row

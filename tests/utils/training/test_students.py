@@ -14,7 +14,16 @@ from tests.conftest import input_error
 from utils.training.config import StudentConfig
 from utils.training.flags import read_student_config
 from utils.training.run_folder import RunFolder
-from utils.training.students import DISTILLATION_WEIGHT, SOFTENED_WEIGHT, find_faces, resolve, term_weights
+from utils.training.students import (
+    ATTENTION_WEIGHT,
+    ATTENTION_WEIGHT_WITH_FACES,
+    DISTILLATION_WEIGHT,
+    SOFTENED_WEIGHT,
+    find_faces,
+    resolve,
+    resolve_attention,
+    term_weights,
+)
 
 FACE_NETWORK = LoadedModel(Path("face.keras"), preset_config("tiny", {"face": tuple(range(68))}), {}, None)
 
@@ -75,6 +84,28 @@ def test_a_replay_of_scored_images_alone_is_refused(faces, copied, tmp_path):
         faces_of(flags(tmp_path, "--faces", faces, "--replay", copied))
 
 
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        (["adapters", "--boundary-weight", 1], "--boundary-weight: --strategy adapters leaves"),
+        (["finetune", "--distillation-weight", 5], "--distillation-weight: --strategy finetune has no such term"),
+        (["distill", "--attention-weight", 1], "--attention-weight: --strategy distill has no"),
+        (["l2-sp", "--l2-sp-weight", 0], "--l2-sp-weight 0: then --strategy l2-sp is finetune"),
+        (["distill-at", "--distillation-weight", 0, "--attention-weight", 0], "is finetune"),
+    ],
+)
+def test_what_a_strategy_would_not_use_is_refused(ears, tmp_path, given, named):
+    with input_error(named):
+        flags(tmp_path, "--data", ears, "--strategy", *given)
+
+
+def test_a_network_whose_faces_stay_as_they_are_replays_none(ears, faces, tmp_path):
+    for strategy in ("adapters", "frozen", "separate"):
+        with input_error("--replay", strategy):
+            flags(tmp_path, "--data", ears, "--strategy", strategy, "--replay", faces)
+    flags(tmp_path, "--data", ears, "--strategy", "distill-at", "--attention-weight", 0)
+
+
 def test_without_its_points_a_replay_needs_a_term_that_learns_from_it(faces, tmp_path):
     def terms(*more):
         config, _ = flags(tmp_path, "--replay", faces, "--face-weight", 0, *more)
@@ -107,6 +138,12 @@ class TestResolve:
     def test_softened_maps_have_a_weight_of_their_own(self):
         config = StudentConfig(task="face2ear", out="out.keras", norm="weight", temperature=2.0)
         assert resolve(config, FACE_NETWORK).distillation_weight == SOFTENED_WEIGHT
+
+    def test_attention_weighs_less_where_faces_are_replayed(self):
+        config = StudentConfig(task="face2ear", out="out.keras")
+        weights = [resolve_attention(config, replayed).attention_weight for replayed in (False, True)]
+        assert weights == [ATTENTION_WEIGHT, ATTENTION_WEIGHT_WITH_FACES]
+        assert resolve_attention(replace(config, attention_weight=0.3), True).attention_weight == 0.3
 
     def test_a_strategy_that_keeps_the_teachers_network_refuses_another(self):
         config = StudentConfig(task="face2ear", out="out.keras", strategy="frozen", preset="lite")
