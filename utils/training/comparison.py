@@ -94,8 +94,8 @@ class ScoringSet:
 def score_run(run: Path, sets: Sequence[ScoringSet], batch_size: int = 16) -> list[dict]:
     """NMEs (`crop`, per cent) of a run's network on test sets, and its teacher's at the same input size.
 
-    They are kept in the run folder, and read there for the same weights and images. Raises `InputError` for images that either was
-    trained on.
+    They are kept in the run folder, and read there for the same weights and images. Raises `InputError` for images that
+    either was trained on.
     """
     known = run / SCORED
     found = [each.samples() for each in sets]
