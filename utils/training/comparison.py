@@ -17,7 +17,7 @@ import numpy as np
 from data.datasets import Sample, choose_part, find_samples
 from data.layouts import face_folders
 from data.schemes import SCHEMES
-from models.strategies import STRATEGIES
+from models.strategies import STRATEGIES, TEACHER_TERMS
 from utils.common.cli import InputError
 from utils.common.files import read_json, write_json
 from utils.evaluation.plots import new_figure, write_figure
@@ -40,7 +40,8 @@ def merge_seeds(rows: list[dict], runs: Sequence[Path]) -> list[dict]:
     groups: dict[str, list[tuple[dict, Path, int]]] = {}
     for row, run in zip(rows, runs, strict=True):
         values = read_json(run / CONFIG_FILE, f"{run}: not a run of train_face2ear.py")
-        same = {name: value for name, value in values.items() if name not in (*NOT_COMPARED, "seed")}
+        unused = {f"{term}_weight" for term in TEACHER_TERMS - set(STRATEGIES[row["strategy"]].terms)}
+        same = {name: value for name, value in values.items() if name not in {*NOT_COMPARED, *unused, "seed"}}
         key = json.dumps([variant(row), same], sort_keys=True)
         seed = values.get("seed", 0)
         while any(known == seed for *_, known in groups.get(key, [])):  # the same run twice is no second seed

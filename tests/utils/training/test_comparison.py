@@ -72,6 +72,9 @@ def test_runs_of_other_settings_and_the_same_seed_twice_are_rows_of_their_own(me
     rows = merged(same[:2], {1: {"epochs": 9}})
     assert [each["variant"] for each in rows] == ["distill (run0)", "distill (run1)"]
     assert "| distill (run1) | 1 |" in markdown_table(rows)
+    weights = {0: {"attention_weight": 1.0}, 1: {"attention_weight": 0.1}}
+    assert len(merged(same[:2], weights)) == 1  # `distill` has no such term
+    assert len(merged([row("distill-at"), row("distill-at", 1)], weights)) == 2
 
 
 def test_a_folder_that_is_no_run_is_left_as_it_is(tmp_path):
