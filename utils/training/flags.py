@@ -578,9 +578,6 @@ def check_student_config(config: StudentConfig, options: RunOptions) -> None:
         if kept and plan.trains != "all":
             raise InputError(f"--{flag}: --strategy {config.strategy} leaves the face's network as it is; leave it out")
     given = {name: getattr(config, f"{name.replace('-', '_')}_weight") for name in TEACHER_TERMS | STARTING_TERMS}
-    for name in ("distillation", "attention"):
-        if given[name] and name not in plan.terms:
-            raise InputError(f"--{name}-weight: --strategy {config.strategy} has no such term; leave it out")
     own = [name for name in plan.terms if name in given]
     nothing = own and not any(given[name] is None or given[name] for name in own)
     if nothing and not (config.boundary_weight or config.replay):

@@ -88,8 +88,6 @@ def test_a_replay_of_scored_images_alone_is_refused(faces, copied, tmp_path):
     ("given", "named"),
     [
         (["adapters", "--boundary-weight", 1], "--boundary-weight: --strategy adapters leaves"),
-        (["finetune", "--distillation-weight", 5], "--distillation-weight: --strategy finetune has no such term"),
-        (["distill", "--attention-weight", 1], "--attention-weight: --strategy distill has no"),
         (["l2-sp", "--l2-sp-weight", 0], "--l2-sp-weight 0: then --strategy l2-sp is finetune"),
         (["distill-at", "--distillation-weight", 0, "--attention-weight", 0], "is finetune"),
     ],
