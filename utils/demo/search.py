@@ -16,7 +16,7 @@ import numpy as np
 
 from data.schemes import EAR, FACE
 from utils.demo.detections import best_ear, better_ears, detection_score, filter_detections, select_detections
-from utils.demo.geometry import agreeing_points, ear_square, extent, side_of, square_around, tilt
+from utils.demo.geometry import EAR_LENGTH_OF_FACE, agreeing_points, ear_square, extent, side_of, square_around, tilt
 from utils.demo.prediction import SIDES, Landmarks, Prediction
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ def next_square(landmarks: Landmarks) -> Warp:
 def with_larger_head(
     predictor: LandmarkPredictor, image: np.ndarray, prediction: Prediction, size: int, quarter: int
 ) -> Prediction:
-    """The prediction, or that of a clearly larger head elsewhere in the image whose face is sure too.
+    """The prediction, or that of a clearly larger head elsewhere in the image whose face, or lone ear, is sure too.
 
     Heatmaps show one head at a time, and not always the largest. So the head is painted over, and the image is read
     again at `size`, which found it, and the next one up to 512. Where a larger head has no room, nothing is read.
@@ -208,8 +208,13 @@ def _find_larger_head(
     rest = paint_over(image, low, high)
     for again in [each for each in search_sizes(image) if size <= each <= max(size, FINEST_LARGER)][:2]:
         for candidate in find_candidates(predictor, rest, again, quarter):
+            if candidate.face is None:
+                profile = _refine_large_ear(predictor, rest, candidate, CLEARLY_LARGER * length)
+                if profile:
+                    return profile
+                continue
             # What is taken for a face where there is none scores 0.2 at most; reading its crops would cost the most.
-            if candidate.face is None or candidate.face.score < predictor.thresholds.face:
+            if candidate.face.score < predictor.thresholds.face:
                 continue
             if extent(candidate.face.points) < length:
                 continue
@@ -221,6 +226,19 @@ def _find_larger_head(
             if extent(face.points) >= CLEARLY_LARGER * length:
                 return refined
     return None
+
+
+def _refine_large_ear(
+    predictor: LandmarkPredictor, image: np.ndarray, candidate: Prediction, length: float
+) -> Prediction:
+    """The sure ear of a profile whose face would be at least `length` pixels long; empty for any other."""
+    least = EAR_LENGTH_OF_FACE * length
+    ear = best_ear(candidate)
+    if ear.score < predictor.thresholds.sure_ear or extent(ear.points) < least:
+        return Prediction()
+    refined = refine(predictor, image, candidate)
+    sure = refined and best_ear(refined).score >= predictor.thresholds.lone_ear
+    return refined if sure and extent(best_ear(refined).points) >= least else Prediction()
 
 
 def with_second_ear(predictor: LandmarkPredictor, image: np.ndarray, prediction: Prediction) -> Prediction:
