@@ -518,7 +518,7 @@ def test_the_benchmark_of_the_demo_measures_each_weights_file_in_turns():
     for speed, quality in (lines[:2], lines[2:]):
         assert re.search(r"\(128 px, \w+\): [\d.]+ frames/s drawn \d+ ms after", speed), speed
         assert re.search(
-            r"[\d.]+ ms of all processors a frame; face NME [\d.]+ %, found in [1-9]\d* of 12 frames", quality
+            r"[\d.]+ ms of all processors a frame; face error [\d.]+ % of its size, found in [1-9] of 9 frames", quality
         )
 
 

@@ -47,9 +47,11 @@ def main(argv: list[str] | None = None) -> None:
     )
     demo = parser.add_argument_group("demo")
     demo.add_argument("--demo", nargs="+", metavar="WEIGHTS", help="weights files to track the head of a film with")
-    demo.add_argument("--frames", type=positive_int, default=50, help="of the film (default: 50)")
+    demo.add_argument("--frames", type=positive_int, default=100, help="of the film (default: 100)")
     args = parser.parse_args(argv)
     if args.demo:
+        if args.frames < 2:
+            raise InputError("--frames 1: the first frame is only searched; give 2 or more")
         for weights in args.demo:
             if not Path(weights).is_file():
                 raise InputError(f"--demo {weights}: no such weights file")

@@ -81,6 +81,10 @@ class StepTimer:
         self.seconds += took
         self.frames, self._current, self._frame_start = self.frames + 1, {}, now
 
+    def drop_frame(self) -> None:
+        """Forget what was measured since the last frame was closed, and the time until the next step begins."""
+        self._current, self._frame_start = {}, None
+
     @property
     def line(self) -> str:
         """Frames a second and milliseconds by step, averages over the last frames."""
