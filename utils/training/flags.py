@@ -577,9 +577,8 @@ def check_student_config(config: StudentConfig, options: RunOptions) -> None:
     for flag, kept in (("replay", config.replay), ("boundary-weight", config.boundary_weight)):
         if kept and plan.trains != "all":
             raise InputError(f"--{flag}: --strategy {config.strategy} leaves the face's network as it is; leave it out")
-    given = {name: getattr(config, f"{name.replace('-', '_')}_weight") for name in TEACHER_TERMS | STARTING_TERMS}
-    own = [name for name in plan.terms if name in given]
-    nothing = own and not any(given[name] is None or given[name] for name in own)
+    own = [name for name in plan.terms if name in TEACHER_TERMS | STARTING_TERMS]
+    nothing = own and all(getattr(config, f"{name.replace('-', '_')}_weight") == 0 for name in own)
     if nothing and not (config.boundary_weight or config.replay):
         raise InputError(f"--{own[0]}-weight 0: then --strategy {config.strategy} is finetune; give a number above 0")
     if not config.ear_weight:
