@@ -41,6 +41,7 @@ from utils.common.cli import (
 from utils.common.keras_runtime import PRECISIONS, limit_threads
 from utils.demo import LandmarkPredictor, Tracker
 from utils.demo.detections import Thresholds
+from utils.demo.engines import ENGINE_HELP, ENGINES, KERAS
 from utils.demo.smoothing import PointSmoother
 from utils.demo.sources import CameraMode, Source, UnreadableError, find_sources, open_source
 from utils.demo.timing import StepTimer
@@ -93,6 +94,7 @@ def parse_flags(argv: list[str] | None) -> argparse.Namespace:
     network.add_argument(
         "--precision", choices=PRECISIONS, default="auto", help="auto (default): measures which is fastest here"
     )
+    network.add_argument("--engine", choices=ENGINES, default=KERAS, help=ENGINE_HELP)
     network.add_argument(
         "--threads",
         type=positive_int,
@@ -259,10 +261,11 @@ def main(argv: list[str] | None = None) -> int:
     if args.threads:
         limit_threads(args.threads)
     timer = StepTimer()
-    predictor = LandmarkPredictor(weights, args.size, args.precision, timer=timer)
+    predictor = LandmarkPredictor(weights, args.size, args.precision, timer=timer, engine=args.engine)
     predictor.thresholds = choose_thresholds(args, predictor.thresholds)
     tasks = " and ".join(predictor.tasks)
-    print(f"weights:  {printable(weights)} ({tasks}, crops of {predictor.size} px, {predictor.precision})", flush=True)
+    computed = f"{predictor.engine} in {predictor.precision}"
+    print(f"weights:  {printable(weights)} ({tasks}, crops of {predictor.size} px, {computed})", flush=True)
 
     mirror = args.window and sources[0].is_camera if args.mirror is None else args.mirror
     view = View(args.threshold, args.overlay, mirror=mirror)

@@ -31,27 +31,28 @@ def paint_landmarks(
     Points that are NaN are left out, and the lines to them. `colour` (RGB) replaces the groups' own.
     """
     landmarks = range(scheme.count) if landmarks is None else landmarks
-    place = {index: point for index, point in zip(landmarks, points, strict=True) if np.isfinite(point).all()}
-    if not place:
+    seen = np.isfinite(points).all(axis=1)
+    if not seen.any():
         return image
-    box = np.ptp(np.array(list(place.values())), axis=0).max()
+    box = np.ptp(points[seen], axis=0).max()
     radius = max(1, round(box / (200 if numbers else 130)))
     shift = 4  # OpenCV draws with fixed-point coordinates: 4 bits below the pixel
-
-    def fixed(point: np.ndarray) -> tuple[int, int]:
-        x, y = np.clip(np.round(point * (1 << shift)), -(2**30), 2**30)
-        return int(x), int(y)
+    fixed = np.clip(np.round(points[seen] * (1 << shift)), -(2**30), 2**30).astype(int).tolist()
+    shown = [index for index, is_seen in zip(landmarks, seen, strict=True) if is_seen]
+    place = dict(zip(shown, map(tuple, fixed), strict=True))
 
     for group in scheme.groups:
         run = list(group.indices)
         for one, other in zip(run, run[1:] + run[:1] if group.closed else run[1:], strict=False):
             if one in place and other in place:
-                ends = fixed(place[one]), fixed(place[other])
-                cv2.line(image, *ends, colour or group.colour, max(1, radius // 2), cv2.LINE_AA, shift)
-    for index, point in place.items():
-        shade = colour or scheme.group_of(index).colour
-        cv2.circle(image, fixed(point), radius << shift, shade, -1, cv2.LINE_AA, shift)
-        if numbers:
+                shade = colour or group.colour
+                cv2.line(image, place[one], place[other], shade, max(1, radius // 2), cv2.LINE_AA, shift)
+    for group in scheme.groups:
+        for index in group.indices:
+            if index in place:
+                cv2.circle(image, place[index], radius << shift, colour or group.colour, -1, cv2.LINE_AA, shift)
+    if numbers:
+        for index, point in zip(shown, points[seen], strict=True):
             at = tuple(int(value) for value in point + np.array([radius + 1, -radius]))
             cv2.putText(image, str(index), at, cv2.FONT_HERSHEY_SIMPLEX, box / 1500, (255, 255, 255), 1, cv2.LINE_AA)
     return image

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import importlib
+import importlib.util
 import io
 import os
 import resource
@@ -23,6 +24,7 @@ import pytest
 from data.schemes import SCHEMES
 from tests.images import write_ears, write_faces
 from utils.common.cli import InputError, run_main
+from utils.exporting.formats import FORMATS
 
 ROOT = Path(__file__).parent.parent
 
@@ -206,3 +208,9 @@ def keep_output(folder: Path, done: subprocess.CompletedProcess) -> None:
     assert done.returncode == 0, done.stderr
     (folder / "stdout").write_text(done.stdout)
     (folder / "stderr").write_text(done.stderr)
+
+
+def packages(name: str):
+    """A test's parameter that is left out where the packages of a format are not installed."""
+    missing = [each for each in FORMATS[name].packages if importlib.util.find_spec(each) is None]
+    return pytest.param(name, marks=pytest.mark.skipif(bool(missing), reason=f"wants {', '.join(missing)}"))

@@ -182,7 +182,9 @@ def test_runs_share_a_folder_and_their_lines_are_all_together(folder, weights, t
 
 def test_it_says_which_weights_and_where_the_time_went(folder, weights):
     _, done, _, _, _ = folder
-    assert done.stdout.splitlines()[0].startswith(f"weights:  {weights} (face and ear, crops of 128 px, float32)")
+    assert done.stdout.splitlines()[0].startswith(
+        f"weights:  {weights} (face and ear, crops of 128 px, TensorFlow in float32)"
+    )
     assert "frames/s" in done.stdout.splitlines()[-1] and "find" in done.stdout.splitlines()[-1]
 
 

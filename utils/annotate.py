@@ -43,6 +43,7 @@ from utils.common.cli import (
 from utils.common.files import check_new_folder
 from utils.common.keras_runtime import PRECISIONS
 from utils.demo import LandmarkPredictor
+from utils.demo.engines import ENGINE_HELP, ENGINES, KERAS
 from utils.demo.proposals import (
     TABLE,
     find_images,
@@ -68,6 +69,7 @@ def parse_flags(argv: list[str] | None) -> argparse.Namespace:
     add("--limit", type=positive_int, metavar="N", help="look at N of the images only, evenly spread")
     add_shard(parser)
     add("--precision", choices=PRECISIONS, default="auto", help="auto (default): the fastest here")
+    add("--engine", choices=ENGINES, default=KERAS, help=ENGINE_HELP)
     add("--boxes", metavar="FILE", help="CSV photo,left,top,right,bottom with all ears: makes the dataset of these")
     add("--passes", type=positive_int, metavar="N", help="readings of each (default: 8 with --boxes, 1 with --faces)")
     add("--agreement", type=positive_float, metavar="PERCENT", help="how far passes lie from their mean, at most; of "
@@ -108,7 +110,7 @@ def main(argv: list[str] | None = None) -> int:
     images = judged_images(args.image, verdicts) if verdicts else find_images(args.image)
     images = take_shard(spread(images, args.limit) if args.limit else images, args.shard)
 
-    predictor = LandmarkPredictor(args.weights, precision=args.precision)
+    predictor = LandmarkPredictor(args.weights, precision=args.precision, engine=args.engine)
     if predictor.config.heads.get(scheme.task) != tuple(range(scheme.count)):
         whose = "face weights" if args.faces else "a student's"
         raise InputError(f"{args.weights}: has no head with all {scheme.count} {scheme.task} points; take {whose}")

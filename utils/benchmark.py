@@ -2,6 +2,7 @@
 
   python -m utils.benchmark --preset lite                                        # training
   python -m utils.benchmark --demo weights/face2ear-lite.keras student.tflite    # the demo, with each of these weights
+  python -m utils.benchmark --demo weights/face2ear-lite.keras --engine keras openvino
 
 Training: in one run, the input pipeline alone, the training step alone, both together, and what share of this machine's
 own convolution speed (one 7x7 layer, same precision) the step reaches. Images are drawn JPEGs of 256 px unless --data
@@ -21,6 +22,7 @@ from data.schemes import FACE
 from models.config import NORMS
 from utils.common.cli import CommandLine, InputError, network_size, non_negative_int, positive_int, run_main
 from utils.common.keras_runtime import PRECISIONS
+from utils.demo.engines import ENGINES, KERAS
 from utils.demo.speed import measure_demo
 from utils.training.config import DEFAULTS
 from utils.training.speed import TrainingLoad, draw_noise, measure_training
@@ -47,6 +49,9 @@ def main(argv: list[str] | None = None) -> None:
     )
     demo = parser.add_argument_group("demo")
     demo.add_argument("--demo", nargs="+", metavar="WEIGHTS", help="weights files to track the head of a film with")
+    demo.add_argument(
+        "--engine", choices=ENGINES, nargs="+", default=[KERAS], help="what runs them, in turns (default: keras)"
+    )
     demo.add_argument("--frames", type=positive_int, default=100, help="of the film (default: 100)")
     args = parser.parse_args(argv)
     if args.demo:
@@ -55,7 +60,7 @@ def main(argv: list[str] | None = None) -> None:
         for weights in args.demo:
             if not Path(weights).is_file():
                 raise InputError(f"--demo {weights}: no such weights file")
-        measure_demo(args.demo, args.frames, args.precision, args.input_size)
+        measure_demo(args.demo, args.frames, args.precision, args.input_size, args.engine)
     else:
         _measure_training(args)
 

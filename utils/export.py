@@ -14,20 +14,17 @@ with its arrays as float16: half the size. Thresholds are noted in the file, as 
 from __future__ import annotations
 
 import argparse
-import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from data.schemes import SCHEMES
-from models.description import describe, public_record
+from models.description import public_record
 from utils.common.cli import InputError, printable, run_main
 from utils.common.keras_runtime import start_keras
 from utils.demo.engines import keras_run
 from utils.demo.export_flags import KERAS, WEB, format_of, parse_flags
 from utils.demo.site import NETWORK
-from utils.exporting.formats import FULL, HALF, Job
+from utils.exporting.formats import FULL, HALF
 from utils.exporting.packages import check_there
 from utils.exporting.runtimes import open_exported
 
@@ -60,23 +57,28 @@ def main(argv: list[str] | None = None) -> int:
 def export(args: argparse.Namespace, source: Path, out: Path, thresholds: dict[str, float]) -> int:
     """Write a file of another runtime and compare it with Keras: 0, or 1 if they differ."""
     from models.weights import load_network
-    from utils.exporting.graph import export_function
+    from utils.exporting.graph import export_job
     from utils.exporting.parity import compare, draw_crops, lines_of, milliseconds, read_crops
 
     loaded = load_network(source)
     size = args.size or loaded.config.input_size
     precision = args.precision or (HALF if args.format == WEB else FULL)
     crops = read_crops(Path(args.calibrate), loaded.config, size) if args.calibrate else draw_crops(loaded.config, size)
-    function, config = export_function(loaded, args.outputs)
-    content = describe(replace(config, input_size=size), public_record(loaded.record, thresholds))
-    content["schemes"] = {task: SCHEMES[task].to_json() for task in config.heads}
-    content["export"] = {"outputs": args.outputs, "precision": precision, "terms": args.terms}
+    job = export_job(
+        loaded,
+        size,
+        public_record(loaded.record, thresholds),
+        outputs=args.outputs,
+        precision=precision,
+        terms=args.terms,
+        crops=np.concatenate([*crops.values()]),
+    )
     file = format_of(args)
-    file.write(Job(function, json.dumps(content), precision, np.concatenate([*crops.values()])), out)
+    file.write(job, out)
 
     exported = open_exported(out / NETWORK if args.format == WEB else out).run
     keras = keras_run(loaded, args.outputs)
-    differences = compare(keras, exported, crops, args.outputs, config.decode_offset)
+    differences = compare(keras, exported, crops, args.outputs, loaded.config.decode_offset)
     took = milliseconds({"Keras": keras, "exported": exported}, next(iter(crops.values())))
     print(f"{printable(out)}: {file.title}, {precision}, {file.size(out) / 1e6:.1f} MB")
     print(f"  {took['exported']:.1f} ms a crop of {size} px, three at once; Keras in float32 {took['Keras']:.1f} ms")

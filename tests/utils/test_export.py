@@ -16,7 +16,7 @@ from data.formats import write_pts
 from data.schemes import read_scheme, register
 from models.weights import load_network
 from tests.charts import draw_chart, place, save_chart_network
-from tests.conftest import ROOT, input_error, run_script
+from tests.conftest import ROOT, input_error, packages, run_script
 from utils.common.images import decode_image, save_image
 from utils.demo import LandmarkPredictor
 from utils.exporting.formats import FORMATS
@@ -26,12 +26,6 @@ from utils.exporting.runtimes import open_exported
 
 SIZE = 128
 SHIPPED = ROOT / "weights" / "face2ear-lite.keras"
-
-
-def packages(name):
-    """A test's parameter that is left out where the packages of a format are not installed."""
-    missing = [each for each in FORMATS[name].packages if importlib.util.find_spec(each) is None]
-    return pytest.param(name, marks=pytest.mark.skipif(bool(missing), reason=f"wants {', '.join(missing)}"))
 
 
 @pytest.fixture(scope="module")

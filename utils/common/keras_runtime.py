@@ -57,7 +57,7 @@ def start_keras(precision: str = "float32", seed: int | None = None, determinist
     return precision
 
 
-def resolve_precision(precision: str, deterministic: bool = False) -> str:
+def resolve_precision(precision: str = "float32", deterministic: bool = False) -> str:
     """Import Keras quietly and leave its dtype policy as it is; returns the precision, with `auto` resolved."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with quiet_stderr():

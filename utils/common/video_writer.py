@@ -8,6 +8,7 @@ import math
 import shutil
 import subprocess
 import tempfile
+from concurrent.futures import Future, ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
@@ -26,8 +27,8 @@ _H264 = ("-c:v", "libx264", "-preset", "ultrafast", "-crf", "23", "-pix_fmt", "y
 class Mp4Writer:
     """An MP4 of one rate (frames a second) and one size (width, height; even numbers), written to `part`.
 
-    It is H.264 by the ffmpeg on the PATH, else by OpenCV, else MPEG-4 Part 2. Errors say `name`. Raises `InputError`
-    if such a video cannot be written here.
+    It is H.264 by the ffmpeg on the PATH, else by OpenCV, else MPEG-4 Part 2. A thread of its own encodes. Errors say
+    `name`. Raises `InputError` if such a video cannot be written here.
     """
 
     def __init__(self, part: Path, rate: float, size: tuple[int, int], name: Path):
@@ -39,17 +40,32 @@ class Mp4Writer:
             self._sink = _Ffmpeg(ffmpeg, part, rate, size)
         else:
             self._sink = _OpenCV(codec, part, rate, size, name)
+        self._encoder = ThreadPoolExecutor(1)
+        self._frame = np.empty((size[1], size[0], 3), np.uint8)  # that is being encoded
+        self._encoding: Future[None] | None = None
 
     def write(self, image: np.ndarray) -> None:
-        """Append an image (height, width, 3) uint8 BGR. Raises `InputError` if the encoder has died."""
+        """Append an image (height, width, 3) uint8 BGR: a copy is encoded while the caller goes on.
+
+        Raises `InputError` if the encoder has died of an image before.
+        """
+        self._wait()
+        np.copyto(self._frame, image)
+        self._encoding = self._encoder.submit(self._sink.write, self._frame)
+        self._frames += 1
+
+    def _wait(self) -> None:
+        """Until the last image is encoded. Raises `InputError` if it could not be."""
         try:
-            self._sink.write(image)
+            if self._encoding is not None:
+                self._encoding.result()
         except OSError as problem:
             raise self._not_whole(self._sink.release()) from problem
-        self._frames += 1
 
     def close(self) -> None:
         """Finish it. Raises `InputError` unless the file holds every frame that was written."""
+        self._encoder.shutdown()
+        self._wait()
         problem = self._sink.release()
         if problem or _frames_in(self._part) < self._frames:
             raise self._not_whole(problem)
@@ -113,7 +129,7 @@ class _Ffmpeg:
         )
 
     def write(self, image: np.ndarray) -> None:
-        """Append one. A write that Ctrl-C breaks off leaves part of a frame, which ffmpeg drops at the end."""
+        """Append one."""
         assert self._process.stdin is not None
         planes = cv2.cvtColor(image, cv2.COLOR_BGR2YUV_I420)  # quicker here than in ffmpeg, and half as much to pipe
         rest = memoryview(planes.data).cast("B")

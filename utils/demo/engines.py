@@ -1,11 +1,16 @@
-"""What runs the network for a `LandmarkPredictor`: TensorFlow (or Keras's other backends), or an exported file."""
+"""What runs the network for a `LandmarkPredictor`: Keras's backend, TensorFlow as a rule, or another runtime.
+
+Another runtime runs a file that `utils.export` wrote. It also runs weights of Keras, which are then converted first.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -14,8 +19,9 @@ from models.config import ModelConfig
 from utils.common.cli import InputError
 from utils.common.keras_runtime import POLICIES, PRECISIONS, resolve_precision
 from utils.demo.timing import StepTimer
-from utils.exporting.formats import HEATMAPS
-from utils.exporting.runtimes import is_exported, open_exported
+from utils.exporting.formats import FORMATS, HEATMAPS
+from utils.exporting.packages import check_there
+from utils.exporting.runtimes import ExportedNetwork, is_exported, open_exported
 
 if TYPE_CHECKING:
     from models.tensors import Tensor
@@ -23,11 +29,22 @@ if TYPE_CHECKING:
     from models.weights import LoadedModel
 
 
+KERAS, AUTO = "keras", "auto"
+RUNTIMES = tuple(name for name, file in FORMATS.items() if file.suffix)
+ENGINES = (KERAS, *RUNTIMES, AUTO)  # what --engine takes
+BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}
+ENGINE_HELP = (
+    "what runs the network: keras (default), or a runtime that is installed, which takes seconds to convert the "
+    "weights; auto measures all that are"
+)
+
+
 class Engine(Protocol):
-    """A network that reads crops: its config, the record of its training, and the precision that it computes in."""
+    """A network that reads crops: its config, the record of its training, who computes, and in which precision."""
 
     config: ModelConfig
     record: dict
+    title: str
     precision: str
 
     def read(self, images: np.ndarray, tasks: Sequence[str] | None = None) -> dict[str, np.ndarray]:
@@ -44,16 +61,45 @@ class Engine(Protocol):
         ...
 
 
-def open_engine(weights: str | os.PathLike, precision: str, timer: StepTimer) -> Engine:
-    """The engine that a weights file takes. The timer measures "network" and "decode".
+def open_engine(weights: str | os.PathLike, precision: str, timer: StepTimer, engine: str = KERAS) -> Engine:
+    """The engine of this name for a weights file; an exported file has its own. The timer measures "network", "decode".
 
-    Raises `InputError` for weights, or a precision, that cannot be used.
+    Raises `InputError` for weights, a precision or an engine that cannot be used.
     """
     if precision not in PRECISIONS:
         raise InputError(f"precision {precision!r}: there are {', '.join(PRECISIONS)}")
+    if engine not in ENGINES:
+        raise InputError(f"engine {engine!r}: there are {', '.join(ENGINES)}")
     if Path(weights).is_dir():
         raise InputError(f"{weights}: is a folder; a SavedModel is for other programs, take a weights file")
-    return ExportedEngine(weights, precision, timer) if is_exported(weights) else KerasEngine(weights, precision, timer)
+    if is_exported(weights):
+        if engine != KERAS:
+            raise InputError(f"--engine {engine}: {weights} has a runtime of its own; leave it out")
+        if precision in ("bfloat16", "float16"):
+            raise InputError(f"--precision {precision}: {weights} computes as it was exported; leave it out")
+        return ExportedEngine(open_exported(weights), timer)
+    if engine in RUNTIMES and precision in ("bfloat16", "float16"):
+        raise InputError(f"--precision {precision}: --engine {engine} computes in float32; leave it out")
+    if engine == AUTO:
+        return _fastest_engine(weights, precision, timer)
+    return KerasEngine(weights, precision, timer) if engine == KERAS else ConvertedEngine(weights, engine, timer)
+
+
+def _fastest_engine(weights: str | os.PathLike, precision: str, timer: StepTimer) -> Engine:
+    """The engine of those installed that reads three crops fastest here, measured in turns."""
+    engines: dict[str, Engine] = {KERAS: KerasEngine(weights, precision, timer)}
+    import keras
+
+    from utils.exporting.parity import AT_ONCE, milliseconds
+
+    for name in RUNTIMES if keras.backend.backend() == "tensorflow" else ():
+        with contextlib.suppress(InputError):  # a package is missing, or the runtime cannot run it
+            engines[name] = ConvertedEngine(weights, name, timer)
+    size = engines[KERAS].config.input_size
+    crops = np.random.default_rng(0).integers(0, 256, (AT_ONCE, size, size, 3), np.uint8)
+    took = milliseconds({name: engine.read for name, engine in engines.items()}, crops, seconds=0.5)
+    timer.drop_frame()
+    return engines[min(took, key=lambda name: took[name])]
 
 
 class KerasEngine:
@@ -61,13 +107,15 @@ class KerasEngine:
 
     def __init__(self, weights: str | os.PathLike, precision: str, timer: StepTimer):
         self.precision = resolve_precision(precision)
+        import keras
+
         from models.cpm import body_tasks, fold_adapters
         from models.weights import dtype_policy, load_network
 
         with dtype_policy(POLICIES[self.precision]):
             loaded = load_network(weights, with_features=True)
             self._network, self.config = fold_adapters(loaded.network, loaded.config, with_features=True)
-        self.record = loaded.record
+        self.record, self.title = loaded.record, BACKENDS.get(keras.backend.backend(), "Keras")
         self._timer = timer
         self._bodies = {tasks: _frozen(self._reader(tasks).heatmaps) for tasks in body_tasks(self.config)}
         self._decode = _compiled(self._reader().decode, self.config.heads)
@@ -114,16 +162,10 @@ class KerasEngine:
 class ExportedEngine:
     """A file of `utils.export`, run by its own runtime. It answers with points, so there are no maps to draw."""
 
-    def __init__(self, weights: str | os.PathLike, precision: str, timer: StepTimer):
-        self._exported = open_exported(weights)
-        self.config, self.record, self.precision = (
-            self._exported.config,
-            self._exported.record,
-            self._exported.precision,
-        )
-        self._timer = timer
-        if precision in ("bfloat16", "float16"):
-            raise InputError(f"--precision {precision}: {weights} computes as it was exported; leave it out")
+    def __init__(self, exported: ExportedNetwork, timer: StepTimer):
+        self._exported, self._timer = exported, timer
+        self.config, self.record, self.precision = exported.config, exported.record, exported.precision
+        self.title = next(file.title for file in FORMATS.values() if file.suffix == exported.path.suffix.lower())
 
     def read(self, images: np.ndarray, tasks: Sequence[str] | None = None) -> dict[str, np.ndarray]:
         """As `Engine` has it. Points are decoded in the file."""
@@ -133,6 +175,39 @@ class ExportedEngine:
     def maps(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """Raises `InputError`: it has none."""
         raise InputError(f"{self._exported.path}: an exported file has no heatmaps to draw; take its .keras for that")
+
+
+class ConvertedEngine(ExportedEngine):
+    """A weights file of Keras that another runtime runs, in float32; Keras still makes the maps."""
+
+    def __init__(self, weights: str | os.PathLike, runtime: str, timer: StepTimer):
+        file = FORMATS[runtime]
+        for package in file.packages:
+            check_there(package)
+        resolve_precision()
+        import keras
+
+        if keras.backend.backend() != "tensorflow":
+            raise InputError(f"--engine {runtime}: TensorFlow converts the weights; unset KERAS_BACKEND")
+        from models.weights import dtype_policy, load_network
+        from utils.exporting.graph import export_job
+
+        self._weights = weights
+        with dtype_policy("float32"):
+            loaded = load_network(weights)
+            job = export_job(loaded, loaded.config.input_size, loaded.record)
+        with TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # Windows keeps files that are mapped
+            path = Path(folder) / f"network{file.suffix}"
+            file.write(job, path)
+            super().__init__(open_exported(path), timer)
+
+    def maps(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """As `Engine` has it."""
+        return self._drawn_by.maps(images)
+
+    @cached_property
+    def _drawn_by(self) -> KerasEngine:
+        return KerasEngine(self._weights, "float32", self._timer)
 
 
 def keras_run(loaded: LoadedModel, outputs: str) -> Callable[[np.ndarray], dict[str, Any]]:

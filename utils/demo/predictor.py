@@ -23,7 +23,7 @@ from data.schemes import EAR, FACE, SCHEMES, Scheme
 from utils.common.cli import InputError
 from utils.common.images import check_rgb
 from utils.demo.detections import Thresholds, thresholds_of
-from utils.demo.engines import open_engine
+from utils.demo.engines import KERAS, open_engine
 from utils.demo.geometry import side_of
 from utils.demo.prediction import SIDES, Landmarks, Prediction
 from utils.demo.search import search, search_sizes, whole_image
@@ -38,11 +38,14 @@ class LandmarkPredictor:
       process's dtype policy stays as it is.
     - `thresholds`: scores from which on a detection counts (default: those that the file notes, else `Thresholds()`).
     - `timer` measures how long the steps "crop", "network" and "decode" take.
+    - `engine`: what runs the network: "keras", "onnx", "litert", "openvino" or "auto", the fastest that is installed;
+      the attribute is its name for people, such as "TensorFlow".
 
     Weights without a face head find ears, those without an ear head faces, and those of another scheme what it is of,
     in the place of the face: `first` is the scheme that is found first, None for ears. What a network of faces knows
     beside faces and ears (`others`, schemes by task) is looked for where its face is. Every call uses the same arrays:
-    one predictor for each thread. Raises `InputError` for weights, a size or a precision that cannot be used.
+    one predictor for each thread. Raises `InputError` for weights, a size, a precision or an engine that cannot be
+    used.
     """
 
     def __init__(
@@ -52,12 +55,14 @@ class LandmarkPredictor:
         precision: str = "auto",
         thresholds: Thresholds | None = None,
         timer: StepTimer | None = None,
+        engine: str = KERAS,
     ):
         if size is not None and (size < 32 or size % 8):
             raise InputError(f"size {size}: crops have a multiple of 8 pixels a side, at least 32")
         self._timer = timer or StepTimer()
-        self._engine = open_engine(weights, precision, self._timer)
+        self._engine = open_engine(weights, precision, self._timer, engine)
         self.config, self.record, self.precision = self._engine.config, self._engine.record, self._engine.precision
+        self.engine = self._engine.title
         self.size = size or self.config.input_size
         self.thresholds = thresholds or thresholds_of(self.record, weights)
         self.tasks = tuple(self.config.heads)

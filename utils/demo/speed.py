@@ -12,10 +12,12 @@ from data.schemes import FACE
 from data.synthetic.film import frames
 from utils.common.cli import InputError, printable
 from utils.demo.detections import Thresholds
+from utils.demo.engines import KERAS
 from utils.demo.predictor import LandmarkPredictor
 from utils.demo.timing import StepTimer
 from utils.demo.tracker import Tracker
 from utils.demo.view import View
+from utils.exporting.runtimes import is_exported
 
 WIDTH, HEIGHT, SEED = 1280, 720, 11  # of the film: pixels, and who is in it
 ROUNDS = 3  # of the film by each weights file, after one that is not counted
@@ -34,18 +36,24 @@ class Contestant:
     errors: list[float] = field(default_factory=list)
 
 
-def measure_demo(weights: Sequence[str], count: int, precision: str, size: int | None) -> None:
+def measure_demo(
+    weights: Sequence[str], count: int, precision: str, size: int | None, engines: Sequence[str] = (KERAS,)
+) -> None:
     """Film a head in `count` frames, track it with each of the weights, and print their speeds.
+
+    Weights of Keras are run by each of the `engines`.
 
     Each round goes through all weights, so that a machine which becomes slower does so for all. Raises `InputError` as
     `LandmarkPredictor` does.
     """
     contestants = []
     for each in weights:
-        timer = StepTimer()
-        contestants.append(Contestant(each, LandmarkPredictor(each, size, precision, timer=timer), timer))
-        if FACE.task not in contestants[-1].predictor.tasks:
-            raise InputError(f"{each}: knows no faces, which the film is of")
+        for engine in (KERAS,) if is_exported(each) else engines:
+            timer = StepTimer()
+            predictor = LandmarkPredictor(each, size, precision, timer=timer, engine=engine)
+            contestants.append(Contestant(each, predictor, timer))
+            if FACE.task not in predictor.tasks:
+                raise InputError(f"{each}: knows no faces, which the film is of")
     film = [(image, np.array(truth["face"]["points"])) for image, truth in frames(count, WIDTH, HEIGHT, SEED)]
     for one in contestants:  # shapes are compiled
         track(film[: len(film) // 2 + 1], one.predictor)
@@ -59,7 +67,8 @@ def measure_demo(weights: Sequence[str], count: int, precision: str, size: int |
     for one in contestants:
         found = np.isfinite(one.errors)
         nme = f"face error {100 * np.mean(np.array(one.errors)[found]):.2f} % of its size" if found.any() else "no face"
-        print(f"{printable(one.weights)} ({one.predictor.size} px, {one.predictor.precision}): {one.timer.summary}")
+        how = f"{one.predictor.size} px, {one.predictor.engine} in {one.predictor.precision}"
+        print(f"{printable(one.weights)} ({how}): {one.timer.summary}")
         print(
             f"  {1000 * one.processor_seconds / one.timer.frames:.1f} ms of all processors a frame; {nme}, "
             f"found in {found.sum()} of {found.size} frames"

@@ -2,17 +2,44 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from dataclasses import replace
 
 import keras
+import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
+from data.schemes import SCHEMES
 from models.config import ModelConfig
 from models.cpm import UNIT_RANGE, fold_adapters, head_name
+from models.description import describe
 from models.heatmaps import decode_heatmaps
 from models.weights import LoadedModel
-from utils.exporting.formats import HEATMAPS, INPUT, POINTS
+from utils.exporting.formats import FULL, HEATMAPS, INPUT, POINTS, Job
+
+
+def export_job(
+    loaded: LoadedModel,
+    size: int,
+    record: dict,
+    *,
+    outputs: str = POINTS,
+    precision: str = FULL,
+    terms: str | None = None,
+    crops: np.ndarray | None = None,
+) -> Job:
+    """What a `Format` writes of weights, with all that the file says of itself.
+
+    `size`: pixels a side of the crops that it is for; `record`: of its training; `crops` as `Job` has them.
+    """
+    function, config = export_function(loaded, outputs)
+    content = describe(replace(config, input_size=size), record)
+    content["schemes"] = {task: SCHEMES[task].to_json() for task in config.heads}
+    content["export"] = {"outputs": outputs, "precision": precision, "terms": terms}
+    none = np.empty((0, size, size, 3), np.uint8)
+    return Job(function, json.dumps(content), precision, none if crops is None else crops)
 
 
 def export_function(

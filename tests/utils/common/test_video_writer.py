@@ -76,10 +76,10 @@ def test_the_rate_is_exact_so_that_sound_stays_in_step(tmp_path, rate):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no process groups of this kind")
 @needs_ffmpeg
-def test_ctrl_c_reaches_us_alone_and_a_frame_that_it_broke_off_is_left_out(tmp_path):
+def test_ctrl_c_reaches_us_alone_and_the_frame_on_its_way_is_written_whole(tmp_path):
     """As from a terminal: to every process of the group, while a frame larger than a pipe is on its way."""
     code = """
-import os, signal, sys, threading, numpy
+import os, signal, sys, time, numpy
 from pathlib import Path
 from utils.common.video_writer import Mp4Writer
 writer = Mp4Writer(Path(sys.argv[1]), 25, (1280, 720), Path(sys.argv[1]))
@@ -87,15 +87,19 @@ image = numpy.zeros((720, 1280, 3), numpy.uint8)
 for _ in range(3):
     writer.write(image)
 sink = writer._sink._process.stdin
-class Broken:
+class Interrupted:
     def write(self, rest):
-        sink.write(rest[:1000])
-        os.killpg(0, signal.SIGINT)
-        signal.pause()
+        written = sink.write(rest[:1000])
+        if len(rest) == 1280 * 720 * 3 // 2:
+            os.killpg(0, signal.SIGINT)
+            time.sleep(0.3)
+        return written
     def close(self):
         sink.close()
-writer._sink._process.stdin = Broken()
+writer._wait()
+writer._sink._process.stdin = Interrupted()
 try:
+    writer.write(image)
     writer.write(image)
 except KeyboardInterrupt:
     writer.close()
@@ -106,7 +110,23 @@ except KeyboardInterrupt:
     restore = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler)}
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, process_group=0, timeout=120, **restore)
     assert (done.stdout, done.stderr) == ("closed\n", "")
-    assert codec_of(path)[1] == 3
+    assert codec_of(path)[1] == 4
+
+
+@needs_ffmpeg
+def test_an_image_may_be_changed_once_it_is_handed_over(tmp_path):
+    """It is encoded while the caller goes on, and draws the next one over it."""
+    path, image = tmp_path / "a.mp4", np.zeros((720, 1280, 3), np.uint8)
+    writer = Mp4Writer(path, 25, (1280, 720), path)
+    for level in (40, 90, 140, 190):
+        image[:] = level
+        writer.write(image)
+    image[:] = 0
+    writer.close()
+    video = cv2.VideoCapture(str(path))
+    levels = [video.read()[1].mean() for _ in range(4)]
+    video.release()
+    assert np.allclose(levels, (40, 90, 140, 190), atol=4)
 
 
 @needs_scripts
