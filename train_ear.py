@@ -34,14 +34,17 @@ def main(argv: list[str] | None = None) -> None:
     negatives = find_negatives(config.negatives, EAR, config.skip_bad)
 
     # Keras starts once flags and data are known to be right.
-    config = replace(config, precision=start_keras(config.precision, config.seed, config.deterministic))
+    precision = start_keras(config.precision, config.seed, config.deterministic, options.devices)
+    config = replace(config, precision=precision)
     from models.cpm import build_network, freeze_trunk
     from models.trainer import LandmarkReader, StageTrainer
     from utils.training.callbacks import Validation, clear_errors, run_callbacks
+    from utils.training.devices import share_out
     from utils.training.start import initialise, make_optimizer, training_record
     from utils.training.summary import print_summary, test_and_export
 
     # Network and batches
+    share_out(options.devices, config.batch_size)
     model_config = config.model_config()
     network = build_network(model_config)
     if run.state.epoch == 0:

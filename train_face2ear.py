@@ -46,12 +46,15 @@ def main(argv: list[str] | None = None) -> None:
     face_negatives = find_negatives(config.face_negatives, FACE, config.skip_bad, "--face-negatives")
 
     # Keras starts once flags and images are known to be right.
-    config = replace(config, precision=start_keras(config.precision, config.seed, config.deterministic))
+    precision = start_keras(config.precision, config.seed, config.deterministic, options.devices)
+    config = replace(config, precision=precision)
     from models.cpm import build_network, freeze_trunk
     from models.distiller import Distiller, choose_trainable
+    from models.tensors import replica_count
     from models.trainer import LandmarkReader
     from models.weights import check_task, continue_from, load_network
     from utils.training.callbacks import Validation, clear_errors, run_callbacks
+    from utils.training.devices import share_out
     from utils.training.start import initialise, make_optimizer, training_record
     from utils.training.student_report import report
     from utils.training.students import (
@@ -69,6 +72,8 @@ def main(argv: list[str] | None = None) -> None:
     from utils.training.summary import print_summary, test_and_export
 
     # Teacher, and images of what it knows
+    share_out(options.devices, config.batch_size)
+    shares = replica_count()
     teacher = load_network(config.teacher, with_features=True)
     check_task(teacher, FACE.task)
     config = resolve(config, teacher)
@@ -102,7 +107,7 @@ def main(argv: list[str] | None = None) -> None:
         scheme=scheme,
         start=start,
         taught=taught,
-        taught_from=config.batch_size if replayed and taught == (FACE.task,) else 0,
+        taught_from=config.batch_size // shares if replayed and taught == (FACE.task,) else 0,
     )
 
     # Batches: what is learned, and beside it replayed faces
@@ -119,7 +124,7 @@ def main(argv: list[str] | None = None) -> None:
     nothing, no_faces = [s.image for s in negatives], [s.image for s in face_negatives]
     main_batches = batches(parts["train"], scheme, negatives=nothing, other_negatives=(FACE.task, frozenset(no_faces)))
     face_batches = batches(replayed, FACE, negatives=no_faces) if replayed else None
-    pipeline = PairedPipeline(main_batches, face_batches, FACE.task)
+    pipeline = PairedPipeline(main_batches, face_batches, FACE.task, shares)
     steps = config.epochs * pipeline.steps
     trainer.compile(optimizer=make_optimizer(learning_rate=config.learning_rate, steps=steps))
 

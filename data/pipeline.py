@@ -219,14 +219,14 @@ class TrainingPipeline:
 class PairedPipeline:
     """Batches of two schemes: images of one pipeline, then those of another, with targets of both tasks.
 
-    Nothing is annotated of the task that an image's pipeline does not have, but for its `other_negatives`. `main` sets
-    the length of an epoch; `other` (None: there is none) goes on beside it at its own pace, and at the same place again
-    after a resume.
+    Where devices split a batch into `shares`, each share has this order. Nothing is annotated of the task that an
+    image's pipeline does not have, but for its `other_negatives`. `main` sets the length of an epoch; `other` (None:
+    there is none) goes on beside it at its own pace, and at the same place again after a resume.
     """
 
-    def __init__(self, main: TrainingPipeline, other: TrainingPipeline | None, task: str):
+    def __init__(self, main: TrainingPipeline, other: TrainingPipeline | None, task: str, shares: int = 1):
         """`task`: the second task, of which nothing is annotated where there is no other pipeline."""
-        self.main, self.other, self.task = main, other, task
+        self.main, self.other, self.task, self.shares = main, other, task, shares
         self.steps = main.steps
         self.batch_size = main.batch_size + (other.batch_size if other else 0)
 
@@ -258,8 +258,13 @@ class PairedPipeline:
         if two is None:
             return images, here
         others, there = two[0], {first: unknown(first, len(two[0]))} | two[1]
-        return np.concatenate([images, others]), {
-            task: {name: np.concatenate([here[task][name], there[task][name]]) for name in here[task]} for task in here
+
+        def joined(one: np.ndarray, two: np.ndarray) -> np.ndarray:
+            parts = zip(np.split(one, self.shares), np.split(two, self.shares), strict=True)
+            return np.concatenate([rows for pair in parts for rows in pair])
+
+        return joined(images, others), {
+            task: {name: joined(here[task][name], there[task][name]) for name in here[task]} for task in here
         }
 
 

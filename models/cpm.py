@@ -20,7 +20,7 @@ import numpy as np
 from keras import layers, ops
 
 from models.config import ModelConfig
-from models.tensors import Tensor
+from models.tensors import Tensor, replica_count
 from utils.common.cli import InputError
 
 TRUNK = ((64, 2), (128, 2), (256, 4), (512, 6))  # channels and convolutions between poolings, at width 1
@@ -124,7 +124,9 @@ def build_network(config: ModelConfig, with_features: bool = False) -> keras.Mod
             beside = layers.Conv2D(count, 1, use_bias=bias, kernel_initializer="zeros", name=path + name)
             y = layers.Add(name=f"{path}{name}_sum")([y, beside(x)])
         if config.norm == "batch":
-            y = shared(layers.BatchNormalization, f"{own}{name}_norm")(y)
+            # Of the whole batch: TensorFlow's devices would each normalise their own share.
+            synchronised = {"synchronized": replica_count() > 1}
+            y = shared(layers.BatchNormalization, f"{own}{name}_norm", **synchronised)(y)
         elif config.norm == "group":
             y = shared(layers.GroupNormalization, f"{own}{name}_norm", groups=min(8, count))(y)
         return layers.ReLU(name=f"{path}{name}_relu")(y) if activate else y

@@ -21,8 +21,8 @@ from models.heatmaps import rescale_points
 from models.losses import STAGE_LOSSES, activation_boundary, attention_transfer, distillation
 from models.starting_point import StartingPoint
 from models.strategies import STARTING_TERMS, STRATEGIES, TEACHER_TERMS, kept_tasks
-from models.tensors import Tensor, resized
-from models.trainer import stages_loss, track_nme
+from models.tensors import Tensor, replica_count, resized, whole_batch_mean
+from models.trainer import SharedTrainer, stages_loss, track_nme
 from models.weights import LoadedModel
 from utils.common.cli import InputError
 
@@ -66,7 +66,7 @@ def choose_trainable(
             layer.trainable = False
 
 
-class Distiller(keras.Model):
+class Distiller(SharedTrainer):
     """Trains a student on batches of images with targets of the task of `scheme`, which it learns, and of the face.
 
     Images (batch, size, size, 3) uint8; targets a dict of "ear" and "face", each with `points`, `annotated` and
@@ -79,8 +79,8 @@ class Distiller(keras.Model):
     teacher at `teacher_size`, if given): images come at the larger one (`pipeline_size`), and the other network gets
     them shrunk. `attention_layers` are roles: "feature_map", "stage1_features" ...; the student's stage i is paired
     with the teacher's stage round(i x teacher stages / student stages). The terms "ewc" and "l2-sp" ask for `start`. In
-    training the teacher is asked about the images of a batch from `taught_from` on alone: where faces are replayed they
-    come last, and what it says of images of ears would hold back the ears.
+    training the teacher is asked about the images of a batch (of a device's share) from `taught_from` on alone: where
+    faces are replayed they come last, and what it says of images of ears would hold back the ears.
     """
 
     def __init__(
@@ -166,7 +166,7 @@ class Distiller(keras.Model):
                 target = self._at_input_size(targets[task], images)
                 # The mean runs over the whole batch: images without this task's points must not dilute it.
                 known = ops.any(target["annotated"], axis=(1, 2))
-                fraction = ops.maximum(ops.mean(ops.cast(known, "float32")), 1e-3)
+                fraction = ops.maximum(whole_batch_mean(ops.mean(ops.cast(known, "float32"))), 1e-3)
                 terms[task] = stages_loss(target, outputs, task, config, self.stage_loss) / fraction
         if self.start is not None:
             penalty = self.start.penalty()
@@ -231,7 +231,8 @@ class Distiller(keras.Model):
         terms = self.loss_terms(x, y, y_pred, self.taught_from if training else 0)
         for name, value in terms.items():
             self.term_trackers[name].update_state(value)
-        return sum(self.term_weights[name] * value for name, value in terms.items())
+        # TensorFlow adds up the losses of the devices that share a batch.
+        return sum(self.term_weights[name] * value for name, value in terms.items()) / replica_count()
 
     def compute_metrics(
         self,

@@ -94,4 +94,10 @@ def _gradients(network: keras.Model, variables: Sequence[keras.Variable], loss: 
             value, [variable.value for variable in variables], unconnected_gradients=tf.UnconnectedGradients.ZERO
         )
 
-    return of_tensorflow
+    strategy = tf.distribute.get_strategy()
+
+    def of_one_device(images, targets):  # all that share batches are given the same image
+        found = strategy.run(of_tensorflow, args=(images, targets))
+        return [strategy.experimental_local_results(gradient)[0] for gradient in found]
+
+    return of_one_device

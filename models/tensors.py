@@ -1,9 +1,10 @@
-"""What stands for a tensor of any backend in type hints, and resizing one on any backend."""
+"""Tensors of any backend: what stands for one in type hints, resizing, and means over devices that share a batch."""
 
 from __future__ import annotations
 
 from typing import Any, TypeAlias
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -34,3 +35,25 @@ def _mix(length: int, wanted: int) -> np.ndarray:
     centres = (np.arange(wanted) + 0.5) * length / wanted - 0.5
     weight = np.maximum(0, 1 - np.abs(np.arange(length) - centres[:, None]) / step)
     return (weight / weight.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def replica_count() -> int:
+    """How many devices share a batch, of which each computes the losses of its own share alone.
+
+    So it is under TensorFlow's strategies. On JAX every operation sees the whole batch, wherever it lies: 1.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return 1
+    import tensorflow as tf
+
+    return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def whole_batch_mean(value: Tensor) -> Tensor:
+    """The mean over the shares of a batch, of a number that is the mean over a share."""
+    if replica_count() == 1:
+        return value
+    import tensorflow as tf
+
+    replica = tf.distribute.get_replica_context()  # None outside of a training step
+    return value if replica is None else replica.all_reduce(tf.distribute.ReduceOp.MEAN, value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import keras
+import numpy as np
 from keras import ops
 
 from data.schemes import SCHEMES, Scheme
@@ -13,7 +14,7 @@ from models.cpm import head_name
 from models.heatmaps import annotated_region, decode_heatmaps, draw_heatmaps
 from models.losses import STAGE_LOSSES, attention_map
 from models.metrics import nme, normaliser_length
-from models.tensors import Tensor
+from models.tensors import Tensor, replica_count
 
 
 def stages_loss(
@@ -45,7 +46,15 @@ def stages_loss(
     return sum(stage_loss(drawn, heatmaps, weight) for heatmaps in maps)
 
 
-class StageTrainer(keras.Model):
+class SharedTrainer(keras.Model):
+    """What `fit` trains, on one device or on several that share each batch. Subclasses make all variables at once."""
+
+    def _maybe_symbolic_build(self, *_: object, **__: object) -> None:
+        """Under a strategy of TensorFlow's, Keras reads a batch to build what is there already: it would be lost."""
+        self.optimizer.build(self.trainable_variables)
+
+
+class StageTrainer(SharedTrainer):
     """Trains a network's heatmaps of one task.
 
     Its batches are images (batch, size, size, 3) uint8 and a dict: task -> `points`, `annotated` and `present` as
@@ -73,7 +82,8 @@ class StageTrainer(keras.Model):
         training: bool = True,
     ) -> Tensor:
         """Sum of the stage losses, a scalar."""
-        return stages_loss(y[self.scheme.task], y_pred, self.scheme.task, self.config, self.stage_loss)
+        loss = stages_loss(y[self.scheme.task], y_pred, self.scheme.task, self.config, self.stage_loss)
+        return loss / replica_count()  # TensorFlow adds up the losses of the devices that share a batch
 
     def compute_metrics(
         self,
@@ -140,6 +150,14 @@ class LandmarkReader(keras.Model):
         super().__init__(name="landmark_reader")
         self.network, self.config, self.with_maps = network, config, with_maps
         self.tasks = tuple(config.heads) if tasks is None else tasks
+
+    def predict_on_batch(self, x: np.ndarray) -> dict[str, np.ndarray]:
+        """Points, confidences and maps of a batch of any size, on however many devices share batches."""
+        distribution = keras.distribution.distribution()
+        devices = 1 if distribution is None else distribution.device_mesh.devices.size
+        filled = np.concatenate([x, np.repeat(x[-1:], -len(x) % devices, axis=0)])
+        # Each of TensorFlow's devices answers all images, one after the other.
+        return {name: value[: len(x)] for name, value in super().predict_on_batch(filled).items()}
 
     def call(self, images: Tensor, training: bool | None = None) -> dict[str, Tensor]:
         """Points, confidences and maps of a batch."""

@@ -204,6 +204,20 @@ def test_a_paired_pipeline_has_targets_of_both_kinds_and_resumes_where_it_was(fa
     assert len(different) == 4  # an epoch of the faces, each batch another
 
 
+def test_each_share_of_a_paired_batch_has_ears_and_then_faces(faces, ears):
+    def batch(shares):
+        one = TrainingPipeline(find_samples([ears], EAR).samples[:6], EAR, size=32, batch_size=4)
+        other = TrainingPipeline(find_samples([faces], FACE).samples[:8], FACE, size=32, batch_size=2)
+        return PairedPipeline(one, other, "face", shares).batch(0)
+
+    (whole, targets), (shared, shared_targets) = batch(1), batch(2)
+    order = [0, 1, 4, 2, 3, 5]
+    np.testing.assert_array_equal(shared, whole[order])
+    for task, target in targets.items():
+        for name, values in target.items():
+            np.testing.assert_array_equal(shared_targets[task][name], values[order])
+
+
 def test_a_paired_pipeline_without_faces_has_ears_alone(ears):
     main = TrainingPipeline(find_samples([ears], EAR).samples, EAR, size=40, batch_size=2)
     images, targets = next(iter(PairedPipeline(main, None, "face").batches()))

@@ -46,9 +46,14 @@ def quiet_stderr() -> Iterator[None]:
             os.close(kept)
 
 
-def start_keras(precision: str = "float32", seed: int | None = None, deterministic: bool = False) -> str:
-    """Import Keras quietly, seed it, and set its dtype policy; returns the precision, with `auto` resolved."""
-    precision = resolve_precision(precision, deterministic)
+def start_keras(
+    precision: str = "float32", seed: int | None = None, deterministic: bool = False, devices: int | None = None
+) -> str:
+    """Import Keras quietly, seed it, and set its dtype policy; returns the precision, with `auto` resolved.
+
+    A CPU alone becomes so many `devices`.
+    """
+    precision = resolve_precision(precision, deterministic, devices)
     import keras
 
     if seed is not None:
@@ -57,7 +62,7 @@ def start_keras(precision: str = "float32", seed: int | None = None, determinist
     return precision
 
 
-def resolve_precision(precision: str = "float32", deterministic: bool = False) -> str:
+def resolve_precision(precision: str = "float32", deterministic: bool = False, devices: int | None = None) -> str:
     """Import Keras quietly and leave its dtype policy as it is; returns the precision, with `auto` resolved."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with quiet_stderr():
@@ -70,7 +75,26 @@ def resolve_precision(precision: str = "float32", deterministic: bool = False) -
             tf.config.list_physical_devices()  # looks for CUDA now, while stderr is held back
             if deterministic:
                 tf.config.experimental.enable_op_determinism()
+        if devices is not None and devices > 1:
+            _split_cpu(devices)
         return _fastest_precision() if precision == "auto" else precision
+
+
+def _split_cpu(count: int) -> None:
+    """Make several devices of the CPU, where there is no GPU; before anything is computed."""
+    import keras
+
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        (processor,) = tf.config.list_physical_devices("CPU")
+        parts = [tf.config.LogicalDeviceConfiguration()] * count
+        if not tf.config.list_physical_devices("GPU"):
+            tf.config.set_logical_device_configuration(processor, parts)
+    elif keras.backend.backend() == "jax":
+        import jax
+
+        jax.config.update("jax_num_cpu_devices", count)
 
 
 def _fastest_precision() -> str:

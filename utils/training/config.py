@@ -174,8 +174,12 @@ class StudentConfig(TrainConfig):
 
 @dataclass(frozen=True)
 class RunOptions:
-    """Where and how a run runs, which does not change what it learns: its folder, `--resume` and `--workers`."""
+    """Where and how a run runs, which does not change what it learns.
+
+    Its folder, `--resume`, `--workers`, and `--devices` (None: all GPUs, or the one device that there is).
+    """
 
     folder: Path
     resume: bool
     workers: int
+    devices: int | None = None

@@ -39,7 +39,7 @@ TASKS = ("face", "ear", "face2ear")  # each has a script
 CONFIG_FILE = "config.json"
 # Folders whose images a resumed run knows again elsewhere.
 MOVABLE = ("data", "points_dir", "faces", "ears", "replay", "negatives", "face_negatives")
-RUN_OPTIONS = ("config", "run", "resume", "workers")  # flags that are no part of a config
+RUN_OPTIONS = ("config", "run", "resume", "workers", "devices")  # flags that are no part of a config
 
 
 # --- the scripts' calls -----------------------------------------------------------------------------------------------
@@ -365,6 +365,17 @@ def _add_run(add: _Flags, name: str) -> None:
         metavar="N",
         help="processes that make the batches, about one a core where a GPU waits for them (default: threads)",
     )
+    add(
+        "--devices",
+        type=_devices,
+        metavar="N",
+        help="devices that share each batch (default: auto, all GPUs); without a GPU N parts of the CPU, to try it out",
+    )
+
+
+def _devices(text: str) -> int | None:
+    """An argparse type: a number, or None for "auto"."""
+    return None if text == "auto" else positive_int(text)
 
 
 def _by_preset(name: str) -> str:
@@ -385,7 +396,12 @@ def _read(
         name = read_map(given["map"]).scheme.task if "map" in given else task
     if name != task:
         defaults = defaults | {"out": f"weights/{name}.keras"}
-    options = RunOptions(Path(given.pop("run", f"runs/{name}")), given.pop("resume", False), given.pop("workers", 0))
+    options = RunOptions(
+        Path(given.pop("run", f"runs/{name}")),
+        given.pop("resume", False),
+        given.pop("workers", 0),
+        given.pop("devices", None),
+    )
     file = given.pop("config", None)
     if options.resume:
         if not holds_a_run(options.folder):

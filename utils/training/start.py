@@ -10,6 +10,7 @@ from models.foreign_weights import read_foreign, start_from_foreign, start_from_
 from models.weights import read_description, read_record, start_from
 from utils.common.cli import InputError
 from utils.training.config import StudentConfig, TrainConfig
+from utils.training.devices import make_adam
 from utils.training.run_folder import RunFolder
 
 
@@ -27,7 +28,7 @@ def make_optimizer(learning_rate: float | None, steps: int) -> keras.Optimizer:
         warmup_steps=warm_up,
         decay_steps=max(1, steps - warm_up),
     )
-    return keras.optimizers.Adam(schedule, clipnorm=1.0)
+    return make_adam(schedule, clipnorm=1.0)
 
 
 def initialise(network: keras.Model, config: ModelConfig, init: str | None, freeze: int = 0) -> None:

@@ -19,6 +19,7 @@ from models.distiller import Distiller
 from models.losses import STAGE_LOSSES
 from models.starting_point import StartingPoint, fisher_diagonal
 from models.strategies import STRATEGIES, kept_tasks, with_task
+from models.tensors import replica_count
 from models.trainer import stages_loss
 from models.weights import LoadedModel, holds_standardised
 from utils.common.cli import InputError
@@ -272,13 +273,14 @@ class GradientNorms(keras.callbacks.Callback):
         self.printed = keras.backend.backend() != "tensorflow"
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Measure on some images of the first batch, of both kinds where there are two."""
+        """Measure on some images of the first batch (its first share), of both kinds where there are two."""
         if self.printed:
             return
         self.printed = True
         images, targets = self.pipeline.batch(0)
-        every = max(1, self.pipeline.batch_size // 8)
-        few, taught_from = slice(0, self.pipeline.batch_size, every), -(-self.trainer.taught_from // every)
+        share = self.pipeline.batch_size // replica_count()
+        every = max(1, share // 8)
+        few, taught_from = slice(0, share, every), -(-self.trainer.taught_from // every)
         some = {task: {name: array[few] for name, array in target.items()} for task, target in targets.items()}
         norms = gradient_norms(self.trainer, images[few], some, taught_from)
         tqdm.write("gradient of each term on the trunk: " + ", ".join(f"{n} {norm:.3g}" for n, norm in norms.items()))
@@ -305,7 +307,9 @@ def gradient_norms(trainer: Distiller, images: np.ndarray, targets: Targets, tau
             found[name] = tf.linalg.global_norm(gradients) if gradients else tf.constant(0.0)
         return found
 
-    return {name: float(length) for name, length in lengths(images, targets).items()}
+    strategy = tf.distribute.get_strategy()
+    found = strategy.run(lengths, args=(images, targets))  # alike on all devices
+    return {name: float(strategy.experimental_local_results(length)[0]) for name, length in found.items()}
 
 
 def validation_terms(trainer: Distiller, samples: list[Sample], batch_size: int) -> dict[str, float]:

@@ -1,0 +1,69 @@
+"""Several devices of one machine, each with its share of every batch.
+
+TensorFlow: `tf.distribute.MirroredStrategy`, a copy of the network a device. JAX: `keras.distribution.DataParallel`.
+"""
+
+from __future__ import annotations
+
+import keras
+
+from models.tensors import replica_count
+from utils.common.cli import InputError
+
+
+def share_out(wanted: int | None, batch_size: int) -> None:
+    """Let all networks made from here on share each batch between devices, of which is said how many.
+
+    `wanted`: so many (None: all GPUs; one device where there is none). `start_keras` has made devices of a CPU. Raises
+    `InputError` if there are fewer, or if they cannot have equal shares.
+    """
+    devices = _devices()
+    count = wanted or (len(devices) if _are_gpus(devices) else 1)
+    if count > len(devices):
+        raise InputError(f"--devices {count}: there are {len(devices)} ({', '.join(map(str, devices))})")
+    if batch_size % count:
+        raise InputError(f"--batch-size {batch_size}: cannot be shared out to {count} devices; take a multiple")
+    if count == 1:
+        return
+    if keras.backend.backend() == "jax":
+        keras.distribution.set_distribution(keras.distribution.DataParallel(devices=devices[:count]))
+    else:
+        import tensorflow as tf
+
+        tf.distribute.experimental_set_strategy(tf.distribute.MirroredStrategy(devices[:count]))
+    print(f"devices:  {count} share each batch ({', '.join(devices[:count])})")
+
+
+def _devices() -> list[str]:
+    """Names of the GPUs, else of the CPU's devices, as the backend's own strategy takes them."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        kinds = [tf.config.list_logical_devices(kind) for kind in ("GPU", "CPU")]
+        return [device.name for device in kinds[0] or kinds[1]]
+    if keras.backend.backend() == "jax":
+        return keras.distribution.list_devices()
+    return ["cpu:0"]  # PyTorch shares nothing out here
+
+
+def _are_gpus(devices: list[str]) -> bool:
+    return "cpu" not in devices[0].lower()
+
+
+def make_adam(schedule: keras.optimizers.schedules.LearningRateSchedule, clipnorm: float) -> keras.Optimizer:
+    """Adam that clips each array's gradient of the whole batch, however many devices share it."""
+    count = replica_count()
+    if count == 1:
+        return keras.optimizers.Adam(schedule, clipnorm=clipnorm)
+
+    class WholeBatchAdam(keras.optimizers.Adam):
+        """Keras clips the gradient of each share, and adds them up afterwards. Here the sum is clipped."""
+
+        def apply(self, grads: list, trainable_variables: list | None = None) -> None:
+            """One step; `grads` are those of a share. Their sum comes `count` times, so that each counts for a part."""
+            import tensorflow as tf
+
+            whole = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, list(grads))
+            super().apply([gradient / count for gradient in whole], trainable_variables)
+
+    return WholeBatchAdam(schedule, clipnorm=clipnorm / count)
