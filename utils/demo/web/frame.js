@@ -5,9 +5,31 @@ import { turn } from "./geometry.js";
 export class Frame {
   // `image`: ImageData, or anything with width, height and RGBA bytes.
   constructor(image) {
-    this.width = image.width;
-    this.height = image.height;
-    this.levels = new Map([[1, { width: image.width, height: image.height, data: withoutAlpha(image.data) }]]);
+    this.set({ width: image.width, height: image.height, data: withoutAlpha(image.data) });
+  }
+
+  // `pixels`: width, height and RGB bytes.
+  set(pixels) {
+    this.width = pixels.width;
+    this.height = pixels.height;
+    this.levels = new Map([[1, pixels]]);
+    return this;
+  }
+
+  // A copy in which the box from `low` to `high` has the median colour of the picture, of `samples` pixels a side.
+  paintedOver(low, high, samples) {
+    const { width, height } = this, data = this.level(1).data.slice();
+    const step = Math.max(1, Math.floor(Math.max(width, height) / samples));
+    const colour = [0, 1, 2].map((k) => {
+      const values = [];
+      for (let y = 0; y < height; y += step) for (let x = 0; x < width; x += step) values.push(data[3 * (y * width + x) + k]);
+      values.sort((a, b) => a - b);
+      return Math.floor((values[(values.length - 1) >> 1] + values[values.length >> 1]) / 2);
+    });
+    const [left, top, right, bottom] = [...low, high[0] + 1, high[1] + 1].map((edge) => Math.floor(Math.max(edge, 0)));
+    for (let y = top; y < Math.min(bottom, height); y++)
+      for (let x = left; x < Math.min(right, width); x++) data.set(colour, 3 * (y * width + x));
+    return Object.create(Frame.prototype).set({ width, height, data });
   }
 
   // The picture shrunk `factor` times by averaging blocks, the last ones filled up with the edge.

@@ -32,11 +32,20 @@ async function providers() {
 }
 
 async function runtime(provider) {
-  const ort = await import(here(provider === "webgpu" ? "ort/ort.webgpu.min.mjs" : "ort/ort.wasm.min.mjs"));
+  const [module, binary] = provider === "webgpu" ? ["webgpu", "threaded.asyncify"] : ["wasm", "threaded"];
+  const ort = await import(here(`ort/ort.${module}.min.mjs`));
   ort.env.wasm.wasmPaths = here("ort/");
+  ort.env.wasm.wasmBinary = await unpacked(here(`ort/ort-wasm-simd-${binary}.wasm.gz`));
   ort.env.wasm.proxy = provider === "wasm"; // in a worker: the page goes on answering
   ort.env.wasm.numThreads = crossOriginIsolated ? Math.min(4, navigator.hardwareConcurrency || 1) : 1;
   return ort;
+}
+
+// The bytes of a .gz, whether the host says of it that it is packed, and the browser has unpacked it, or not.
+async function unpacked(address) {
+  const bytes = await (await fetched(address, () => {})).arrayBuffer(), [first, second] = new Uint8Array(bytes, 0, 2);
+  if (first !== 0x1f || second !== 0x8b) return bytes;
+  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).arrayBuffer();
 }
 
 async function fetched(address, say) {

@@ -1,7 +1,6 @@
-// Finding a head in a picture, and following it: what utils/demo/search.py and utils/demo/tracker.py do. The look for a
-// second, larger head is left out.
+// Finding a head in a picture, and following it: what utils/demo/search.py and utils/demo/tracker.py do.
 
-import { SIDES, bestEar, extent, isEmpty, score } from "./geometry.js";
+import { SIDES, bestEar, box, extent, isEmpty, score } from "./geometry.js";
 
 const NOTHING = { face: undefined, ears: {} };
 
@@ -33,7 +32,7 @@ export class Finder {
           let found = await this.refine(frame, candidate);
           if (quarter && found.face && found.face.score < thresholds.turned_face) found = { ...found, face: undefined };
           if (!found.face) earAlone = this.geometry.betterEars(earAlone, found);
-          else if (found.face.score >= thresholds.sure_face) return found;
+          else if (found.face.score >= thresholds.sure_face) return this.withLargerHead(frame, found, size, quarter);
           else if (score(found) > score(withFace)) withFace = found;
         }
       }
@@ -52,14 +51,52 @@ export class Finder {
       if (count < fewest || landmarks.score < this.numbers.least_candidate) continue;
       const points = landmarks.points.map((point, k) => (kept[k] ? point : null));
       const name = landmarks.task === "face" ? "face" : this.geometry.sideOf(points);
-      found.push({ name, first: this.geometry.nextSquare({ ...landmarks, points }) });
+      const { score } = landmarks, length = extent(points.filter(Boolean));
+      found.push({ name, score, length, first: this.geometry.nextSquare({ ...landmarks, points }) });
     }
     return found;
   }
 
-  async refine(frame, { name, first }) {
+  // A head that is clearly larger than the one found, and as sure; the picture is read again without the latter.
+  async withLargerHead(frame, found, size, quarter) {
+    for (let larger = found; larger; larger = await this.largerHead(frame, found, size, quarter)) found = larger;
+    return found;
+  }
+
+  async largerHead(frame, { face }, size, quarter) {
+    if (!face) return undefined;
+    const { clearly_larger, head_margin, finest_larger, colour_samples, refinements } = this.numbers;
+    const { face: least, sure_face } = this.settings.thresholds;
+    const length = extent(face.points), { low, high } = box(face.points);
+    const margin = [0, 1].map((axis) => head_margin * (high[axis] - low[axis]));
+    const from = [low[0] - margin[0], low[1] - margin[1]], to = [high[0] + margin[0], high[1] + margin[1]];
+    if (Math.max(...from, frame.width - to[0], frame.height - to[1]) < clearly_larger * length) return undefined;
+    const rest = frame.paintedOver(from, to, colour_samples);
+    const sizes = this.sizes(frame).filter((each) => size <= each && each <= Math.max(size, finest_larger)).slice(0, 2);
+    for (const again of sizes)
+      for (const candidate of await this.candidates(rest, again, quarter)) {
+        if (candidate.name !== "face") {
+          const profile = await this.largeEar(rest, candidate, clearly_larger * length);
+          if (profile) return profile;
+        } else if (candidate.score >= least && candidate.length >= length) {
+          const refined = await this.readAround(frame, await this.refine(rest, candidate, refinements - 1));
+          if (refined.face?.score >= sure_face && extent(refined.face.points) >= clearly_larger * length) return refined;
+        }
+      }
+    return undefined;
+  }
+
+  // The sure ear of a profile whose face would be at least `length` pixels long.
+  async largeEar(frame, candidate, length) {
+    const least = this.settings.geometry.ear_length_of_face * length, { sure_ear, lone_ear } = this.settings.thresholds;
+    if (candidate.score < sure_ear || candidate.length < least) return undefined;
+    const refined = await this.refine(frame, candidate), ear = isEmpty(refined) ? undefined : bestEar(refined);
+    return ear?.score >= lone_ear && extent(ear.points) >= least ? refined : undefined;
+  }
+
+  async refine(frame, { name, first }, times = this.numbers.refinements) {
     let read = {}, found = NOTHING, squares = { [name]: first };
-    for (let time = 0; time < this.numbers.refinements; time++) {
+    for (let time = 0; time < times; time++) {
       if (time) squares = this.squaresAround(found);
       const moved = Object.entries(squares).filter(([each, square]) => !read[each] || this.geometry.hasMoved(read[each], square));
       read = { ...read, ...(await this.network.readSquares(frame, Object.fromEntries(moved))) };
