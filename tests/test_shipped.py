@@ -18,7 +18,9 @@ from utils.demo.view import in_view
 from utils.evaluation.metrics import box_size
 
 ROOT = Path(__file__).parent.parent
-SHIPPED = sorted((ROOT / "weights").glob("*-lite.keras"))
+PRESETS = ("lite", "nano")
+SHIPPED = sorted(path for preset in PRESETS for path in (ROOT / "weights").glob(f"*-{preset}.keras"))
+STUDENTS = [f"face2ear-{preset}.keras" for preset in PRESETS]
 
 
 def run(*arguments):
@@ -27,8 +29,9 @@ def run(*arguments):
 
 
 def test_there_are_weights_and_they_are_small():
-    assert "face2ear-lite.keras" in {path.name for path in SHIPPED}
+    assert set(STUDENTS) <= {path.name for path in SHIPPED}
     assert max(path.stat().st_size for path in SHIPPED) <= 16e6
+    assert (ROOT / "weights" / "face2ear-nano.keras").stat().st_size <= 3e6
     weights = ROOT / "weights"
     beside = [path for folder in ("logs", "recipes") for path in (weights / folder).iterdir()]
     files = [*SHIPPED, *beside, *(weights / name for name in ("README.md", "history.md", "train.sh"))]
@@ -41,7 +44,7 @@ def test_plain_keras_reads_them_and_their_record_names_no_machine(path):
     assert getattr(network, "optimizer", None) is None and {weight.dtype for weight in network.weights} == {"float32"}
     with zipfile.ZipFile(path) as archive:
         content = json.loads(archive.read("landmarks.json"))
-    assert content["record"]["training_images"] and content["model"]["preset"] == "lite"
+    assert content["record"]["training_images"] and content["model"]["preset"] == path.stem.split("-")[-1]
     made = list(content["record"].get("averaged", {}).values()) or [content["record"]]
     texts = [text for record in made for value in record["train_config"].values() for text in np.ravel(value).tolist()]
     assert not [text for text in texts if isinstance(text, str) and text.startswith(("/", ".."))]
@@ -105,12 +108,13 @@ def test_a_large_profile_is_taken_before_a_small_face_from_the_front(student, mi
 
 
 @pytest.mark.slow
-def test_on_a_film_of_a_head_that_turns_the_points_follow(tmp_path):
+@pytest.mark.parametrize("weights", STUDENTS)
+def test_on_a_film_of_a_head_that_turns_the_points_follow(weights, tmp_path):
     made = run("-m", "data.synthetic.film", tmp_path / "film.mp4", "--frames", 48, "--width", 640, "--height", 360,
                "--seed", 11)  # fmt: skip
     assert made.returncode == 0, made.stderr
     flags = ("--no-window", "--no-smooth", "--save", tmp_path / "drawn.mp4", "--json", tmp_path / "points.jsonl")
-    done = run("demo_multi.py", tmp_path / "film.mp4", *flags, "--weights", ROOT / "weights/face2ear-lite.keras")
+    done = run("demo_multi.py", tmp_path / "film.mp4", *flags, "--weights", ROOT / "weights" / weights)
     assert done.returncode == 0, done.stderr
     truths = json.loads((tmp_path / "film.json").read_text())["frames"]
     answers = [json.loads(line) for line in (tmp_path / "points.jsonl").read_text().splitlines()]

@@ -154,9 +154,9 @@ python -m utils.average "$OUT/start14.keras" "$OUT/start16.keras" "$OUT/late16.k
 python -m utils.average "$OUT/late16.keras" "$OUT/student16.keras" "$OUT/start17.keras" --alpha 0.5
 
 # Pictures cut close to the face, masks and ears labelled anew, ears that people annotated. A point between these ships
-close() { # close NAME INIT MASKED EARS N: a student with these labels, and N times each annotated ear
-    name=$1; start=$2; M=$OUT/$3; B=$OUT/$4; times=$5
-    set -- --replay "$FACES" --replay "$FACES"
+close() { # close NAME INIT MASKED EARS N FLAGS: a student with these labels, and N times each annotated ear
+    name=$1; start=$2; M=$OUT/$3; B=$OUT/$4; times=$5; shift 5
+    set -- --replay "$FACES" --replay "$FACES" "$@"
     for _ in $(seq "$times"); do set -- "$@" --data "$IBUG"; done
     for _ in 1 2 3 4 5; do set -- "$@" --replay "$M"; done
     rehearse "$name" "$start" --data "$OUT/e6" --data "$B" --negatives "$B/NoEar" --replay "$OUT/heads-d" \
@@ -170,6 +170,11 @@ label student17 boxed18 "$EARS" --boxes "$EARS/boxes.csv"
 label student17 masked18 "$MASKED" --faces --passes 6 --score 0.5 --agreement 5
 close student18 start18 masked18 boxed18 40
 python -m utils.average "$OUT/start18.keras" "$OUT/student18.keras" "$OUT/ships.keras" --alpha 0.4
+
+# A small student, from a start that the large one gives: ships
+[ -e "$OUT/nano0.keras" ] || python -m utils.prune "$OUT/ships.keras" "$OUT/nano0.keras" --preset nano \
+    --data "$W300" --data "$FACES" --data "$OUT/e6" --data "$OUT/boxed18"
+close nano nano0 masked18 boxed18 40 --data "$OUT/boxed18" --teacher "$OUT/ships.keras"
 
 # The face network of 256 px again, with hand-labelled faces and masks. A point between both ships
 train train_face.py face5 --data "$W300" --data "$W300" --data "$FACES" --data "$OUT/heads-d" --data "$OUT/masked18" \

@@ -26,7 +26,7 @@ Film = list[tuple[np.ndarray, np.ndarray]]  # frames (height, width, 3) uint8 RG
 
 
 @dataclass
-class Contestant:
+class Measurement:
     """A weights file that reads the film: what it took, and how far its faces lie from the truth (0.04: 4 %)."""
 
     weights: str
@@ -46,25 +46,25 @@ def measure_demo(
     Each round goes through all weights, so that a machine which becomes slower does so for all. Raises `InputError` as
     `LandmarkPredictor` does.
     """
-    contestants = []
+    measured = []
     for each in weights:
         for engine in (KERAS,) if is_exported(each) else engines:
             timer = StepTimer()
             predictor = LandmarkPredictor(each, size, precision, timer=timer, engine=engine)
-            contestants.append(Contestant(each, predictor, timer))
+            measured.append(Measurement(each, predictor, timer))
             if FACE.task not in predictor.tasks:
                 raise InputError(f"{each}: knows no faces, which the film is of")
     film = [(image, np.array(truth["face"]["points"])) for image, truth in frames(count, WIDTH, HEIGHT, SEED)]
-    for one in contestants:  # shapes are compiled
+    for one in measured:  # shapes are compiled
         track(film[: len(film) // 2 + 1], one.predictor)
         one.timer.start()
     for _ in range(ROUNDS):
-        for one in contestants:
+        for one in measured:
             began = time.process_time()
             one.errors += track(film, one.predictor, one.timer)
             one.processor_seconds += time.process_time() - began
     print(f"{count} frames of {WIDTH} x {HEIGHT}, {ROUNDS} times each in turns, after the first; no file, no window")
-    for one in contestants:
+    for one in measured:
         found = np.isfinite(one.errors)
         nme = f"face error {100 * np.mean(np.array(one.errors)[found]):.2f} % of its size" if found.any() else "no face"
         how = f"{one.predictor.size} px, {one.predictor.engine} in {one.predictor.precision}"

@@ -14,11 +14,13 @@ from utils.common.cli import InputError
 def share_out(wanted: int | None, batch_size: int) -> None:
     """Let all networks made from here on share each batch between devices, of which is said how many.
 
-    `wanted`: so many (None: all GPUs; one device where there is none). `start_keras` has made devices of a CPU. Raises
-    `InputError` if there are fewer, or if they cannot have equal shares.
+    `wanted`: so many (None: all GPUs that can have equal shares, and one device where there is none). `start_keras` has
+    made devices of a CPU. Raises `InputError` if there are fewer, or if they cannot have equal shares.
     """
     devices = _devices()
-    count = wanted or (len(devices) if _are_gpus(devices) else 1)
+    count = wanted or 1
+    if wanted is None and _are_gpus(devices):
+        count = max(k for k in range(1, len(devices) + 1) if batch_size % k == 0)
     if count > len(devices):
         raise InputError(f"--devices {count}: there are {len(devices)} ({', '.join(map(str, devices))})")
     if batch_size % count:
