@@ -93,8 +93,8 @@ def write_half(source: str | os.PathLike, path: str | os.PathLike, thresholds: d
             _copy_half(full, small, source)
     entries |= {ARRAYS: half.getvalue(), ENTRY: json.dumps(description, indent=1)}
     with replacing(Path(path)) as part, zipfile.ZipFile(part, "w") as target:
-        for name, content in entries.items():
-            target.writestr(name, content)
+        for name, content in entries.items():  # Keras jumps to and fro in the arrays, which are not packed
+            target.writestr(name, content, zipfile.ZIP_STORED if name == ARRAYS else zipfile.ZIP_DEFLATED)
 
 
 def _entry(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
