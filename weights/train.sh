@@ -200,4 +200,6 @@ train train_ear.py ear1 --data "$OUT/e3" --data "$OUT/e2"
 python -m utils.export "$OUT/faceships.keras" --out weights/face-lite.keras --threshold face=0.7 --threshold turned_face=0.8
 python -m utils.export "$OUT/ships.keras" --out weights/face2ear-lite.keras \
     --threshold face=0.65 --threshold turned_face=0.75 --threshold lone_ear=0.815
+python -m utils.export "$OUT/nano.keras" --out weights/face2ear-nano.keras \
+    --threshold face=0.72 --threshold turned_face=0.78 --threshold lone_ear=0.82
 python -m utils.export "$OUT/free.keras" --out weights/face2ear-free-lite.keras
