@@ -24,7 +24,7 @@ from utils.demo import LandmarkPredictor, Tracker
 from utils.demo.geometry import EAR_FROM_JAW_END
 from utils.demo.site import RUNTIME, check_runtime
 
-SHIPPED = ROOT / "weights" / "face2ear-lite.keras"
+SHIPPED = ROOT / "weights" / "face2ear-nano.keras"
 MISSING = [each for each in ("onnx", "tf2onnx", "onnxruntime") if importlib.util.find_spec(each) is None]
 needs_onnx = pytest.mark.skipif(bool(MISSING), reason=f"wants {', '.join(MISSING)}")
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -98,8 +98,8 @@ def site(tmp_path_factory):
 
 
 @contextmanager
-def opened(site, camera=None, **context):
-    """The page in a browser, ready; `camera`: a film that it takes for one."""
+def opened(site, camera=None, flags=(), **context):
+    """The page in a browser with these flags, ready; `camera`: a film that it takes for one."""
     from playwright.sync_api import sync_playwright
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
@@ -108,7 +108,7 @@ def opened(site, camera=None, **context):
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=site))
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    flags = ["--no-sandbox"]
+    flags = ["--no-sandbox", *flags]
     if camera is not None:
         flags += ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
         flags += [f"--use-file-for-fake-video-capture={camera}"]
@@ -177,6 +177,36 @@ def test_the_pages_points_of_a_picture_are_pythons(site, tmp_path):
         assert page.evaluate("document.activeElement.id") == "camera"
         page.keyboard.press("Enter")  # there is no camera here
         page.wait_for_function("/refused|No camera/.test(document.getElementById('status').textContent)")
+
+
+@pytest.mark.slow
+@needs_onnx
+@needs_browser
+def test_on_webgpu_the_points_are_pythons_too(site, tmp_path):
+    """SwiftShader is a graphics processor in software."""
+    drawn = run_script("data.synthetic", "--out", tmp_path, "--both", 1, "--size", 320, "--seed", 22)
+    assert drawn.returncode == 0, drawn.stderr
+    (head,) = (tmp_path / "Both").glob("*.jpg")
+    image = decode_image(head)
+    shutil.copytree(site, tmp_path / "site")
+    save_image(tmp_path / "site" / "head.png", image)
+    find = """async () => {
+        const [{ openFinder }, { Frame }] = await Promise.all(
+            ["./open.js", "./frame.js"].map((name) => import(new URL(name, location).href)));
+        const finder = await openFinder();
+        const bitmap = await createImageBitmap(await (await fetch("head.png")).blob());
+        const context = new OffscreenCanvas(bitmap.width, bitmap.height).getContext("2d");
+        context.drawImage(bitmap, 0, 0);
+        const found = await finder.search(new Frame(context.getImageData(0, 0, bitmap.width, bitmap.height)));
+        return [finder.network.provider, found.face?.points ?? null];
+    }"""
+    software = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan,WebGPU"]
+    with opened(tmp_path / "site", flags=[*software, "--use-vulkan=swiftshader"]) as page:
+        page.set_default_timeout(300_000)
+        provider, points = page.evaluate(find)
+    if provider != "webgpu":
+        pytest.skip("this browser has no adapter of WebGPU")
+    assert apart(points, LandmarkPredictor(SHIPPED, precision="float32")(image).face.points) < 0.5
 
 
 @pytest.mark.slow
