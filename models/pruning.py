@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import keras
 import numpy as np
 import scipy.linalg
-from keras import layers, ops
+from keras import ops
 
 from models.config import ModelConfig
 from models.cpm import StandardisedConv2D, build_network, fold_network
@@ -37,10 +37,12 @@ def narrowed(source: LoadedModel, config: ModelConfig, images: np.ndarray) -> tu
     network = build_network(config)
     fitted = [layer for layer in network.layers if layer.weights]
     given = {layer.name: layer for layer in wide.layers if layer.weights}
+    if plain.norm != "none":
+        raise InputError(f"{source.path}: has layers that normalise ({plain.norm}); take one of --norm weight or none")
     for layer in fitted:
         other = given.get(layer.name)
-        if other is None or not isinstance(layer, layers.Conv2D) or plain.norm != "none":
-            raise InputError(f"{source.path}: has no plain {layer.name} to start from; take one with more stages")
+        if other is None:
+            raise InputError(f"{source.path}: has no {layer.name} to start from; take one with more stages")
         if layer.kernel.shape[-1] > other.kernel.shape[-1]:
             raise InputError(f"{source.path}: its {layer.name} is narrower already; take a smaller preset")
 

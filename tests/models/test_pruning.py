@@ -93,6 +93,12 @@ def test_what_is_not_smaller_is_refused(wide, images, changes, says):
         narrowed(load_network(wide), replace(WIDE, **changes), images)
 
 
+def test_layers_that_normalise_are_refused(tmp_path, images):
+    path = save(tmp_path / "batch.keras", replace(WIDE, norm="batch"))
+    with input_error(path, "--norm weight or none"):
+        narrowed(load_network(path), WIDE, images)
+
+
 def test_the_command_writes_a_start_and_tells_what_it_explains(tmp_path):
     wide = save(tmp_path / "wide.keras", replace(WIDE, width=0.25))
     write_faces(tmp_path / "data", 12)
