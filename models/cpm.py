@@ -237,6 +237,9 @@ def fold_network(network: keras.Model, config: ModelConfig) -> tuple[keras.Model
     plain_config = replace(config, norm="none") if config.norm == "weight" else config
     plain = build_network(plain_config)
     copy_layers(network, plain, [layer.name for layer in plain.layers if layer.weights])
+    for layer in plain.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            layer.synchronized = False  # other backends, which may read the file, have no such thing
     return plain, plain_config
 
 

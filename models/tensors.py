@@ -37,6 +37,12 @@ def _mix(length: int, wanted: int) -> np.ndarray:
     return (weight / weight.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
+def device_count() -> int:
+    """How many devices share each batch, on any backend."""
+    distribution = keras.distribution.distribution()
+    return replica_count() if distribution is None else distribution.device_mesh.devices.size
+
+
 def replica_count() -> int:
     """How many devices share a batch, of which each computes the losses of its own share alone.
 

@@ -14,7 +14,7 @@ from models.cpm import head_name
 from models.heatmaps import annotated_region, decode_heatmaps, draw_heatmaps
 from models.losses import STAGE_LOSSES, attention_map
 from models.metrics import nme, normaliser_length
-from models.tensors import Tensor, replica_count
+from models.tensors import Tensor, device_count, replica_count
 
 
 def stages_loss(
@@ -153,9 +153,7 @@ class LandmarkReader(keras.Model):
 
     def predict_on_batch(self, x: np.ndarray) -> dict[str, np.ndarray]:
         """Points, confidences and maps of a batch of any size, on however many devices share batches."""
-        distribution = keras.distribution.distribution()
-        devices = 1 if distribution is None else distribution.device_mesh.devices.size
-        filled = np.concatenate([x, np.repeat(x[-1:], -len(x) % devices, axis=0)])
+        filled = np.concatenate([x, np.repeat(x[-1:], -len(x) % device_count(), axis=0)])
         # Each of TensorFlow's devices answers all images, one after the other.
         return {name: value[: len(x)] for name, value in super().predict_on_batch(filled).items()}
 

@@ -61,6 +61,8 @@ def main(argv: list[str] | None = None) -> None:
             if not Path(weights).is_file():
                 raise InputError(f"--demo {weights}: no such weights file")
         measure_demo(args.demo, args.frames, args.precision, args.input_size, args.engine)
+    elif args.engine != [KERAS]:
+        raise InputError("--engine: is what runs the weights of --demo; leave it out")
     else:
         _measure_training(args)
 

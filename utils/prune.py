@@ -60,33 +60,39 @@ def main(argv: list[str] | None = None) -> None:
     config = replace(
         given, preset=row.preset, width=row.width, stages=row.stages, input_size=row.input_size, norm="weight"
     )
-    crops = draw_crops(args.data or ["data"], config, args.images)
+    crops, shown = draw_crops(args.data or ["data"], config, args.images)
     small, explained = narrowed(LoadedModel(source, given, loaded.record, network), config, crops)
     seen = {name: images for name, images in loaded.record.items() if name.endswith("training_images")}
+    seen["training_images"] = sorted(shown.union(seen.get("training_images", ())))
     save_network(out, small, config, {"pruned_from": source.name, **seen})
     print(f"{printable(out)}: {config.preset}, {small.count_params():,} of {network.count_params():,} parameters")
     for name, part in explained.items():
         print(f"  {name:16s} {100 * part:5.1f} % of the variance explained")
 
 
-def draw_crops(folders: list[str], config: ModelConfig, count: int) -> np.ndarray:
+def draw_crops(folders: list[str], config: ModelConfig, count: int) -> tuple[np.ndarray, set[str]]:
     """Training crops (crops, size, size, 3) uint8, `count` of each of the network's tasks, drawn as in training.
 
-    Raises `InputError` if the folders hold no images of any.
+    With them come the ids of their images. Of few images several crops are drawn. Raises `InputError` if the folders
+    hold no images of any task, and says so of a task without.
     """
-    crops = []
+    crops: list[np.ndarray] = []
+    shown: set[str] = set()
     for task in config.heads:
         scheme = SCHEMES[task]
         try:
             found = find_samples(folders, scheme, config.points, skip_bad=True).samples
         except NoSuchImagesError:
+            print(f"note: no images of {task}; what tells of it is fitted to the others' crops")
             continue
         samples = choose_part(found, "train", ", ".join(folders), limit=count)
-        pipeline = TrainingPipeline(samples, scheme, size=config.input_size, batch_size=count)
-        crops.append(pipeline.batch(0)[0])
+        shown.update(sample.image_id for sample in samples)
+        pipeline = TrainingPipeline(samples, scheme, size=config.input_size, batch_size=len(samples))
+        passes = [pipeline.batch(k)[0] for k in range(-(-count // len(samples)))]
+        crops.append(np.concatenate(passes)[:count])
     if not crops:
         raise InputError(f"--data {', '.join(folders)}: no images with points of {' or '.join(config.heads)}")
-    return np.concatenate(crops)
+    return np.concatenate(crops), shown
 
 
 if __name__ == "__main__":

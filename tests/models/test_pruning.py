@@ -110,7 +110,8 @@ def test_the_command_writes_a_start_and_tells_what_it_explains(tmp_path):
     assert "% of the variance explained" in done.stdout
     made = load_network(out)
     assert made.config == replace(preset_config("tiny", HEADS), norm="none")
-    assert made.record == {"pruned_from": "wide.keras", "training_images": ["a"]}
+    assert made.record["pruned_from"] == "wide.keras" and "test" not in made.record
+    assert "a" in made.record["training_images"] and len(made.record["training_images"]) == 1 + 2 * 2
     for arguments, says in (
         ([wide, wide, *flags], "is the large network"),
         ([wide, tmp_path / "start.h5", *flags], ".keras"),

@@ -65,8 +65,10 @@ class Mp4Writer:
     def close(self) -> None:
         """Finish it. Raises `InputError` unless the file holds every frame that was written."""
         self._encoder.shutdown()
-        self._wait()
-        problem = self._sink.release()
+        try:
+            self._wait()
+        finally:
+            problem = self._sink.release()
         if problem or _frames_in(self._part) < self._frames:
             raise self._not_whole(problem)
 

@@ -61,9 +61,12 @@ class Engine(Protocol):
         ...
 
 
-def open_engine(weights: str | os.PathLike, precision: str, timer: StepTimer, engine: str = KERAS) -> Engine:
+def open_engine(
+    weights: str | os.PathLike, precision: str, timer: StepTimer, engine: str = KERAS, size: int | None = None
+) -> Engine:
     """The engine of this name for a weights file; an exported file has its own. The timer measures "network", "decode".
 
+    `size`: pixels a side of the crops that "auto" is timed with (default: as the network was trained).
     Raises `InputError` for weights, a precision or an engine that cannot be used.
     """
     if precision not in PRECISIONS:
@@ -78,14 +81,14 @@ def open_engine(weights: str | os.PathLike, precision: str, timer: StepTimer, en
         if precision in ("bfloat16", "float16"):
             raise InputError(f"--precision {precision}: {weights} computes as it was exported; leave it out")
         return ExportedEngine(open_exported(weights), timer)
-    if engine in RUNTIMES and precision in ("bfloat16", "float16"):
+    if engine != KERAS and precision in ("bfloat16", "float16"):
         raise InputError(f"--precision {precision}: --engine {engine} computes in float32; leave it out")
     if engine == AUTO:
-        return _fastest_engine(weights, precision, timer)
+        return _fastest_engine(weights, precision, timer, size)
     return KerasEngine(weights, precision, timer) if engine == KERAS else ConvertedEngine(weights, engine, timer)
 
 
-def _fastest_engine(weights: str | os.PathLike, precision: str, timer: StepTimer) -> Engine:
+def _fastest_engine(weights: str | os.PathLike, precision: str, timer: StepTimer, size: int | None) -> Engine:
     """The engine of those installed that reads three crops fastest here, measured in turns."""
     engines: dict[str, Engine] = {KERAS: KerasEngine(weights, precision, timer)}
     import keras
@@ -95,7 +98,7 @@ def _fastest_engine(weights: str | os.PathLike, precision: str, timer: StepTimer
     for name in RUNTIMES if keras.backend.backend() == "tensorflow" else ():
         with contextlib.suppress(InputError):  # a package is missing, or the runtime cannot run it
             engines[name] = ConvertedEngine(weights, name, timer)
-    size = engines[KERAS].config.input_size
+    size = size or engines[KERAS].config.input_size
     crops = np.random.default_rng(0).integers(0, 256, (AT_ONCE, size, size, 3), np.uint8)
     took = milliseconds({name: engine.read for name, engine in engines.items()}, crops, seconds=0.5)
     timer.drop_frame()
@@ -198,8 +201,14 @@ class ConvertedEngine(ExportedEngine):
             job = export_job(loaded, loaded.config.input_size, loaded.record)
         with TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # Windows keeps files that are mapped
             path = Path(folder) / f"network{file.suffix}"
-            file.write(job, path)
-            super().__init__(open_exported(path), timer)
+            try:
+                file.write(job, path)
+                super().__init__(open_exported(path), timer)
+                self.read(np.zeros((1, 64, 64, 3), np.uint8))
+            except Exception as problem:  # converters raise whatever they like
+                why = " ".join(str(problem).split())[:200]
+                raise InputError(f"--engine {runtime}: cannot run {weights} ({why}); leave it out") from problem
+        timer.drop_frame()
 
     def maps(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """As `Engine` has it."""

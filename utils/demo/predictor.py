@@ -60,7 +60,7 @@ class LandmarkPredictor:
         if size is not None and (size < 32 or size % 8):
             raise InputError(f"size {size}: crops have a multiple of 8 pixels a side, at least 32")
         self._timer = timer or StepTimer()
-        self._engine = open_engine(weights, precision, self._timer, engine)
+        self._engine = open_engine(weights, precision, self._timer, engine, size)
         self.config, self.record, self.precision = self._engine.config, self._engine.record, self._engine.precision
         self.engine = self._engine.title
         self.size = size or self.config.input_size

@@ -21,12 +21,17 @@ def share_out(wanted: int | None, batch_size: int) -> None:
     count = wanted or 1
     if wanted is None and _are_gpus(devices):
         count = max(k for k in range(1, len(devices) + 1) if batch_size % k == 0)
+    if count > 1 and keras.backend.backend() not in ("tensorflow", "jax"):
+        raise InputError(f"--devices {count}: {keras.backend.backend()} uses one here; leave it out")
     if count > len(devices):
         raise InputError(f"--devices {count}: there are {len(devices)} ({', '.join(map(str, devices))})")
     if batch_size % count:
         raise InputError(f"--batch-size {batch_size}: cannot be shared out to {count} devices; take a multiple")
     if count == 1:
         return
+    if keras.backend.backend() == "tensorflow" and "float16" in keras.config.dtype_policy().name.split("_"):
+        # Keras asks the first device alone whether its gradients are finite.
+        raise InputError("--precision float16: several devices want float32 or bfloat16 with TensorFlow; name one")
     if keras.backend.backend() == "jax":
         keras.distribution.set_distribution(keras.distribution.DataParallel(devices=devices[:count]))
     else:
@@ -59,10 +64,14 @@ def make_adam(schedule: keras.optimizers.schedules.LearningRateSchedule, clipnor
         return keras.optimizers.Adam(schedule, clipnorm=clipnorm)
 
     class WholeBatchAdam(keras.optimizers.Adam):
-        """Keras clips the gradient of each share, and adds them up afterwards. Here the sum is clipped."""
+        """Keras clips the gradient of each share, and adds them up afterwards. Here the sum is clipped.
+
+        Keras adds up what each device hands over: so each hands over its part of the sum, and `clipnorm / count` clips
+        that as `clipnorm` clips the sum.
+        """
 
         def apply(self, grads: list, trainable_variables: list | None = None) -> None:
-            """One step; `grads` are those of a share. Their sum comes `count` times, so that each counts for a part."""
+            """One step; `grads` are those of a share."""
             import tensorflow as tf
 
             whole = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, list(grads))

@@ -545,6 +545,10 @@ def check_config(config: TrainConfig, options: RunOptions) -> None:
         for flag, split in (("--split", config.split), ("--face-split", getattr(config, "face_split", None))):
             if split != PROTOCOL_300W:
                 _check_file(flag, split)
+    if options.devices is not None and config.batch_size % options.devices:
+        raise InputError(
+            f"--batch-size {config.batch_size}: cannot be shared out to {options.devices} devices; take a multiple"
+        )
     if not 0 <= config.seed < 2**32:
         raise InputError(f"--seed {config.seed}: must be from 0 to 2^32 - 1")
     if config.landmarks is not None:

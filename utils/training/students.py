@@ -19,7 +19,7 @@ from models.distiller import Distiller
 from models.losses import STAGE_LOSSES
 from models.starting_point import StartingPoint, fisher_diagonal
 from models.strategies import STRATEGIES, kept_tasks, with_task
-from models.tensors import replica_count
+from models.tensors import device_count, replica_count
 from models.trainer import stages_loss
 from models.weights import LoadedModel, holds_standardised
 from utils.common.cli import InputError
@@ -313,7 +313,11 @@ def gradient_norms(trainer: Distiller, images: np.ndarray, targets: Targets, tau
 
 
 def validation_terms(trainer: Distiller, samples: list[Sample], batch_size: int) -> dict[str, float]:
-    """Every loss term on images of what is learned under `crop`, unweighted: name -> mean over batches."""
+    """Every loss term on images of what is learned under `crop`, unweighted: name -> mean over batches.
+
+    Where devices share batches, a few images are left out, so that all have equal shares.
+    """
+    samples = samples[: len(samples) // device_count() * device_count()]
     if not samples:
         return {}
     scheme: Scheme = trainer.scheme
