@@ -9,6 +9,7 @@ crops of --data. What comes out reads points badly, but learns them in a fractio
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -80,9 +81,11 @@ def draw_crops(folders: list[str], config: ModelConfig, count: int) -> tuple[np.
     shown: set[str] = set()
     for task in config.heads:
         scheme = SCHEMES[task]
-        try:
-            found = find_samples(folders, scheme, config.points, skip_bad=True).samples
-        except NoSuchImagesError:
+        found = []
+        for folder in folders:
+            with contextlib.suppress(NoSuchImagesError):  # it may hold those of another task
+                found += find_samples([folder], scheme, config.points, skip_bad=True).samples
+        if not found:
             print(f"note: no images of {task}; what tells of it is fitted to the others' crops")
             continue
         samples = choose_part(found, "train", ", ".join(folders), limit=count)
