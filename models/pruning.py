@@ -20,7 +20,7 @@ from models.cpm import StandardisedConv2D, build_network, fold_network
 from models.weights import LoadedModel
 from utils.common.cli import InputError
 
-PLACES = 20_000  # of a layer's map, over all images, that kernels are fitted to
+PLACES = 40_000  # of a layer's map, over all images, that kernels are fitted to
 RIDGE = 1e-3  # added to the squares, in parts of their mean: little was shown in some directions
 AT_ONCE = 32  # images
 

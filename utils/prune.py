@@ -24,6 +24,8 @@ from utils.common.cli import CommandLine, InputError, positive_int, printable, r
 from utils.common.files import check_writable
 from utils.common.keras_runtime import start_keras
 
+AUGMENT = 0.5  # strength of the augmentation of the crops, which should be of the usual kind
+
 
 def prune_flags() -> CommandLine:
     """The flags of the command."""
@@ -90,7 +92,7 @@ def draw_crops(folders: list[str], config: ModelConfig, count: int) -> tuple[np.
             continue
         samples = choose_part(found, "train", ", ".join(folders), limit=count)
         shown.update(sample.image_id for sample in samples)
-        pipeline = TrainingPipeline(samples, scheme, size=config.input_size, batch_size=len(samples))
+        pipeline = TrainingPipeline(samples, scheme, size=config.input_size, batch_size=len(samples), augment=AUGMENT)
         passes = [pipeline.batch(k)[0] for k in range(-(-count // len(samples)))]
         crops.append(np.concatenate(passes)[:count])
     if not crops:
