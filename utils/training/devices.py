@@ -14,23 +14,22 @@ from utils.common.cli import InputError
 def share_out(wanted: int | None, batch_size: int) -> None:
     """Let all networks made from here on share each batch between devices, of which is said how many.
 
-    `wanted`: so many (None: all GPUs that can have equal shares, and one device where there is none). `start_keras` has
-    made devices of a CPU. Raises `InputError` if there are fewer, or if they cannot have equal shares.
+    `wanted`: so many, which the flags know to have equal shares (None: all GPUs that can, and one device where there is
+    none). `start_keras` has made devices of a CPU. Raises `InputError` if there are fewer, or if they cannot share.
     """
     devices = _devices()
+    # Under TensorFlow Keras asks the first device alone whether its float16 gradients are finite.
+    half = keras.backend.backend() == "tensorflow" and keras.config.dtype_policy().name == "mixed_float16"
     count = wanted or 1
-    if wanted is None and _are_gpus(devices):
+    if wanted is None and _are_gpus(devices) and not half:
         count = max(k for k in range(1, len(devices) + 1) if batch_size % k == 0)
     if count > 1 and keras.backend.backend() not in ("tensorflow", "jax"):
         raise InputError(f"--devices {count}: {keras.backend.backend()} uses one here; leave it out")
     if count > len(devices):
         raise InputError(f"--devices {count}: there are {len(devices)} ({', '.join(map(str, devices))})")
-    if batch_size % count:
-        raise InputError(f"--batch-size {batch_size}: cannot be shared out to {count} devices; take a multiple")
     if count == 1:
         return
-    if keras.backend.backend() == "tensorflow" and "float16" in keras.config.dtype_policy().name.split("_"):
-        # Keras asks the first device alone whether its gradients are finite.
+    if half:
         raise InputError("--precision float16: several devices want float32 or bfloat16 with TensorFlow; name one")
     if keras.backend.backend() == "jax":
         keras.distribution.set_distribution(keras.distribution.DataParallel(devices=devices[:count]))

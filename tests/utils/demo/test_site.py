@@ -34,6 +34,15 @@ needs_browser = pytest.mark.skipif(
 )
 
 
+# What a browser reads an image beside the page with.
+PIXELS = """async (name) => {
+    const bitmap = await createImageBitmap(await (await fetch(name)).blob());
+    const context = new OffscreenCanvas(bitmap.width, bitmap.height).getContext("2d");
+    context.drawImage(bitmap, 0, 0);
+    return context.getImageData(0, 0, bitmap.width, bitmap.height);
+}"""
+
+
 @pytest.fixture
 def empty_runtime(tmp_path):
     """A folder with the names of onnxruntime-web's files."""
@@ -191,19 +200,17 @@ def test_on_webgpu_the_points_are_pythons_too(site, tmp_path):
     shutil.copytree(site, tmp_path / "site")
     save_image(tmp_path / "site" / "head.png", image)
     find = """async () => {
+        const pixels = PIXELS;
         const [{ openFinder }, { Frame }] = await Promise.all(
             ["./open.js", "./frame.js"].map((name) => import(new URL(name, location).href)));
         const finder = await openFinder();
-        const bitmap = await createImageBitmap(await (await fetch("head.png")).blob());
-        const context = new OffscreenCanvas(bitmap.width, bitmap.height).getContext("2d");
-        context.drawImage(bitmap, 0, 0);
-        const found = await finder.search(new Frame(context.getImageData(0, 0, bitmap.width, bitmap.height)));
+        const found = await finder.search(new Frame(await pixels("head.png")));
         return [finder.network.provider, found.face?.points ?? null];
     }"""
     software = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan,WebGPU"]
     with opened(tmp_path / "site", flags=[*software, "--use-vulkan=swiftshader"]) as page:
         page.set_default_timeout(300_000)
-        provider, points = page.evaluate(find)
+        provider, points = page.evaluate(find.replace("PIXELS", PIXELS))
     if provider != "webgpu":
         pytest.skip("this browser has no adapter of WebGPU")
     assert apart(points, LandmarkPredictor(SHIPPED, precision="float32")(image).face.points) < 0.5
@@ -222,20 +229,18 @@ def test_the_page_follows_a_film_as_python_does_and_reads_a_camera(site, tmp_pat
         save_image(tmp_path / "site" / f"{k}.png", image)
     tracker = Tracker(LandmarkPredictor(SHIPPED, precision="float32"))
     follow = """async (count) => {
+        const pixels = PIXELS;
         const [{ openFinder }, { Tracker }, { Frame }] = await Promise.all(
             ["./open.js", "./search.js", "./frame.js"].map((name) => import(new URL(name, location).href)));
         const tracker = new Tracker(await openFinder()), points = [];
         for (let k = 0; k < count; k++) {
-            const bitmap = await createImageBitmap(await (await fetch(`${k}.png`)).blob());
-            const context = new OffscreenCanvas(bitmap.width, bitmap.height).getContext("2d");
-            context.drawImage(bitmap, 0, 0);
-            const found = await tracker.next(new Frame(context.getImageData(0, 0, bitmap.width, bitmap.height)));
+            const found = await tracker.next(new Frame(await pixels(`${k}.png`)));
             points.push(found.face?.points ?? null);
         }
         return points;
     }"""
     with opened(tmp_path / "site", camera=tmp_path / "camera.mjpeg") as page:
-        followed = page.evaluate(follow, len(film))
+        followed = page.evaluate(follow.replace("PIXELS", PIXELS), len(film))
         errors = []
         for (image, truth), points in zip(film, followed, strict=True):
             wanted = tracker(image).face
