@@ -17,6 +17,7 @@ from data.datasets import find_negatives, find_samples, split_samples
 from data.pipeline import TrainingPipeline
 from data.schemes import FACE
 from utils.common.cli import run_main
+from utils.common.hosts import leave_hosts
 from utils.common.keras_runtime import start_keras
 from utils.training.flags import read_train_config
 from utils.training.run_folder import RunFolder
@@ -42,9 +43,10 @@ def main(argv: list[str] | None = None) -> None:
     negatives = find_negatives(config.negatives, scheme, config.skip_bad)
 
     # Keras starts once flags and data are known to be right.
-    precision = start_keras(config.precision, config.seed, config.deterministic, options.devices)
+    precision = start_keras(config.precision, config.seed, config.deterministic, options.devices, options.hosts)
     config = replace(config, precision=precision)
     from models.cpm import build_network, freeze_trunk
+    from models.tensors import host_rows
     from models.trainer import LandmarkReader, StageTrainer
     from utils.training.callbacks import Validation, clear_errors, run_callbacks
     from utils.training.devices import share_out
@@ -52,7 +54,7 @@ def main(argv: list[str] | None = None) -> None:
     from utils.training.summary import print_summary, test_and_export
 
     # Network and batches
-    share_out(options.devices, config.batch_size)
+    share_out(options.devices, config.batch_size, options.hosts)
     model_config = config.model_config()
     network = build_network(model_config)
     if run.state.epoch == 0:
@@ -69,6 +71,7 @@ def main(argv: list[str] | None = None) -> None:
         repeats=config.repeats,
         workers=options.workers,
         negatives=[sample.image for sample in negatives],
+        rows=host_rows(config.batch_size),
     )
     trainer = StageTrainer(network, model_config, scheme, stage_loss=config.loss)
     steps = config.epochs * pipeline.steps
@@ -93,7 +96,9 @@ def main(argv: list[str] | None = None) -> None:
             shuffle=False,  # the pipeline has its own order
             verbose=0,
         )
-    test_and_export(run, config, {scheme.task: parts["test"]})
+    leave_hosts()
+    if options.hosts.leads:
+        test_and_export(run, config, {scheme.task: parts["test"]})
 
 
 if __name__ == "__main__":

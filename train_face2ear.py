@@ -22,6 +22,7 @@ from data.pipeline import PairedPipeline, TrainingPipeline
 from data.schemes import EAR, FACE
 from models.strategies import taught_tasks
 from utils.common.cli import run_main
+from utils.common.hosts import leave_hosts
 from utils.common.keras_runtime import start_keras
 from utils.training.flags import read_student_config
 from utils.training.run_folder import RunFolder
@@ -46,11 +47,11 @@ def main(argv: list[str] | None = None) -> None:
     face_negatives = find_negatives(config.face_negatives, FACE, config.skip_bad, "--face-negatives")
 
     # Keras starts once flags and images are known to be right.
-    precision = start_keras(config.precision, config.seed, config.deterministic, options.devices)
+    precision = start_keras(config.precision, config.seed, config.deterministic, options.devices, options.hosts)
     config = replace(config, precision=precision)
     from models.cpm import build_network, freeze_trunk
     from models.distiller import Distiller, choose_trainable
-    from models.tensors import replica_count
+    from models.tensors import host_rows, replica_count
     from models.trainer import LandmarkReader
     from models.weights import check_task, continue_from, load_network
     from utils.training.callbacks import Validation, clear_errors, run_callbacks
@@ -72,7 +73,7 @@ def main(argv: list[str] | None = None) -> None:
     from utils.training.summary import print_summary, test_and_export
 
     # Teacher, and images of what it knows
-    share_out(options.devices, config.batch_size)
+    share_out(options.devices, config.batch_size, options.hosts)
     shares = replica_count()
     teacher = load_network(config.teacher, with_features=True)
     check_task(teacher, FACE.task)
@@ -124,7 +125,8 @@ def main(argv: list[str] | None = None) -> None:
     nothing, no_faces = [s.image for s in negatives], [s.image for s in face_negatives]
     main_batches = batches(parts["train"], scheme, negatives=nothing, other_negatives=(FACE.task, frozenset(no_faces)))
     face_batches = batches(replayed, FACE, negatives=no_faces) if replayed else None
-    pipeline = PairedPipeline(main_batches, face_batches, FACE.task, shares)
+    rows = host_rows(config.batch_size * (2 if replayed else 1))
+    pipeline = PairedPipeline(main_batches, face_batches, FACE.task, shares, rows)
     steps = config.epochs * pipeline.steps
     trainer.compile(optimizer=make_optimizer(learning_rate=config.learning_rate, steps=steps))
 
@@ -153,11 +155,14 @@ def main(argv: list[str] | None = None) -> None:
             shuffle=False,  # the pipeline has its own order
             verbose=0,
         )
+    leave_hosts()
+    if not options.hosts.leads:
+        return
     tests = {scheme.task: parts["test"], FACE.task: faces["test"]}
     if EAR.task in model_config.heads:
         tests.setdefault(EAR.task, kept_ears["test"])
     scores = test_and_export(run, config, tests)
-    report(run, config, teacher, scores, len(parts["train"]), len(replayed))
+    report(run, config, scores, len(parts["train"]), len(replayed))
 
 
 if __name__ == "__main__":

@@ -133,7 +133,8 @@ class TrainingPipeline:
     `workers` processes make the batches; 0: threads of this process, one a core, which Python's lock holds to about
     what two cores can do. Where there are images of `negatives`, `NEGATIVES_FRACTION` of the crops are of those.
     `other_negatives`: another task and images that are known to show nothing of it; batches then have targets of it
-    too. Raises `InputError` if there are no images.
+    too. Of each batch the `rows` are made: where several hosts train together, each makes its own. Raises `InputError`
+    if there are no images.
     """
 
     def __init__(
@@ -150,6 +151,7 @@ class TrainingPipeline:
         workers: int = 0,
         negatives: Sequence[Path] = (),
         other_negatives: tuple[str, Collection[Path]] | None = None,
+        rows: slice = slice(None),
     ):
         if not samples:
             raise InputError(
@@ -158,7 +160,7 @@ class TrainingPipeline:
             )
         self.samples, self.scheme, self.size = list(samples), scheme, size
         self.batch_size, self.seed, self.augment, self.flip_probability = batch_size, seed, augment, flip_probability
-        self.workers, self.negatives, self.other_negatives = workers, list(negatives), other_negatives
+        self.workers, self.negatives, self.other_negatives, self.rows = workers, list(negatives), other_negatives, rows
         self.steps_per_repeat = -(-len(self.samples) // batch_size)
         self.steps = repeats * self.steps_per_repeat
         self.problem: InputError | None = None
@@ -185,7 +187,7 @@ class TrainingPipeline:
     def batch(self, step: int) -> Batch:
         """The batch of a step, counted from 0; its targets are those of the scheme's task, as a rule."""
         number, place = divmod(step, self.steps_per_repeat)
-        chosen = self.order(number)[place * self.batch_size : (place + 1) * self.batch_size]
+        chosen = self.order(number)[place * self.batch_size : (place + 1) * self.batch_size][self.rows]
         crops, annotations = zip(*(self.example(number, index) for index in chosen), strict=True)
         targets = {self.scheme.task: stack_annotations(annotations)}
         if self.other_negatives is not None:
@@ -224,48 +226,65 @@ class PairedPipeline:
     there is none) goes on beside it at its own pace, and at the same place again after a resume.
     """
 
-    def __init__(self, main: TrainingPipeline, other: TrainingPipeline | None, task: str, shares: int = 1):
-        """`task`: the second task, of which nothing is annotated where there is no other pipeline."""
+    def __init__(
+        self,
+        main: TrainingPipeline,
+        other: TrainingPipeline | None,
+        task: str,
+        shares: int = 1,
+        rows: slice = slice(None),
+    ):
+        """`task`: the second task, of which nothing is annotated where there is no other pipeline.
+
+        `rows`: those of a joined batch that are made, as of a `TrainingPipeline`; not beside `shares`.
+        """
         self.main, self.other, self.task, self.shares = main, other, task, shares
         self.steps = main.steps
         self.batch_size = main.batch_size + (other.batch_size if other else 0)
+        first, end, _ = rows.indices(self.batch_size)
+        self.makers: list[TrainingPipeline] = []  # those that rows are made of
+        for pipeline, start in ((main, 0), (other, main.batch_size)):
+            if pipeline is not None and max(first, start) < min(end, start + pipeline.batch_size):
+                pipeline.rows = slice(max(0, first - start), end - start)
+                self.makers.append(pipeline)
 
     @property
     def problem(self) -> InputError | None:
         """Why a pipeline stopped."""
-        return self.main.problem or (self.other.problem if self.other else None)
+        return next((maker.problem for maker in self.makers if maker.problem), None)
 
     def batch(self, step: int) -> Batch:
         """The batch of a step, counted from 0."""
-        return self._joined(self.main.batch(step), self.other.batch(step) if self.other else None)
+        return self._joined([maker.batch(step) for maker in self.makers])
 
     def batches(self, first_epoch: int = 0) -> Iterator[Batch]:
         """Batches without end, from the start of an epoch on."""
-        if self.other is None:
-            for batch in self.main.batches(first_epoch):
-                yield self._joined(batch, None)
-            return
-        others = self.other.batches(0, first_epoch * self.steps)
-        for one, two in zip(self.main.batches(first_epoch), others, strict=False):
-            yield self._joined(one, two)
+        makers = (
+            maker.batches(first_epoch) if maker is self.main else maker.batches(0, first_epoch * self.steps)
+            for maker in self.makers
+        )
+        for batches in zip(*makers, strict=False):
+            yield self._joined(batches)
 
-    def _joined(self, one: Batch, two: Batch | None) -> Batch:
-        def unknown(task: str, count: int) -> dict[str, np.ndarray]:
-            return stack_annotations([Annotation.unknown(SCHEMES[task])] * count)
+    def _joined(self, batches: Sequence[Batch]) -> Batch:
+        whole = [(images, self._with_both_tasks(images, targets)) for images, targets in batches]
 
-        first, (images, targets) = self.main.scheme.task, one
-        here = {self.task: unknown(self.task, len(images))} | targets
-        if two is None:
-            return images, here
-        others, there = two[0], {first: unknown(first, len(two[0]))} | two[1]
+        def joined(arrays: list[np.ndarray]) -> np.ndarray:
+            parts = zip(*(np.split(rows, self.shares) for rows in arrays), strict=True)
+            return np.concatenate([rows for share in parts for rows in share])
 
-        def joined(one: np.ndarray, two: np.ndarray) -> np.ndarray:
-            parts = zip(np.split(one, self.shares), np.split(two, self.shares), strict=True)
-            return np.concatenate([rows for pair in parts for rows in pair])
-
-        return joined(images, others), {
-            task: {name: joined(here[task][name], there[task][name]) for name in here[task]} for task in here
+        return joined([images for images, _ in whole]), {
+            task: {name: joined([targets[task][name] for _, targets in whole]) for name in arrays}
+            for task, arrays in whole[0][1].items()
         }
+
+    def _with_both_tasks(self, images: np.ndarray, targets: Targets) -> Targets:
+        unknown = {
+            task: stack_annotations([Annotation.unknown(SCHEMES[task])] * len(images))
+            for task in (self.main.scheme.task, self.task)
+            if task not in targets
+        }
+        return {task: (targets | unknown)[task] for task in (self.main.scheme.task, self.task)}
 
 
 class EvaluationPipeline:

@@ -1,7 +1,9 @@
-"""Tensors of any backend: what stands for one in type hints, resizing, and means over devices that share a batch."""
+"""Tensors of any backend: what stands for one in type hints, resizing, and batches that devices and hosts share."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import keras
@@ -41,6 +43,49 @@ def device_count() -> int:
     """How many devices share each batch, on any backend."""
     distribution = keras.distribution.distribution()
     return replica_count() if distribution is None else distribution.device_mesh.devices.size
+
+
+def host_rows(count: int) -> slice:
+    """Which rows of a batch of `count` this host reads; all of them, but where several hosts train together (JAX)."""
+    distribution = keras.distribution.distribution()
+    if distribution is None or distribution.num_processes == 1:
+        return slice(0, count)
+    share = count // distribution.num_processes
+    return slice(distribution.data_shard_id * share, (distribution.data_shard_id + 1) * share)
+
+
+def shared_batch(images: np.ndarray) -> Tensor:
+    """Images (batch, height, width, channels) on the devices that share each batch: each host hands over its rows.
+
+    Keras does so in `fit`, but not in `predict_on_batch`.
+    """
+    distribution = keras.distribution.distribution()
+    if distribution is None:
+        return images
+    import jax
+
+    layout = distribution.get_data_layout(images.shape).backend_layout
+    return jax.make_array_from_process_local_data(layout, images[host_rows(len(images))])
+
+
+def on_all_hosts(value: Tensor) -> Tensor:
+    """A tensor of the whole batch, inside a function that is compiled, of which every host gets all rows."""
+    distribution = keras.distribution.distribution()
+    if distribution is None or distribution.num_processes == 1:
+        return value
+    whole = keras.distribution.TensorLayout([None] * len(value.shape), distribution.device_mesh)
+    return keras.distribution.distribute_tensor(value, whole)
+
+
+@contextmanager
+def on_one_device() -> Iterator[None]:
+    """On JAX, leave networks that are built inside on this host's first device, also where devices share batches."""
+    distribution = keras.distribution.distribution()
+    keras.distribution.set_distribution(None)
+    try:
+        yield
+    finally:
+        keras.distribution.set_distribution(distribution)
 
 
 def replica_count() -> int:

@@ -14,7 +14,7 @@ from models.cpm import head_name
 from models.heatmaps import annotated_region, decode_heatmaps, draw_heatmaps
 from models.losses import STAGE_LOSSES, attention_map
 from models.metrics import nme, normaliser_length
-from models.tensors import Tensor, device_count, replica_count
+from models.tensors import Tensor, device_count, on_all_hosts, replica_count, shared_batch
 
 
 def stages_loss(
@@ -152,10 +152,14 @@ class LandmarkReader(keras.Model):
         self.tasks = tuple(config.heads) if tasks is None else tasks
 
     def predict_on_batch(self, x: np.ndarray) -> dict[str, np.ndarray]:
-        """Points, confidences and maps of a batch of any size, on however many devices share batches."""
+        """Points, confidences and maps of a batch of any size, on however many devices share batches.
+
+        Several hosts all ask about the same batch, each looks at its rows, and all get the whole answer.
+        """
         filled = np.concatenate([x, np.repeat(x[-1:], -len(x) % device_count(), axis=0)])
+        answer = super().predict_on_batch(shared_batch(filled))
         # Each of TensorFlow's devices answers all images, one after the other.
-        return {name: value[: len(x)] for name, value in super().predict_on_batch(filled).items()}
+        return {name: value[: len(x)] for name, value in answer.items()}
 
     def call(self, images: Tensor, training: bool | None = None) -> dict[str, Tensor]:
         """Points, confidences and maps of a batch."""
@@ -166,7 +170,7 @@ class LandmarkReader(keras.Model):
             answer |= {f"{task}_heat": ops.max(maps, axis=-1) for task, maps in heatmaps.items()}
             energy = attention_map(outputs["feature_map"])[..., 0]
             answer["attention"] = energy / (ops.max(energy, axis=(1, 2), keepdims=True) + 1e-12)
-        return answer
+        return {name: on_all_hosts(value) for name, value in answer.items()}
 
     def heatmaps(self, images: Tensor) -> dict[str, Tensor]:
         """The first half of a call: the last stage's heatmaps (batch, height / 8, width / 8, landmarks) by task."""

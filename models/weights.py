@@ -36,6 +36,7 @@ from models.config import NORMS, PRESETS, STAGE_INPUTS, ModelConfig
 from models.cpm import TRUNK, StandardisedConv2D, build_network, copy_layers, fold_network
 from models.description import ENTRY, Described, describe, parse_description, public_record
 from models.foreign_weights import ARRAYS, keras2_root, read_foreign
+from models.tensors import on_one_device
 from utils.common.cli import InputError
 from utils.common.files import LARGEST_JSON, replacing
 from utils.common.foreign import describe_foreign_file, reading
@@ -67,7 +68,7 @@ def save_network(path: str | os.PathLike, network: keras.Model, config: ModelCon
     path = Path(path)
     if path.suffix != ".keras":
         raise InputError(f"{path}: weights are written as .keras; give a name that ends so")
-    with dtype_policy("float32"):
+    with dtype_policy("float32"), on_one_device():
         plain, config = fold_network(network, config)
     with replacing(path) as part:
         plain.save(part)

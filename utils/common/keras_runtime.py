@@ -17,6 +17,7 @@ from collections.abc import Iterator
 
 import cv2
 
+from utils.common.hosts import ALONE, Hosts, join_hosts, of_first_host
 from utils.common.workers import cpu_count
 
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
@@ -47,13 +48,18 @@ def quiet_stderr() -> Iterator[None]:
 
 
 def start_keras(
-    precision: str = "float32", seed: int | None = None, deterministic: bool = False, devices: int | None = None
+    precision: str = "float32",
+    seed: int | None = None,
+    deterministic: bool = False,
+    devices: int | None = None,
+    hosts: Hosts = ALONE,
 ) -> str:
     """Import Keras quietly, seed it, and set its dtype policy; returns the precision, with `auto` resolved.
 
-    A CPU alone becomes so many `devices`.
+    A CPU alone becomes so many `devices`. Where there are several `hosts` they meet here, and all take the precision of
+    the first. Raises `InputError` as `join_hosts` does.
     """
-    precision = resolve_precision(precision, deterministic, devices)
+    precision = resolve_precision(precision, deterministic, devices, hosts)
     import keras
 
     if seed is not None:
@@ -62,7 +68,9 @@ def start_keras(
     return precision
 
 
-def resolve_precision(precision: str = "float32", deterministic: bool = False, devices: int | None = None) -> str:
+def resolve_precision(
+    precision: str = "float32", deterministic: bool = False, devices: int | None = None, hosts: Hosts = ALONE
+) -> str:
     """Import Keras quietly and leave its dtype policy as it is; returns the precision, with `auto` resolved."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with quiet_stderr():
@@ -77,7 +85,12 @@ def resolve_precision(precision: str = "float32", deterministic: bool = False, d
                 tf.config.experimental.enable_op_determinism()
         if devices is not None and devices > 1:
             _split_cpu(devices)
-        return _fastest_precision() if precision == "auto" else precision
+    join_hosts(hosts)
+    with quiet_stderr():
+        if precision != "auto":
+            return precision
+        names = list(POLICIES)
+        return names[of_first_host(names.index(_fastest_precision()))]
 
 
 def _split_cpu(count: int) -> None:

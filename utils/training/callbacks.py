@@ -21,6 +21,7 @@ from models.config import ModelConfig
 from models.trainer import LandmarkReader
 from models.weights import save_network
 from utils.common.cli import InputError
+from utils.common.hosts import lost_host
 from utils.evaluation.scoring import score_samples
 from utils.training.config import TrainConfig
 from utils.training.run_folder import Row, RunFolder
@@ -87,16 +88,27 @@ class BestNetwork(keras.callbacks.Callback):
             self.run.state.best_nme, self.run.state.best_epoch = nme, epoch + 1
 
 
-class Checkpoint(keras.callbacks.Callback):
-    """Restores a resumed run before its first epoch, and saves every epoch's state, curves and history."""
+class Restore(keras.callbacks.Callback):
+    """Restores a resumed run before its first epoch."""
 
     def __init__(self, run: RunFolder):
         super().__init__()
         self.run = run
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        """Load the last whole epoch, and start the clock, less the minutes of the run before."""
+        """Load the last whole epoch."""
         self.run.restore(self.model)
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Saves every epoch's state, curves and history."""
+
+    def __init__(self, run: RunFolder):
+        super().__init__()
+        self.run = run
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        """Start the clock, less the minutes of the run before."""
         self.started = time.monotonic() - 60 * self.run.state.minutes
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
@@ -199,8 +211,13 @@ def run_callbacks(
     model_config: ModelConfig,
     record: dict,
 ) -> list[keras.callbacks.Callback]:
-    """What every run does after its own validation: keep the best network, save, watch the loss, show progress."""
-    callbacks: list[keras.callbacks.Callback] = [BestNetwork(run, network, model_config, record)]
+    """What every run does after its own validation: keep the best network, save, watch the loss, show progress.
+
+    Of several hosts the first alone writes and shows.
+    """
+    if not run.hosts.leads:
+        return [Restore(run), LossWatch()]
+    callbacks: list[keras.callbacks.Callback] = [Restore(run), BestNetwork(run, network, model_config, record)]
     if keras.backend.backend() == "tensorflow":
         callbacks.append(keras.callbacks.TensorBoard(run.path / "tensorboard", write_graph=False))
     return [*callbacks, Checkpoint(run), ProgressBar(run, pipeline, config.epochs), LossWatch()]
@@ -208,7 +225,7 @@ def run_callbacks(
 
 @contextmanager
 def clear_errors(run: RunFolder, pipeline: Pipeline) -> Iterator[None]:
-    """Let `fit` fail in words that help: how to go on after Ctrl-C, and the pipeline's own reason.
+    """Let `fit` fail in words that help: how to go on after Ctrl-C, the pipeline's own reason, and a lost host.
 
     Keras and TensorFlow wrap an exception of the pipeline in a page of their own.
     """
@@ -220,6 +237,7 @@ def clear_errors(run: RunFolder, pipeline: Pipeline) -> Iterator[None]:
     except InputError:
         raise
     except Exception as problem:
-        if pipeline.problem is not None:
-            raise pipeline.problem from problem
-        raise
+        clear = pipeline.problem or lost_host(problem)
+        if clear is None:
+            raise
+        raise clear from problem

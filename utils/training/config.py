@@ -15,6 +15,7 @@ from data.schemes import EAR, FACE, SCHEMES, Scheme, parse_landmarks, read_schem
 from models.config import PRESETS, ModelConfig, preset_config
 from models.strategies import STRATEGIES
 from utils.common.cli import InputError
+from utils.common.hosts import ALONE, Hosts
 
 
 @dataclass(frozen=True)
@@ -176,10 +177,12 @@ class StudentConfig(TrainConfig):
 class RunOptions:
     """Where and how a run runs, which does not change what it learns.
 
-    Its folder, `--resume`, `--workers`, and `--devices` (None: all GPUs, or the one device that there is).
+    Its folder, `--resume`, `--workers`, `--devices` (None: all GPUs, or the one device that there is), and the hosts
+    that train together.
     """
 
     folder: Path
     resume: bool
     workers: int
     devices: int | None = None
+    hosts: Hosts = ALONE

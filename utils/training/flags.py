@@ -7,6 +7,8 @@ of them from its own `config.json`. A value in a file passes the same checks as 
 from __future__ import annotations
 
 import argparse
+import io
+import sys
 from collections.abc import Callable
 from dataclasses import MISSING, fields
 from pathlib import Path
@@ -29,6 +31,7 @@ from utils.common.cli import (
     unit_interval,
 )
 from utils.common.files import check_writable, read_json
+from utils.common.hosts import find_hosts
 from utils.common.keras_runtime import PRECISIONS
 from utils.common.schema import check_values
 from utils.training.config import DEFAULTS, RunOptions, StudentConfig, TrainConfig
@@ -39,7 +42,16 @@ TASKS = ("face", "ear", "face2ear")  # each has a script
 CONFIG_FILE = "config.json"
 # Folders whose images a resumed run knows again elsewhere.
 MOVABLE = ("data", "points_dir", "faces", "ears", "replay", "negatives", "face_negatives")
-RUN_OPTIONS = ("config", "run", "resume", "workers", "devices")  # flags that are no part of a config
+RUN_OPTIONS = (
+    "config",
+    "run",
+    "resume",
+    "workers",
+    "devices",
+    "coordinator",
+    "hosts",
+    "host",
+)  # flags that are no part of a config
 
 
 # --- the scripts' calls -----------------------------------------------------------------------------------------------
@@ -369,8 +381,18 @@ def _add_run(add: _Flags, name: str) -> None:
         "--devices",
         type=_devices,
         metavar="N",
-        help="devices that share each batch (default: auto, all GPUs); without a GPU N parts of the CPU, to try it out",
+        help="devices of each host that share each batch (default: auto, all GPUs); without a GPU N parts of the CPU, "
+        "to try it out",
     )
+    add(
+        "--hosts",
+        type=positive_int,
+        metavar="N",
+        help="processes on one machine or several that train together, on the JAX backend; all run this command "
+        "(default: those that SLURM or Open MPI started, else 1)",
+    )
+    add("--host", type=non_negative_int, metavar="K", help="which of them this is; host 0 alone prints and writes")
+    add("--coordinator", metavar="HOST:PORT", help="where they meet: the address of host 0, and a port that is free")
 
 
 def _devices(text: str) -> int | None:
@@ -401,7 +423,10 @@ def _read(
         given.pop("resume", False),
         given.pop("workers", 0),
         given.pop("devices", None),
+        find_hosts(given.pop("coordinator", None), given.pop("hosts", None), given.pop("host", None)),
     )
+    if not options.hosts.leads:
+        sys.stdout = io.StringIO()  # host 0 says it
     file = given.pop("config", None)
     if options.resume:
         if not holds_a_run(options.folder):
@@ -545,10 +570,10 @@ def check_config(config: TrainConfig, options: RunOptions) -> None:
         for flag, split in (("--split", config.split), ("--face-split", getattr(config, "face_split", None))):
             if split != PROTOCOL_300W:
                 _check_file(flag, split)
-    if options.devices is not None and config.batch_size % options.devices:
-        raise InputError(
-            f"--batch-size {config.batch_size}: cannot be shared out to {options.devices} devices; take a multiple"
-        )
+    shares = options.hosts.count * (options.devices or 1)
+    if config.batch_size % shares:
+        what = f"{options.hosts.count} hosts" if options.devices is None else f"{shares} devices"
+        raise InputError(f"--batch-size {config.batch_size}: cannot be shared out to {what}; take a multiple")
     if not 0 <= config.seed < 2**32:
         raise InputError(f"--seed {config.seed}: must be from 0 to 2^32 - 1")
     if config.landmarks is not None:

@@ -56,13 +56,14 @@ class RunFolder:
     """A run folder, new or to be resumed.
 
     `state.json` is written last in each epoch and names the checkpoint that belongs to it, so that whatever moment a
-    kill hits, the folder holds one whole epoch. `best.keras` is the network with the lowest validation NME.
+    kill hits, the folder holds one whole epoch. `best.keras` is the network with the lowest validation NME. Of several
+    hosts that train together the first alone writes.
 
     Raises `InputError` for a folder to resume whose state is not whole.
     """
 
     def __init__(self, options: RunOptions):
-        self.path, self.resumed = options.folder, options.resume
+        self.path, self.resumed, self.hosts = options.folder, options.resume, options.hosts
         self.best = self.path / "best.keras"
         self.state = RunState()
         if self.resumed and (self.path / "state.json").exists():
@@ -118,6 +119,8 @@ class RunFolder:
                     f"note:     {config.epochs} epochs instead of {epochs}: from epoch {self.state.epoch + 1} on the "
                     "learning rate is that of the longer schedule"
                 )
+        if not self.hosts.leads:
+            return
         write_json(before, config.to_json())
         for left_over in self.path.glob(".part*"):  # of a run that was killed while it wrote
             left_over.unlink()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -22,6 +23,8 @@ from utils.training.config import preset_defaults
 
 if sys.platform != "win32":
     import resource
+
+PIPELINE_STEPS = 20  # at least, of each thread or process: it works ahead of those that are measured
 
 
 @dataclass(frozen=True)
@@ -66,15 +69,17 @@ def measure_training(load: TrainingLoad, samples: list[Sample]) -> None:
     flop = 3 * count_flop(config)  # forward, gradient of the inputs, gradient of the kernels
 
     print(f"{load.preset}, {config.input_size} px, batch {load.batch_size}, norm {norm}, {precision}")
-    ahead = pipeline.batches()
-    for _ in range(2 * (load.workers or cpu_count())):  # the pipeline works ahead: what waits already takes no time
+    ahead, busy = pipeline.batches(), load.workers or cpu_count()
+    for _ in range(2 * busy):  # the pipeline works ahead: what waits already takes no time
         next(ahead)
-    _report("pipeline alone", _speed(lambda batch: None, ahead, load))
+    reading = _speed(lambda batch: None, ahead, replace(load, steps=max(load.steps, PIPELINE_STEPS * busy)))
+    each = reading / min(busy, cpu_count())
+    _report("pipeline alone", reading, f"{each:.0f} a core")
     del ahead  # ends its threads or processes
     batch = pipeline.batch(0)
     trainer.train_on_batch(*batch)
     alone = _speed(lambda batch: trainer.train_on_batch(*batch), iter(lambda: batch, None), load)
-    _report("step alone", alone)
+    _report("step alone", alone, f"wants {max(1, math.ceil(alone / each))} cores for the pipeline")
     batches = pipeline.batches()
     for _ in range(1 + load.steps // 10):
         trainer.train_on_batch(*next(batches))

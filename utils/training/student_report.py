@@ -30,7 +30,6 @@ WORTH_A_NOTE = 0.5  # points of face NME that are forgotten
 def report(
     run: RunFolder,
     config: StudentConfig,
-    teacher: LoadedModel,
     scores: dict[str, Scores],
     images: int,
     replayed: int = 0,
@@ -41,6 +40,8 @@ def report(
     were mixed in. The teacher is scored at the student's input size, so that the difference is forgetting and not
     resolution; `face_before_own_size` in the JSON is its score at its own.
     """
+    # Loaded anew: where several hosts trained together, that of the training is spread over them.
+    teacher = load_network(config.teacher, with_features=True)
     best = load_network(run.best, with_features=True)
     row = measure(config, teacher, best, scores) | {
         "ear_images": images * config.repeats * config.epochs,

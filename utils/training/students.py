@@ -19,7 +19,7 @@ from models.distiller import Distiller
 from models.losses import STAGE_LOSSES
 from models.starting_point import StartingPoint, fisher_diagonal
 from models.strategies import STRATEGIES, kept_tasks, with_task
-from models.tensors import device_count, replica_count
+from models.tensors import device_count, host_rows, replica_count
 from models.trainer import stages_loss
 from models.weights import LoadedModel, holds_standardised
 from utils.common.cli import InputError
@@ -325,10 +325,11 @@ def validation_terms(trainer: Distiller, samples: list[Sample], batch_size: int)
     def batches() -> Iterator[Batch]:
         pipeline = EvaluationPipeline(samples, scheme, size=trainer.pipeline_size(), batch_size=batch_size)
         for shown, images, matrices in pipeline.batches():
-            crops = zip(shown, matrices, strict=True)
+            rows = host_rows(len(shown))
+            crops = zip(shown[rows], matrices[rows], strict=True)
             known = [Annotation.of(scheme, sample.points).warped(matrix) for sample, matrix in crops]
-            unknown = [Annotation.unknown(FACE)] * len(shown)
-            yield images, {scheme.task: stack_annotations(known), FACE.task: stack_annotations(unknown)}
+            unknown = [Annotation.unknown(FACE)] * len(known)
+            yield images[rows], {scheme.task: stack_annotations(known), FACE.task: stack_annotations(unknown)}
 
     steps = -(-len(samples) // batch_size)
     values = trainer.evaluate(batches(), steps=steps, verbose=0, return_dict=True)

@@ -14,7 +14,15 @@ from models.cpm import build_network
 from models.trainer import LandmarkReader
 from tests.conftest import input_error
 from utils.common.cli import InputError
-from utils.training.callbacks import BestNetwork, Checkpoint, LossWatch, ProgressBar, Validation, clear_errors
+from utils.training.callbacks import (
+    BestNetwork,
+    Checkpoint,
+    LossWatch,
+    ProgressBar,
+    Restore,
+    Validation,
+    clear_errors,
+)
 from utils.training.config import RunOptions
 from utils.training.run_folder import RunFolder
 
@@ -77,6 +85,7 @@ def train(folder, epochs, answers=None, resume=False):
         callbacks=[
             GivenValidation(answers),
             BestNetwork(run, build_network(CONFIG), CONFIG, {}),
+            Restore(run),
             Checkpoint(run),
             ProgressBar(run, Batches(len(epochs[0])), len(epochs)),
             LossWatch(),
