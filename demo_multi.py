@@ -27,6 +27,7 @@ from tqdm import tqdm
 from utils.common.cli import (
     CommandLine,
     InputError,
+    add_batch,
     add_shard,
     frame_size,
     network_size,
@@ -45,6 +46,7 @@ from utils.demo.engines import ENGINE_HELP, ENGINES, KERAS
 from utils.demo.smoothing import PointSmoother
 from utils.demo.sources import CameraMode, Source, UnreadableError, find_sources, open_source
 from utils.demo.timing import StepTimer
+from utils.demo.together import Found, search_ahead
 from utils.demo.view import OVERLAYS, View, in_view
 from utils.demo.window import Window, require_display
 from utils.demo.writers import JsonLines, end_as_on_ctrl_c, open_target, plan_saves
@@ -70,6 +72,7 @@ def parse_flags(argv: list[str] | None) -> argparse.Namespace:
         f"{RETRY:.0f})",
     )
     add_shard(parser)
+    add_batch(parser)
 
     camera = parser.add_argument_group("camera")
     camera.add_argument(
@@ -193,15 +196,19 @@ def run_source(
     target: Path | None,
     lines: JsonLines,
     timer: StepTimer,
+    found: Found | InputError | None,
 ) -> bool:
-    """Run one source to its end; False if the user quits."""
+    """Run one source to its end; False if the user quits. `found`: what is in an image that was searched ahead."""
+    if isinstance(found, InputError):
+        raise UnreadableError(str(found))
     still = source.kind == "image"
     find = predictor if still else Tracker(predictor)
     smooth = PointSmoother() if args.smooth and not still else None
     frames, found_in = 0, Counter[str]()  # frames in which a face and each ear were found
     retry = args.retry if args.retry is not None else math.inf if window is not None else RETRY
     mode = CameraMode(args.camera_size, args.camera_fps)
-    with open_source(source, retry, mode) as feed, open_target(target, source, feed.rate) as file:
+    image = None if found is None else found.image
+    with open_source(source, retry, mode, image) as feed, open_target(target, source, feed.rate) as file:
         stream = feed.frames(wait=RESPONSE)
         if source.kind == "video" and window is None:
             stream = tqdm(stream, desc=source.stem, total=feed.count, unit="frame", leave=False, disable=None)
@@ -213,7 +220,7 @@ def run_source(
                     continue
                 came = time.monotonic() if frame.came is None else frame.came
                 with timer("find"):
-                    prediction = find(frame.image)
+                    prediction = find(frame.image) if found is None else found.prediction
                     if smooth is not None:
                         prediction = smooth(prediction, frame.time)
                 frames += 1
@@ -235,11 +242,11 @@ def run_source(
                 timer.frame_done()
         finally:
             if frames:
-                found = ", ".join(name if still else f"{name} in {count}" for name, count in found_in.items())
+                said = ", ".join(name if still else f"{name} in {count}" for name, count in found_in.items())
                 flags = " or ".join(f"--{task}-threshold" for task in ("face", "ear") if task in predictor.tasks)
                 nothing = f"no {' or '.join(predictor.tasks)} found (a lower {flags or '--face-threshold'} finds more)"
                 length = "" if still else f"{frames} frames, "
-                print(f"{printable(source.label)}: {length}{found or nothing}", flush=True)
+                print(f"{printable(source.label)}: {length}{said or nothing}", flush=True)
     return True
 
 
@@ -261,7 +268,10 @@ def main(argv: list[str] | None = None) -> int:
     if args.threads:
         limit_threads(args.threads)
     timer = StepTimer()
-    predictor = LandmarkPredictor(weights, args.size, args.precision, timer=timer, engine=args.engine)
+    batch = max(1, min(args.batch, sum(source.kind == "image" for source in sources)))
+    # Threads that search images together have no steps that follow each other.
+    steps = timer if batch == 1 else None
+    predictor = LandmarkPredictor(weights, args.size, args.precision, timer=steps, engine=args.engine)
     predictor.thresholds = choose_thresholds(args, predictor.thresholds)
     tasks = " and ".join(predictor.tasks)
     computed = f"{predictor.engine} in {predictor.precision}"
@@ -272,9 +282,9 @@ def main(argv: list[str] | None = None) -> int:
     status = 0
     try:
         with Window(view) if args.window else nullcontext() as window, lines:
-            for source in sources:
+            for source, found in timer.each("find", search_ahead(predictor, sources, batch)):
                 try:
-                    if not run_source(source, args, predictor, view, window, targets.get(source), lines, timer):
+                    if not run_source(source, args, predictor, view, window, targets.get(source), lines, timer, found):
                         break
                 except UnreadableError as problem:
                     print(f"skipped: {problem}", file=sys.stderr, flush=True)

@@ -9,8 +9,7 @@
 Ears: a network proposes, a person looks and judges. The first command writes numbered images and verdicts.csv, one
 line an ear. Look at the images and write into the last column "right" (every part lies where it should) or "none"
 (there is no ear in view); what stays empty is left out. The second makes ear images with points of the right ones,
-and images without an ear of the others. No verdict makes an ear more exact than it was drawn: they teach a network on
-which images to be sure, and where not to see an ear.
+and images without an ear of the others. They teach a network on which images to be sure, and where not to see an ear.
 
 Boxes round all ears take the place of the person: the third reads each ear in several augmented passes. Where they
 agree with each other and with the box, their mean is a label. Places outside the boxes show no ear.
@@ -33,6 +32,7 @@ from data.schemes import EAR, FACE
 from utils.common.cli import (
     CommandLine,
     InputError,
+    add_batch,
     add_shard,
     positive_float,
     positive_int,
@@ -68,6 +68,7 @@ def parse_flags(argv: list[str] | None) -> argparse.Namespace:
     add("--faces", action="store_true", help="make face images of the faces that are found: nothing to judge")
     add("--limit", type=positive_int, metavar="N", help="look at N of the images only, evenly spread")
     add_shard(parser)
+    add_batch(parser)
     add("--precision", choices=PRECISIONS, default="auto", help="auto (default): the fastest here")
     add("--engine", choices=ENGINES, default=KERAS, help=ENGINE_HELP)
     add("--boxes", metavar="FILE", help="CSV photo,left,top,right,bottom with all ears: makes the dataset of these")
@@ -119,7 +120,7 @@ def main(argv: list[str] | None = None) -> int:
         return make_ears(predictor, images, boxes, args.passes, args.limits, out)
     if args.passes > 1:
         return make_faces(predictor, images, args.passes, args.limits, out)
-    proposals = list(propose(predictor, images, skipped, scheme))
+    proposals = list(propose(predictor, images, skipped, scheme, args.batch))
     for problem in skipped:
         print(f"skipped: {problem}", file=sys.stderr)
     if not proposals:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from data.datasets import SUBSETS_300W, Sample, choose_part, find_samples
@@ -17,13 +17,23 @@ from data.layouts import NoSuchImagesError
 from data.schemes import FACE, SCHEMES, Scheme
 from utils.common.cli import InputError, printable, run_main, take_shard
 from utils.common.files import check_writable, write_json
+from utils.common.images import decode_image
 from utils.common.keras_runtime import start_keras
 from utils.demo import LandmarkPredictor
+from utils.demo.prediction import Prediction
+from utils.demo.together import find_in_images
 from utils.evaluation.answers import read_answers, write_answers
 from utils.evaluation.flags import evaluation_flags
 from utils.evaluation.plots import plot_ced
 from utils.evaluation.reports import write_report
-from utils.evaluation.scoring import Scores, find_and_predict, predict_samples, refuse_trained_images, score_points
+from utils.evaluation.scoring import (
+    Scores,
+    find_and_predict,
+    images_of,
+    predict_samples,
+    refuse_trained_images,
+    score_points,
+)
 from utils.exporting.runtimes import open_weights
 
 UNSEEN = (
@@ -73,7 +83,7 @@ def score_weights(
         if args.merge:
             answers = read_answers(args.merge, name, samples, len(config.heads[task]), args.protocol)
         elif predictor is not None:
-            answers = find_and_predict(predictor, samples, SCHEMES[task])
+            answers = find_and_predict(predictor, samples, SCHEMES[task], find_all(predictor, samples, args.batch_size))
         else:
             answers = predict_samples(reader_of(task), samples, args.batch_size, args.input_size)
         scores = score_points(samples, SCHEMES[task], config.heads[task], *answers, protocol=args.protocol)
@@ -81,6 +91,14 @@ def score_weights(
             print(f"{printable(weights)}  {task}  {line}")
         results[name] = scores
     return results
+
+
+def find_all(predictor: LandmarkPredictor, samples: Sequence[Sample], batch: int) -> Iterator[Prediction]:
+    """What is found in the images of samples. Raises `InputError` for one that cannot be read."""
+    for _, found in find_in_images(predictor, images_of(samples), decode_image, batch):
+        if isinstance(found, InputError):
+            raise found
+        yield found.prediction
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -119,6 +119,12 @@ def add_shard(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--shard", type=shard, metavar="K/N", help=words)
 
 
+def add_batch(parser: argparse.ArgumentParser) -> None:
+    """Give a command the flag `--batch`, for searches of many images."""
+    words = "images that are searched at once, their crops read in one batch (default: 8); less needs less memory"
+    parser.add_argument("--batch", type=positive_int, default=8, metavar="N", help=words)
+
+
 def take_shard(items: Sequence[Item], share: tuple[int, int] | None) -> list[Item]:
     """The items of a share (k, n), every nth from the kth on; without one all. Raises `InputError` if it is empty."""
     k, n = share or (1, 1)

@@ -13,6 +13,7 @@ frame to frame by a `Tracker`.
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Sequence
 
@@ -23,7 +24,7 @@ from data.schemes import EAR, FACE, SCHEMES, Scheme
 from utils.common.cli import InputError
 from utils.common.images import check_rgb
 from utils.demo.detections import Thresholds, thresholds_of
-from utils.demo.engines import KERAS, open_engine
+from utils.demo.engines import KERAS, Engine, open_engine
 from utils.demo.geometry import side_of
 from utils.demo.prediction import SIDES, Landmarks, Prediction
 from utils.demo.search import search, search_sizes, whole_image
@@ -78,6 +79,17 @@ class LandmarkPredictor:
         """Landmarks of an image (height, width, 3) uint8 RGB. Raises ValueError for an array of another kind."""
         check_rgb(image)
         return search(self, image)
+
+    @property
+    def reader(self) -> Engine:
+        """What runs the network."""
+        return self._engine
+
+    def beside(self, engine: Engine) -> LandmarkPredictor:
+        """The same for another thread, with an engine of the same network that threads share."""
+        other = copy.copy(self)
+        other._engine, other._crops, other._timer = engine, np.empty_like(self._crops), StepTimer()
+        return other
 
     def coarse(self, image: np.ndarray) -> Prediction:
         """The best face and the best ear of the search's first step alone: the whole image, upright, at any size."""

@@ -24,6 +24,7 @@ from utils.common.tables import read_table
 from utils.demo.prediction import SIDES
 from utils.demo.predictor import LandmarkPredictor
 from utils.demo.sources import find_sources
+from utils.demo.together import find_in_images
 
 COLUMNS = ("number", "image", "side", "score", *EDGES, "verdict")
 VERDICTS = ("right", "none")
@@ -91,18 +92,23 @@ def find_images(names: Sequence[str]) -> list[Path]:
 
 
 def propose(
-    predictor: LandmarkPredictor, images: Sequence[Path], skipped: list[str], scheme: Scheme = EAR
+    predictor: LandmarkPredictor, images: Sequence[Path], skipped: list[str], scheme: Scheme = EAR, batch: int = 1
 ) -> Iterator[Proposal]:
-    """Every ear, or face, that is found in the images, in their order; what cannot be read is noted in `skipped`."""
-    for image in tqdm(images, unit="image", leave=False, dynamic_ncols=True, disable=None):
-        try:
-            found = predictor(decode_image(image))
-        except InputError as problem:
-            skipped.append(str(problem))
+    """Every ear, or face, that is found in the images, in their order; what cannot be read is noted in `skipped`.
+
+    So many images are searched at once as `batch` says.
+    """
+    bar = tqdm(total=len(images), unit="image", leave=False, dynamic_ncols=True, disable=None)
+    for image, answer in find_in_images(predictor, images, decode_image, batch):
+        bar.update()
+        if isinstance(answer, InputError):
+            skipped.append(str(answer))
             continue
+        found = answer.prediction
         faces = {} if found.face is None else {FACE.task: found.face}
         for name, landmarks in sorted((faces if scheme is FACE else found.ears).items()):
             yield Proposal(image, name, landmarks.whole, landmarks.score)
+    bar.close()
 
 
 def write_proposals(out: Path, proposals: Sequence[Proposal]) -> None:

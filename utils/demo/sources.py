@@ -145,14 +145,16 @@ def open_source(
     source: Source,
     retry: float = math.inf,
     mode: CameraMode = CameraMode(),
+    image: np.ndarray | None = None,
 ) -> Iterator[Still | Feed]:
     """A source opened: it has `rate` (frames a second, None for an image), `count` (frames, None if unknown), `lost`
     (what to show while a camera or stream is lost, else "") and `frames()`. A camera or stream that is lost is given
-    up after `retry` seconds. A camera is asked for a mode, and what it gives is printed. Raises `UnreadableError` for a
-    video that cannot be opened, `InputError` for a camera or stream.
+    up after `retry` seconds. A camera is asked for a mode, and what it gives is printed. An `image` that is decoded
+    already is not read again. Raises `UnreadableError` for a video that cannot be opened, `InputError` for a camera or
+    stream.
     """
     if source.kind == "image":
-        yield Still(source)
+        yield Still(source, image)
         return
     with quiet_opencv():
         feed = Feed(source, retry, mode)
@@ -167,13 +169,13 @@ class Still:
 
     rate, count, lost = None, 1, ""
 
-    def __init__(self, source: Source):
-        self.source = source
+    def __init__(self, source: Source, image: np.ndarray | None = None):
+        self.source, self.image = source, image
 
     def frames(self, wait: float) -> Iterator[Frame]:
         """The one frame. Raises `UnreadableError` if it cannot be decoded."""
         try:
-            image = decode_image(self.source.name)
+            image = decode_image(self.source.name) if self.image is None else self.image
         except InputError as problem:
             raise UnreadableError(str(problem)) from problem
         yield Frame(image, 0, 0.0)
