@@ -82,6 +82,6 @@ $(VENV)/.runtime: requirements.txt | $(VENV)/bin/python
 	    "on Debian and Ubuntu: apt-get install libgl1 libglib2.0-0 libx11-6 libxcb1"; exit 2; }
 	@touch $@
 
-$(VENV)/.tests: $(VENV)/.runtime tests/requirements.txt
+$(VENV)/.tests: $(VENV)/.runtime tests/requirements.txt utils/exporting/requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
 	@touch $@

@@ -20,7 +20,7 @@ from tests.conftest import ROOT, input_error, packages, run_script
 from utils.common.images import decode_image, save_image
 from utils.demo import LandmarkPredictor
 from utils.exporting.formats import FORMATS
-from utils.exporting.packages import check_there, need
+from utils.exporting.packages import PIP_NAMES, check_there, need
 from utils.exporting.parity import Difference, compare
 from utils.exporting.runtimes import open_exported
 
@@ -250,3 +250,10 @@ def test_the_pages_program_in_cpp_finds_a_face(name, network, tmp_path):
     assert np.linalg.norm(points - wanted, axis=1).mean() < 0.02 * np.ptp(wanted, axis=0).max()
     wrong = subprocess.run([tmp_path / "find", out, out], capture_output=True, text=True, check=False)
     assert wrong.returncode == 2 and wrong.stderr.strip() == f"{out}: no binary PPM"
+
+
+def test_one_file_installs_the_packages_of_all_formats():
+    text = (ROOT / "utils" / "exporting" / "requirements.txt").read_text()
+    listed = {re.match(r"[\w-]+", line)[0] for line in text.splitlines() if line and not line.startswith("#")}
+    packages = {package for file in FORMATS.values() for package in file.packages}
+    assert listed == {PIP_NAMES.get(package, package) for package in packages}
