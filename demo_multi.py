@@ -230,7 +230,8 @@ def run_source(
                     redraw = partial(view.draw, frame.image, prediction, predictor)
                     with timer("draw"):
                         drawn = redraw()
-                timer.drawn(came)
+                if found is None:
+                    timer.drawn(came)
                 if file is not None:
                     with timer("save"):
                         file.write(drawn, frame.time)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shutil
@@ -17,7 +18,7 @@ import pytest
 
 import demo_multi
 from tests.charts import draw_chart, place, save_chart_network
-from tests.conftest import input_error, packed, run_script, with_exif
+from tests.conftest import input_error, packed, run_process, run_script, with_exif
 from tests.streams import Stream
 from utils.common.images import decode_image
 from utils.demo.writers import SPARE
@@ -186,6 +187,23 @@ def test_it_says_which_weights_and_where_the_time_went(folder, weights):
         f"weights:  {weights} (face and ear, crops of 128 px, TensorFlow in float32)"
     )
     assert "frames/s" in done.stdout.splitlines()[-1] and "find" in done.stdout.splitlines()[-1]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="wants jax")
+def test_on_jax_the_same_is_found(folder, weights, tmp_path):
+    """Where a crop is of one head alone, the other has nothing to decode: JAX takes nothing out of an empty array."""
+    base, _, lines, _, _ = folder
+    image = next(path for path in sorted((base / "images").iterdir()) if lines.get(path.name, {}).get("face"))
+    done = run_process(
+        "demo_multi.py", image, "--weights", weights, "--no-window", "--precision", "float32",
+        "--json", tmp_path / "out.jsonl", env=os.environ | {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"},
+    )  # fmt: skip
+    assert done.returncode == 0 and "JAX in float32" in done.stdout, done.stderr
+    (found,) = lines_of(tmp_path / "out.jsonl")
+    truth = lines[image.name]
+    assert found["ears"].keys() == truth["ears"].keys()
+    np.testing.assert_allclose(found["face"]["points"], truth["face"]["points"], atol=0.5)
 
 
 @pytest.mark.slow

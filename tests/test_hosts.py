@@ -67,7 +67,9 @@ class TestWhichHostThisIs:
     )
     def test_a_launcher_says_it_unless_flags_do(self, count, index):
         launched = {count: "8", index: "5"}
+        of_machine = {"SLURM_LOCALID": "1", "OMPI_COMM_WORLD_LOCAL_RANK": "1"}
         assert find_hosts(None, None, None, launched) == Hosts(8, 5, None)
+        assert find_hosts("node1:4321", None, None, launched | of_machine) == Hosts(8, 5, "node1:4321", gpu=1)
         assert find_hosts("node1:4321", None, None, launched) == Hosts(8, 5, "node1:4321")
         assert find_hosts(None, 1, None, launched) == Hosts()
         assert find_hosts("node1:4321", 2, 1, launched) == Hosts(2, 1, "node1:4321")
@@ -85,6 +87,7 @@ class TestWhichHostThisIs:
             (None, 2, None, "--hosts"),
             ("node1:4321", 2, 2, "--host"),
             (None, None, 1, "--host"),
+            (None, 1, 3, "--host"),
         ],
     )
     def test_what_is_missing_or_wrong_is_named(self, coordinator, count, index, flag):

@@ -6,44 +6,53 @@ As a rule each is a machine, or a GPU of one. Host 0 alone prints and writes; al
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import re
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from utils.common.cli import InputError, printable
 
-# How many processes a launcher started, and which this is: SLURM's srun, Open MPI's mpirun.
-LAUNCHERS = (("SLURM_STEP_NUM_TASKS", "SLURM_PROCID"), ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"))
+# How many processes a launcher started, and which this is, of all and of this machine: SLURM's srun, Open MPI's mpirun.
+LAUNCHERS = (
+    ("SLURM_STEP_NUM_TASKS", "SLURM_PROCID", "SLURM_LOCALID"),
+    ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_LOCAL_RANK"),
+)
 WAIT = 300  # seconds for all hosts to start
 SILENCE = 30  # seconds without a sign of life after which a host counts as lost
 # What Gloo (CPUs), NCCL (GPUs) and JAX's coordinator say where another host does not answer.
 _LOST = re.compile(r"gloo|nccl|unavailable|heartbeat|coordination|connection (closed|reset|refused)", re.IGNORECASE)
 # Says its first argument if whoever holds its input ends without having written a line.
-_WATCH = 'read -r line || echo "$0" >&2'
+_WATCH = 'read -r line || printf "\\n%s\\n" "$0" >&2'
 
 
 @dataclass(frozen=True)
 class Hosts:
     """How many processes train together, and which of them this is, from 0.
 
-    `coordinator`: address and port of host 0; None: JAX asks the launcher.
+    `coordinator`: address and port of host 0; None: JAX asks the launcher. `gpu`: the one GPU that a launcher's process
+    takes; None: all of its machine.
     """
 
     count: int = 1
     index: int = 0
     coordinator: str | None = None
+    gpu: int | None = None
 
     @property
     def leads(self) -> bool:
         """Whether this is host 0, which alone prints and writes."""
         return self.index == 0
+
+
+ALONE = Hosts()
 
 
 def find_hosts(
@@ -58,30 +67,27 @@ def find_hosts(
         if found is None or not 0 < int(found[2]) < 2**16:
             raise InputError(f"--coordinator {coordinator}: is not an address and a port of host 0, such as node1:4321")
     if count is None and index is None:
-        count, index = _launched(environment)
-        if coordinator is not None and count == 1:
+        hosts = _launched(environment)
+        if coordinator is not None and hosts.count == 1:
             raise InputError(f"--coordinator {coordinator}: say how many hosts there are: --hosts N --host K")
-        return Hosts(count, index, coordinator)
+        return replace(hosts, coordinator=coordinator)
     if count is None:
         raise InputError(f"--host {index}: say how many hosts there are with --hosts N")
-    if count == 1 and not index and coordinator is None:
-        return Hosts()
+    if index is not None and index >= count:
+        raise InputError(f"--host {index}: {count} hosts have the numbers 0 to {count - 1}")
+    if count == 1 and coordinator is None:
+        return ALONE
     if index is None or coordinator is None:
         raise InputError(f"--hosts {count}: give each its number, --host 0 and so on, and all --coordinator HOST:PORT")
-    if index >= count:
-        raise InputError(f"--host {index}: {count} hosts have the numbers 0 to {count - 1}")
     return Hosts(count, index, coordinator)
 
 
-def _launched(environment: Mapping[str, str]) -> tuple[int, int]:
+def _launched(environment: Mapping[str, str]) -> Hosts:
     for names in LAUNCHERS:
-        count, index = (environment.get(name, "") for name in names)
-        if count.isdigit() and index.isdigit() and int(index) < int(count):
-            return int(count), int(index)
-    return 1, 0
-
-
-ALONE = Hosts()
+        count, index, of_machine = (environment.get(name, "") for name in names)
+        if count.isdigit() and index.isdigit() and int(index) < int(count) and int(count) > 1:
+            return Hosts(int(count), int(index), gpu=int(of_machine) if of_machine.isdigit() else None)
+    return ALONE
 
 
 class Meeting:
@@ -119,11 +125,14 @@ class Meeting:
                 hosts.coordinator,
                 hosts.count,
                 hosts.index,
+                hosts.gpu if hosts.coordinator else None,  # else JAX asks the launcher for that too
                 # Flags alone: a launcher's own numbers would mean something else.
                 cluster_detection_method="deactivate" if hosts.coordinator else None,
                 initialization_timeout=WAIT,
                 heartbeat_timeout_seconds=SILENCE,
             )
+        except TypeError as problem:
+            raise InputError("--hosts: this jax is too old for it; install 0.7 or newer") from problem
         except (RuntimeError, ValueError) as problem:
             if hosts.coordinator is None:
                 raise InputError(
@@ -141,7 +150,8 @@ class Meeting:
 
         atexit.unregister(self._end_at_once)
         keras.distribution.set_distribution(None)
-        jax.distributed.shutdown()
+        with contextlib.suppress(RuntimeError):  # a host that is lost now is no longer needed
+            jax.distributed.shutdown()
         self._tell_watch()
         sys.stdout, sys.stderr = self.streams
         for stream, kept in enumerate(self.kept, start=1):

@@ -254,11 +254,18 @@ def _frozen(function: Callable[[np.ndarray], dict[str, Tensor]]) -> Callable[[np
 
 
 def _compiled(decode: Callable[[dict[str, Tensor]], dict[str, Tensor]], heads: dict[str, tuple[int, ...]]) -> Callable:
-    """`decode` of heatmaps of any size, by task; compiled at once where TensorFlow is the backend."""
+    """`decode` of heatmaps of any size, by task, also of none; compiled at once where TensorFlow is the backend."""
     import keras
 
+    def decode_those_there(heatmaps: dict[str, Tensor]) -> dict[str, Tensor]:
+        """JAX takes nothing out of an empty array."""
+        none = [task for task, maps in heatmaps.items() if len(maps) == 0]
+        points = {f"{task}_points": np.zeros((0, len(heads[task]), 2), np.float32) for task in none}
+        confidences = {f"{task}_confidence": np.zeros((0, len(heads[task])), np.float32) for task in none}
+        return decode({task: maps for task, maps in heatmaps.items() if task not in none}) | points | confidences
+
     if keras.backend.backend() != "tensorflow":
-        return decode
+        return decode_those_there
     import tensorflow as tf
 
     maps = {task: tf.TensorSpec((None, None, None, len(landmarks)), tf.float32) for task, landmarks in heads.items()}

@@ -21,6 +21,7 @@ from utils.common.cli import InputError
 from utils.common.files import replacing, write_csv, write_json
 from utils.common.images import IMAGE_SUFFIXES, decode_image, save_image
 from utils.common.tables import read_table
+from utils.demo.journal import Answers, Journal
 from utils.demo.prediction import SIDES
 from utils.demo.predictor import LandmarkPredictor
 from utils.demo.sources import find_sources
@@ -92,23 +93,32 @@ def find_images(names: Sequence[str]) -> list[Path]:
 
 
 def propose(
-    predictor: LandmarkPredictor, images: Sequence[Path], skipped: list[str], scheme: Scheme = EAR, batch: int = 1
+    predictor: LandmarkPredictor,
+    images: Sequence[Path],
+    skipped: list[str],
+    journal: Journal,
+    scheme: Scheme = EAR,
+    batch: int = 1,
 ) -> Iterator[Proposal]:
     """Every ear, or face, that is found in the images, in their order; what cannot be read is noted in `skipped`.
 
-    So many images are searched at once as `batch` says.
+    So many images are searched at once as `batch` says. What the `journal` knows is not looked for again.
     """
-    bar = tqdm(total=len(images), unit="image", leave=False, dynamic_ncols=True, disable=None)
-    for image, answer in find_in_images(predictor, images, decode_image, batch):
-        bar.update()
-        if isinstance(answer, InputError):
-            skipped.append(str(answer))
-            continue
-        found = answer.prediction
-        faces = {} if found.face is None else {FACE.task: found.face}
-        for name, landmarks in sorted((faces if scheme is FACE else found.ears).items()):
-            yield Proposal(image, name, landmarks.whole, landmarks.score)
-    bar.close()
+
+    def look(images: Sequence[Path]) -> Answers:
+        with tqdm(total=len(images), unit="image", leave=False, dynamic_ncols=True, disable=None) as bar:
+            for image, answer in find_in_images(predictor, images, decode_image, batch):
+                bar.update()
+                if isinstance(answer, InputError):
+                    skipped.append(str(answer))
+                    continue
+                found = answer.prediction
+                faces = {} if found.face is None else {FACE.task: found.face}
+                named = sorted((faces if scheme is FACE else found.ears).items())
+                yield image, [{"side": n, "points": each.whole.tolist(), "score": each.score} for n, each in named]
+
+    for image, found in journal.answers(images, look):
+        yield from (Proposal(image, each["side"], np.array(each["points"]), each["score"]) for each in found)
 
 
 def write_proposals(out: Path, proposals: Sequence[Proposal]) -> None:

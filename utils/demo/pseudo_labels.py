@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -26,6 +27,7 @@ from utils.common.cli import InputError
 from utils.common.files import write_csv, write_json
 from utils.common.images import decode_image, save_image
 from utils.demo.detections import is_face
+from utils.demo.journal import Answers, Journal
 from utils.demo.prediction import Landmarks
 from utils.demo.predictor import LandmarkPredictor
 from utils.demo.proposals import write_annotated
@@ -76,6 +78,17 @@ class Label:
     spread: float
     overlap: float = 1.0
     box: Box | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """It as plain values, of which `of_json` makes it again."""
+        numbers = {name: float(getattr(self, name)) for name in ("score", "spread", "overlap")}
+        return numbers | {"points": self.points.tolist(), "box": None if self.box is None else self.box.tolist()}
+
+    @classmethod
+    def of_json(cls, values: dict[str, Any]) -> Label:
+        """One that `to_json` wrote."""
+        box = None if values["box"] is None else np.array(values["box"])
+        return cls(**values | {"points": np.array(values["points"]), "box": box})
 
     def refusal(self, limits: Limits) -> str:
         """Which of `REASONS` speaks against it; empty if none does."""
@@ -270,15 +283,22 @@ def part_around(shape: Sequence[int], ear: Box, unknown: Sequence[Box]) -> np.nd
 # --- made -------------------------------------------------------------------------------------------------------------
 
 
-def make_faces(predictor: LandmarkPredictor, paths: Sequence[Path], passes: int, limits: Limits, out: Path) -> int:
+def make_faces(
+    predictor: LandmarkPredictor, paths: Sequence[Path], passes: int, limits: Limits, out: Path, journal: Journal
+) -> int:
     """Label the faces of images, write the accepted ones as a dataset of faces, and print how many there are.
 
-    Returns the exit status: 1 if an image cannot be read, which is named. Raises `InputError` where no label is
-    accepted.
+    What the `journal` knows is not looked for again. Returns the exit status: 1 if an image cannot be read, which is
+    named. Raises `InputError` where no label is accepted.
     """
     skipped: list[str] = []
-    found = list(label_faces(predictor, paths, passes, skipped))
-    faces = [(path, label) for path, label in found if label is not None]
+
+    def look(paths: Sequence[Path]) -> Answers:
+        for path, label in label_faces(predictor, paths, passes, skipped):
+            yield path, [] if label is None else [label.to_json()]
+
+    found = list(journal.answers(paths, look))
+    faces = [(path, Label.of_json(label)) for path, labels in found for label in labels]
     refused = Counter(label.refusal(limits) for _, label in faces)
     kept = [(path, label) for path, label in faces if not label.refusal(limits)]
     _report(skipped, f"{len(paths)} images: {refused.pop('', 0)} faces accepted, {len(found) - len(faces)} without one")
@@ -298,13 +318,19 @@ def make_ears(
     passes: int,
     limits: Limits,
     out: Path,
+    journal: Journal,
 ) -> int:
     """Label the ears in boxes, write the accepted ones as a dataset of ears, and print how many there are.
 
     As `make_faces`; images without a box are left out, as nobody looked for their ears.
     """
     skipped: list[str] = []
-    found = list(label_ears(predictor, paths, boxes, passes, skipped))
+
+    def look(paths: Sequence[Path]) -> Answers:
+        for path, labels in label_ears(predictor, paths, boxes, passes, skipped):
+            yield path, [label.to_json() for label in labels]
+
+    found = [(path, list(map(Label.of_json, labels))) for path, labels in journal.answers(paths, look)]
     if not found:
         raise InputError(f"--boxes: none of its photos is among these {len(paths)} images, or none can be read")
     refused = Counter(label.refusal(limits) for _, every in found for label in every)

@@ -14,7 +14,7 @@ import numpy as np
 
 from utils.common.cli import InputError
 from utils.common.images import decode_image
-from utils.common.workers import imap_ordered
+from utils.common.workers import cpu_count, imap_ordered
 from utils.demo.prediction import Prediction
 from utils.demo.sources import Source
 
@@ -38,23 +38,30 @@ def find_in_images(
 ) -> Iterator[tuple[Item, Found | InputError]]:
     """Each item, in their order, and what is found in its image, or why `load` could not give it.
 
-    `batch` images are searched at once, and as many more are decoded ahead.
+    `batch` images are searched at once. As many more are decoded ahead.
     """
     shared = SharedEngine(predictor.reader)
 
-    def find(item: Item) -> tuple[Item, Found | InputError]:
+    def loaded(item: Item) -> tuple[Item, np.ndarray | InputError]:
         try:
-            image = load(item)
+            return item, load(item)
         except InputError as problem:
             return item, problem
+
+    def find(each: tuple[Item, np.ndarray | InputError]) -> tuple[Item, Found | InputError]:
+        item, image = each
+        if isinstance(image, InputError):
+            return item, image
         with shared.searching():
             return item, Found(image, predictor.beside(shared)(image))
 
-    pool = ThreadPoolExecutor(batch)
+    readers, searchers = ThreadPoolExecutor(cpu_count()), ThreadPoolExecutor(batch)
     try:
-        yield from imap_ordered(pool, find, items, ahead=2 * batch)
+        yield from imap_ordered(searchers, find, imap_ordered(readers, loaded, items, ahead=batch), ahead=batch)
     finally:
-        pool.shutdown(cancel_futures=True)
+        shared.stop()
+        for pool in (readers, searchers):
+            pool.shutdown(cancel_futures=True)
 
 
 def search_ahead(
@@ -92,6 +99,7 @@ class SharedEngine:
         )
         self._all_wait = threading.Condition()
         self._searches = 0
+        self._stopped = False
         self._waiting: list[_Request] = []
 
     @contextmanager
@@ -106,16 +114,23 @@ class SharedEngine:
                 self._searches -= 1
                 self._read_if_all_wait()
 
+    def stop(self) -> None:
+        """End the searches that go on: nobody wants their answers any more."""
+        with self._all_wait:
+            self._stopped = True
+            self._all_wait.notify_all()
+
     def read(self, images: np.ndarray, tasks: Sequence[str] | None = None) -> dict[str, np.ndarray]:
-        """As `Engine` has it."""
+        """As `Engine` has it. Raises RuntimeError where the searches were stopped."""
         request = _Request(images, tasks)
         with self._all_wait:
             self._waiting.append(request)
             self._read_if_all_wait()
-            self._all_wait.wait_for(lambda: request.answer is not None or request.problem is not None)
+            self._all_wait.wait_for(lambda: request.answer is not None or request.problem is not None or self._stopped)
         if request.problem is not None:
             raise request.problem
-        assert request.answer is not None
+        if request.answer is None:
+            raise RuntimeError("the searches were stopped")
         return request.answer
 
     def maps(self, images: np.ndarray) -> dict[str, np.ndarray]:
@@ -123,7 +138,7 @@ class SharedEngine:
         return self._engine.maps(images)
 
     def _read_if_all_wait(self) -> None:
-        if not self._waiting or len(self._waiting) < self._searches:
+        if self._stopped or not self._waiting or len(self._waiting) < self._searches:
             return
         requests, self._waiting = self._waiting, []
         alike: dict[tuple, list[_Request]] = {}

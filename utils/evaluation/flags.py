@@ -33,7 +33,9 @@ def evaluation_flags() -> CommandLine:
     parser.add_argument("--map", metavar="FILE", help="make landmarks of other points by a map, as train_face.py does")
     parser.add_argument("--points-dir", metavar="DIR", help="the points lie in this folder, under the images' names")
     parser.add_argument("--input-size", type=network_size, help="network input in pixels (default: as trained)")
-    parser.add_argument("--batch-size", type=positive_int, default=16, help="images at once; speed only (default: 16)")
+    parser.add_argument(
+        "--batch-size", type=positive_int, default=16, help="images at once; speed and memory only (default: 16)"
+    )
     parser.add_argument("--limit", type=positive_int, help="score only that many images of the part")
     parser.add_argument(
         "--precision",

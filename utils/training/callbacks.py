@@ -232,7 +232,8 @@ def clear_errors(run: RunFolder, pipeline: Pipeline) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        tqdm.write(f"stopped in epoch {run.state.epoch + 1}; continue with --resume --run {run.path}", sys.stderr)
+        where = f" in epoch {run.state.epoch + 1}" if run.hosts.leads else ""
+        tqdm.write(f"stopped{where}; continue with --resume --run {run.path}", sys.stderr)
         raise
     except InputError:
         raise

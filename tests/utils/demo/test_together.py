@@ -1,5 +1,8 @@
 """Images that are searched together: the same is found as in each alone, by fewer and larger batches."""
 
+import threading
+import time
+
 import numpy as np
 import pytest
 
@@ -80,8 +83,6 @@ def test_who_stops_early_leaves_no_search_behind(predictor, images):
 
 def test_a_search_that_ends_lets_the_others_go_on(predictor):
     """One thread searches and wants nothing; its end is what the other waits for."""
-    import threading
-
     engine, began, answers = SharedEngine(predictor.reader), threading.Event(), []
 
     def read():
@@ -106,3 +107,19 @@ def test_images_are_searched_ahead_and_videos_are_not(predictor, images):
     assert ahead[1][1] is None and isinstance(ahead[-1][1], InputError)
     assert all(found.prediction.face is not None for _, found in (ahead[0], *ahead[2:8]))
     assert {found for _, found in search_ahead(predictor, sources, 1)} == {None}
+
+
+def test_who_stops_waits_for_no_search(predictor, images):
+    """The network is at work for seconds; what is left of the searches is not waited for."""
+
+    class Slow(Counting):
+        def read(self, images, tasks=None):
+            time.sleep(0.3)
+            return super().read(images, tasks)
+
+    slow = Slow(predictor.reader)
+    found = find_in_images(predictor.beside(slow), images[:6] * 5, decode_image, 4)
+    next(found)
+    began, asked = time.monotonic(), len(slow.sizes)
+    found.close()
+    assert time.monotonic() - began < 1.5 and len(slow.sizes) <= asked + 2
