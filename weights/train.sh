@@ -156,7 +156,6 @@ python -m utils.average "$OUT/late16.keras" "$OUT/student16.keras" "$OUT/start17
 # Pictures cut close to the face, masks and ears labelled anew, ears that people annotated. A point between these ships
 close() { # close NAME INIT MASKED EARS N FLAGS: a student with these labels, and N times each annotated ear
     name=$1; start=$2; M=$OUT/$3; B=$OUT/$4; times=$5; shift 5
-    set -- --replay "$FACES" --replay "$FACES" "$@"
     for _ in $(seq "$times"); do set -- "$@" --data "$IBUG"; done
     for _ in 1 2 3 4 5; do set -- "$@" --replay "$M"; done
     rehearse "$name" "$start" --data "$OUT/e6" --data "$B" --negatives "$B/NoEar" --replay "$OUT/heads-d" \
@@ -164,17 +163,20 @@ close() { # close NAME INIT MASKED EARS N FLAGS: a student with these labels, an
         --face-negatives "$H/face" "$@"
 }
 label start17 masked17 "$MASKED" --faces --passes 6 --score 0.5 --agreement 5
-close student17 start17 masked17 boxed14 20
+close student17 start17 masked17 boxed14 20 --replay "$FACES" --replay "$FACES"
 python -m utils.average "$OUT/start17.keras" "$OUT/student17.keras" "$OUT/start18.keras" --alpha 0.5
 label student17 boxed18 "$EARS" --boxes "$EARS/boxes.csv"
 label student17 masked18 "$MASKED" --faces --passes 6 --score 0.5 --agreement 5
-close student18 start18 masked18 boxed18 40
+close student18 start18 masked18 boxed18 40 --replay "$FACES" --replay "$FACES"
 python -m utils.average "$OUT/start18.keras" "$OUT/student18.keras" "$OUT/ships.keras" --alpha 0.4
 
-# A small student, from a start that the large one gives: ships
+# A small student, from a start that the large one gives. It goes on with more hand-labelled faces; the middle ships
 [ -e "$OUT/nano0.keras" ] || python -m utils.prune "$OUT/ships.keras" "$OUT/nano0.keras" --preset nano \
     --data "$W300" --data "$FACES" --data "$OUT/e6" --data "$OUT/boxed18"
-close nano nano0 masked18 boxed18 40 --data "$OUT/boxed18" --teacher "$OUT/ships.keras"
+close nano nano0 masked18 boxed18 40 --replay "$FACES" --replay "$FACES" --data "$OUT/boxed18" --teacher "$OUT/ships.keras"
+close nano2 nano masked18 boxed18 40 --replay "$FACES" --replay "$W300" --replay "$W300" --replay "$W300" \
+    --data "$OUT/boxed18" --teacher "$OUT/ships.keras"
+python -m utils.average "$OUT/nano.keras" "$OUT/nano2.keras" "$OUT/nanoships.keras" --alpha 0.5
 
 # The face network of 256 px again, with hand-labelled faces and masks. A point between both ships
 train train_face.py face5 --data "$W300" --data "$W300" --data "$FACES" --data "$OUT/heads-d" --data "$OUT/masked18" \
@@ -200,6 +202,6 @@ train train_ear.py ear1 --data "$OUT/e3" --data "$OUT/e2"
 python -m utils.export "$OUT/faceships.keras" --out weights/face-lite.keras --threshold face=0.7 --threshold turned_face=0.8
 python -m utils.export "$OUT/ships.keras" --out weights/face2ear-lite.keras \
     --threshold face=0.65 --threshold turned_face=0.75 --threshold lone_ear=0.815
-python -m utils.export "$OUT/nano.keras" --out weights/face2ear-nano.keras \
+python -m utils.export "$OUT/nanoships.keras" --out weights/face2ear-nano.keras \
     --threshold face=0.72 --threshold turned_face=0.78 --threshold lone_ear=0.82
 python -m utils.export "$OUT/free.keras" --out weights/face2ear-free-lite.keras
