@@ -210,7 +210,7 @@ def keep_output(folder: Path, done: subprocess.CompletedProcess) -> None:
     (folder / "stderr").write_text(done.stderr)
 
 
-def packages(name: str):
-    """A test's parameter that is left out where the packages of a format are not installed."""
-    missing = [each for each in FORMATS[name].packages if importlib.util.find_spec(each) is None]
+def packages(name: str, *more: str):
+    """A test's parameter that is left out where the packages of a format, and `more`, are not installed."""
+    missing = [each for each in (*FORMATS[name].packages, *more) if importlib.util.find_spec(each) is None]
     return pytest.param(name, marks=pytest.mark.skipif(bool(missing), reason=f"wants {', '.join(missing)}"))

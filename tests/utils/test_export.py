@@ -96,13 +96,13 @@ def test_half_arrays_halve_the_file_and_change_nothing(name, weights, charts, tm
         open_exported(out).read(images)
 
 
-@pytest.mark.parametrize("name", [packages("onnx"), packages("litert")])
+@pytest.mark.parametrize("name", [packages("onnx"), packages("litert"), packages("openvino", "nncf")])
 def test_int8_is_a_quarter_of_the_file_and_says_how_far_it_is_off(name, weights, charts, tmp_path):
     out = tmp_path / f"small{FORMATS[name].suffix}"
     done = export(weights, charts, out, "--precision", "int8")
     assert "int8" in done.stdout and "px from Keras in the mean" in done.stdout, done.stderr
     assert done.returncode == int("do not use it" in done.stdout)
-    assert out.stat().st_size < 0.4 * 4 * load_network(weights).network.count_params()
+    assert FORMATS[name].size(out) < 0.4 * 4 * load_network(weights).network.count_params() + 5e5  # OpenVINO's XML
     assert LandmarkPredictor(out).precision == "int8"
 
 

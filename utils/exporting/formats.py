@@ -28,6 +28,8 @@ KEY = "landmarks"  # of the metadata of ONNX and OpenVINO
 INPUT = "images"
 POINTS, HEATMAPS = OUTPUTS = ("points", "heatmaps")
 OPSET = 18  # the newest that tf2onnx writes
+# OpenVINO's operations that a network is made of; points are decoded by others.
+IN_INT8 = {"Convolution", "Add", "Relu", "MaxPool", "Concat", "Parameter", "Constant", "Result"}
 FULL, HALF, INT8 = PRECISIONS = ("float32", "float16", "int8")
 
 
@@ -151,8 +153,7 @@ def write_openvino(job: Job, path: Path) -> None:
     with quiet_stderr():
         model = openvino.convert_model(job.function.get_concrete_function())
         if job.precision == INT8:
-            nncf = need("nncf")
-            model = nncf.quantize(model, nncf.Dataset([crop[None] for crop in job.crops]))
+            model = _quantise_openvino(model, job.crops)
     model.set_rt_info(job.description, [KEY])
     with TemporaryDirectory() as name:
         folder = Path(name)
@@ -160,6 +161,20 @@ def write_openvino(job: Job, path: Path) -> None:
         with replacing(path.with_suffix(".bin")) as arrays, replacing(path) as graph:
             shutil.copyfile(folder / "network.bin", arrays)
             shutil.copyfile(folder / "network.xml", graph)
+
+
+def _quantise_openvino(model: Any, crops: np.ndarray) -> Any:
+    """An OpenVINO model whose convolutions are computed in int8; ranges by the crops."""
+    nncf = need("nncf")
+    found = {node.get_type_name() for node in model.get_ordered_ops()}
+    # A heatmap's peak is seen in few cells: nncf's own ranges, means of the crops' largest values, cut it off.
+    largest = nncf.quantization.range_estimator.RangeEstimatorParametersSet.MINMAX
+    return nncf.quantize(
+        model,
+        nncf.Dataset([crop[None] for crop in crops]),
+        ignored_scope=nncf.IgnoredScope(types=sorted(found - IN_INT8)),  # what decodes points, for one
+        advanced_parameters=nncf.AdvancedQuantizationParameters(activations_range_estimator_params=largest),
+    )
 
 
 def write_saved_model(job: Job, path: Path) -> None:
