@@ -48,7 +48,7 @@ from utils.demo.pseudo_labels import make_ears, make_faces
 def main(argv: list[str] | None = None) -> int:
     """Flags -> journal of what was found before -> `annotate`."""
     args = parse_flags(__doc__, argv)
-    settings = {"faces": args.faces, "passes": args.passes}
+    settings = {name: getattr(args, name) for name in ("faces", "passes", "precision", "engine")}
     journal = Journal(Path(args.out), filter(None, (args.weights, args.boxes)), settings)
     try:
         status = annotate(args, journal)

@@ -42,16 +42,8 @@ TASKS = ("face", "ear", "face2ear")  # each has a script
 CONFIG_FILE = "config.json"
 # Folders whose images a resumed run knows again elsewhere.
 MOVABLE = ("data", "points_dir", "faces", "ears", "replay", "negatives", "face_negatives")
-RUN_OPTIONS = (
-    "config",
-    "run",
-    "resume",
-    "workers",
-    "devices",
-    "coordinator",
-    "hosts",
-    "host",
-)  # flags that are no part of a config
+# Flags that are no part of a config.
+RUN_OPTIONS = ("config", "run", "resume", "workers", "devices", "coordinator", "hosts", "host")
 
 
 # --- the scripts' calls -----------------------------------------------------------------------------------------------
