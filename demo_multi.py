@@ -275,8 +275,7 @@ def main(argv: list[str] | None = None) -> int:
     predictor = LandmarkPredictor(weights, args.size, args.precision, timer=steps, engine=args.engine)
     predictor.thresholds = choose_thresholds(args, predictor.thresholds)
     tasks = " and ".join(predictor.tasks)
-    computed = f"{predictor.engine} in {predictor.precision}"
-    print(f"weights:  {printable(weights)} ({tasks}, crops of {predictor.size} px, {computed})", flush=True)
+    print(f"weights:  {printable(weights)} ({tasks}, crops of {predictor.size} px, {predictor.computed})", flush=True)
 
     mirror = args.window and sources[0].is_camera if args.mirror is None else args.mirror
     view = View(args.threshold, args.overlay, mirror=mirror)

@@ -18,7 +18,7 @@ from data.head_pose import rotation
 from data.synthetic import background, camera_effects
 from data.synthetic.head import SIDES, Person, head_model
 from data.synthetic.render import Appearance, Camera, Light, Mesh, Scene, render, visible
-from data.synthetic.scene import compose, draw_appearance, draw_light, draw_meshes
+from data.synthetic.scene import clicked_points, compose, draw_appearance, draw_light, draw_meshes
 from utils.common.cli import CommandLine, InputError, non_negative_int, positive_int, run_main
 from utils.common.files import check_writable, replacing, write_json
 from utils.common.video_writer import Mp4Writer
@@ -65,9 +65,10 @@ def draw_frame(at: float, width: int, height: int, seed: int) -> tuple[np.ndarra
     rendering = render(model, Scene(person.vertices, person.eyes, appearance, light, camera, meshes), size, size)
     left, top = (size - width) // 2, (size - height) // 2
     cut = np.s_[top : top + height, left : left + width]
+    points = clicked_points(places, camera)
     truth = {
         name: {
-            "points": (camera.pixels(places[name]) - (left, top)).round(2).tolist(),
+            "points": (points[name] - (left, top)).round(2).tolist(),
             "visible": visible(rendering.view, places[name]).astype(int).tolist(),
         }
         for name in ("face", *(f"ear_{side}" for side in SIDES))

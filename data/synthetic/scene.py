@@ -11,7 +11,7 @@ import numpy as np
 from data.drawing import contact_sheet
 from data.head_pose import rotation
 from data.synthetic import accessories, background, camera_effects, hair
-from data.synthetic.head import SIDES, HeadModel, Person, head_model
+from data.synthetic.head import SIDES, HeadModel, Person, ear_as_clicked, head_model
 from data.synthetic.render import (
     Appearance,
     Camera,
@@ -255,7 +255,9 @@ def _draw_image(rng: np.random.Generator, kind: str, size: int, draft: bool) -> 
     visibility = {name: visible(view, place) for name, place in places.items()}
     if not _shows_enough(kind, visibility):
         return None
-    points = {name: camera.pixels(place) for name, place in places.items()}
+    points = clicked_points(places, camera)
+    for name, at in points.items():
+        visibility[name] &= ((np.round(at) >= 0) & (np.round(at) < size)).all(axis=1)
     rendering = paint(model, scene, view)
     behind = background.draw_background(size, size, rng)
     if kind == "face" and rng.random() < 0.08:
@@ -270,6 +272,12 @@ def _draw_image(rng: np.random.Generator, kind: str, size: int, draft: bool) -> 
     extent = float(np.ptp(points["ear_left" if framed == "ear" else "face"], axis=0).max())
     image = camera_effects.degrade(camera_effects.expose(linear, rendering.cover, rng), rng, extent)
     return SyntheticImage(image, points, visibility, pose)
+
+
+def clicked_points(places: dict[str, np.ndarray], camera: Camera) -> dict[str, np.ndarray]:
+    """Landmarks (n, 2) in pixels by name, where annotators would click them, of places (n, 3) on a head."""
+    points = {name: camera.pixels(place) for name, place in places.items()}
+    return points | {f"ear_{side}": ear_as_clicked(points[f"ear_{side}"]) for side in SIDES}
 
 
 def _draw_bystander(

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 KERAS, AUTO = "keras", "auto"
 RUNTIMES = tuple(name for name, file in FORMATS.items() if file.suffix)
 ENGINES = (KERAS, *RUNTIMES, AUTO)  # what --engine takes
+ArrayKind = tuple[tuple[int | None, ...], str]  # shape and dtype
+IMAGES: ArrayKind = ((None, None, None, 3), "uint8")
 BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}
 ENGINE_HELP = (
     "what runs the network: keras (default), or a runtime that is installed, which takes seconds to convert the "
@@ -40,12 +42,16 @@ ENGINE_HELP = (
 
 
 class Engine(Protocol):
-    """A network that reads crops: its config, the record of its training, who computes, and in which precision."""
+    """A network that reads crops: its config, the record of its training, who computes, and in which precision.
+
+    `took`: what those took that "auto" measured, milliseconds for three crops by title; else empty.
+    """
 
     config: ModelConfig
     record: dict
     title: str
     precision: str
+    took: dict[str, float]
 
     def read(self, images: np.ndarray, tasks: Sequence[str] | None = None) -> dict[str, np.ndarray]:
         """Points (batch, landmarks, 2) in pixels of the images and confidences (batch, landmarks) by task.
@@ -64,7 +70,7 @@ class Engine(Protocol):
 def open_engine(
     weights: str | os.PathLike, precision: str, timer: StepTimer, engine: str = KERAS, size: int | None = None
 ) -> Engine:
-    """The engine of this name for a weights file; an exported file has its own. The timer measures "network", "decode".
+    """The engine of this name for a weights file; an exported file has its own. The timer measures "network".
 
     `size`: pixels a side of the crops that "auto" is timed with (default: as the network was trained).
     Raises `InputError` for weights, a precision or an engine that cannot be used.
@@ -102,7 +108,10 @@ def _fastest_engine(weights: str | os.PathLike, precision: str, timer: StepTimer
     crops = np.random.default_rng(0).integers(0, 256, (AT_ONCE, size, size, 3), np.uint8)
     took = milliseconds({name: engine.read for name, engine in engines.items()}, crops, seconds=0.5)
     timer.drop_frame()
-    return engines[min(took, key=lambda name: took[name])]
+    order = sorted(took, key=lambda name: took[name])
+    fastest = engines[order[0]]
+    fastest.took = {engines[name].title: AT_ONCE * took[name] for name in order}
+    return fastest
 
 
 class KerasEngine:
@@ -119,28 +128,26 @@ class KerasEngine:
             loaded = load_network(weights, with_features=True)
             self._network, self.config = fold_adapters(loaded.network, loaded.config, with_features=True)
         self.record, self.title = loaded.record, BACKENDS.get(keras.backend.backend(), "Keras")
+        self.took: dict[str, float] = {}
         self._timer = timer
-        self._bodies = {tasks: _frozen(self._reader(tasks).heatmaps) for tasks in body_tasks(self.config)}
-        self._decode = _compiled(self._reader().decode, self.config.heads)
+        self._bodies = {tasks: _point_reader(self._reader(tasks)) for tasks in body_tasks(self.config)}
 
     def read(self, images: np.ndarray, tasks: Sequence[str] | None = None) -> dict[str, np.ndarray]:
         """As `Engine` has it. A body reads the images of its own tasks only."""
-        heatmaps: dict[str, Tensor] = {}
+        answers = {}
+        for task, landmarks in self.config.heads.items():
+            answers[f"{task}_points"] = np.zeros((0, len(landmarks), 2), np.float32)
+            answers[f"{task}_confidence"] = np.zeros((0, len(landmarks)), np.float32)
         for body, read in self._bodies.items():
             rows = [k for k in range(len(images)) if tasks is None or tasks[k] in body]
-            if tasks is not None and not rows:
-                cells = images.shape[1] // 8
-                heatmaps |= {
-                    task: np.zeros((0, cells, cells, len(self.config.heads[task])), "float32") for task in body
-                }
-                continue
-            with self._timer("network"):
-                found = read(images if len(rows) == len(images) else images[rows])
-            for task, maps in found.items():
+            spans = np.zeros((len(body), 2), np.int32)
+            for task, span in zip(body, spans, strict=True):
                 own = [k for k, row in enumerate(rows) if tasks is None or tasks[row] == task]
-                heatmaps[task] = maps[own[0] :][: len(own)] if own else maps[:0]
-        with self._timer("decode"):
-            return _to_numpy(self._decode(heatmaps))
+                span[:] = (own[0], own[-1] + 1) if own else 0
+            if rows:
+                with self._timer("network"):
+                    answers |= _to_numpy(read(images if len(rows) == len(images) else images[rows], spans))
+        return answers
 
     def maps(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """As `Engine` has it."""
@@ -149,7 +156,7 @@ class KerasEngine:
 
     @cached_property
     def _read_maps(self) -> Callable[[np.ndarray], dict[str, Tensor]]:
-        return _frozen(self._reader(with_maps=True))
+        return _frozen(self._reader(with_maps=True), IMAGES)
 
     def _reader(self, tasks: tuple[str, ...] | None = None, with_maps: bool = False) -> LandmarkReader:
         """A reader of these tasks, by the layers that they need alone; of all without `tasks`."""
@@ -167,6 +174,7 @@ class ExportedEngine:
 
     def __init__(self, exported: ExportedNetwork, timer: StepTimer):
         self._exported, self._timer = exported, timer
+        self.took: dict[str, float] = {}
         self.config, self.record, self.precision = exported.config, exported.record, exported.precision
         self.title = next(file.title for file in FORMATS.values() if file.suffix == exported.path.suffix.lower())
 
@@ -234,8 +242,26 @@ def keras_run(loaded: LoadedModel, outputs: str) -> Callable[[np.ndarray], dict[
     return points
 
 
-def _frozen(function: Callable[[np.ndarray], dict[str, Tensor]]) -> Callable[[np.ndarray], dict[str, Tensor]]:
-    """A function of a batch of images, its weights frozen into constants where TensorFlow can do so.
+def _point_reader(reader: LandmarkReader) -> Callable[[np.ndarray, np.ndarray], dict[str, Tensor]]:
+    """What makes points of images (batch, height, width, 3) uint8 and of the rows whose heatmaps each task decodes.
+
+    The rows (tasks, 2) int32 are the first of each task and the one after its last.
+    """
+    import keras
+
+    compiled = keras.backend.backend() == "tensorflow"
+
+    def read(images: Tensor, spans: Tensor) -> dict[str, Tensor]:
+        heatmaps = reader.heatmaps(images)
+        own = {task: heatmaps[task][spans[k, 0] : spans[k, 1]] for k, task in enumerate(reader.tasks)}
+        # JAX takes nothing out of an empty array.
+        return reader.decode({task: maps for task, maps in own.items() if compiled or len(maps)})
+
+    return _frozen(read, IMAGES, ((len(reader.tasks), 2), "int32"))
+
+
+def _frozen(function: Callable[..., dict[str, Tensor]], *arrays: ArrayKind) -> Callable[..., dict[str, Tensor]]:
+    """A function of arrays of these kinds, the network's weights frozen into constants where TensorFlow can do so.
 
     Shapes are compiled when they first come. Constants let TensorFlow lay the kernels out once for all calls.
     """
@@ -246,32 +272,11 @@ def _frozen(function: Callable[[np.ndarray], dict[str, Tensor]]) -> Callable[[np
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-    images = tf.TensorSpec((None, None, None, 3), tf.uint8)
-    traced = tf.function(lambda images: function(images)).get_concrete_function(images)
+    specs = [tf.TensorSpec(shape, dtype) for shape, dtype in arrays]
+    traced = tf.function(lambda *given: function(*given)).get_concrete_function(*specs)
     frozen = convert_variables_to_constants_v2(traced)
     order = sorted(traced.structured_outputs)
-    return lambda images: dict(zip(order, frozen(tf.constant(images)), strict=True))
-
-
-def _compiled(decode: Callable[[dict[str, Tensor]], dict[str, Tensor]], heads: dict[str, tuple[int, ...]]) -> Callable:
-    """`decode` of heatmaps of any size, by task, also of none; compiled at once where TensorFlow is the backend."""
-    import keras
-
-    def decode_those_there(heatmaps: dict[str, Tensor]) -> dict[str, Tensor]:
-        """JAX takes nothing out of an empty array."""
-        none = [task for task, maps in heatmaps.items() if len(maps) == 0]
-        points = {f"{task}_points": np.zeros((0, len(heads[task]), 2), np.float32) for task in none}
-        confidences = {f"{task}_confidence": np.zeros((0, len(heads[task])), np.float32) for task in none}
-        return decode({task: maps for task, maps in heatmaps.items() if task not in none}) | points | confidences
-
-    if keras.backend.backend() != "tensorflow":
-        return decode_those_there
-    import tensorflow as tf
-
-    maps = {task: tf.TensorSpec((None, None, None, len(landmarks)), tf.float32) for task, landmarks in heads.items()}
-    compiled = tf.function(decode, input_signature=[maps])
-    compiled.get_concrete_function()
-    return compiled
+    return lambda *given: dict(zip(order, frozen(*map(tf.constant, given)), strict=True))
 
 
 def _to_numpy(answers: dict[str, Tensor]) -> dict[str, np.ndarray]:

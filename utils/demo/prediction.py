@@ -62,6 +62,12 @@ class Prediction:
         """Whether anything is in view."""
         return self.face is not None or bool(self.ears)
 
+    @property
+    def named(self) -> dict[str, Landmarks]:
+        """All that is in view, by name: "face", "left" and "right" for ears, others by task."""
+        face = {} if self.face is None else {"face": self.face}
+        return face | self.ears | self.others
+
     def pose(self, size: tuple[int, int]) -> HeadPose | None:
         """The pose of the face in an image of `size` (width, height) pixels; None without one or its 68 points."""
         if self.face is None or self.face.scheme is not FACE:

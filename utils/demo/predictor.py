@@ -38,7 +38,7 @@ class LandmarkPredictor:
     - `precision`: "float32", "bfloat16", "float16" or "auto", the fastest of them here; the attribute says which. The
       process's dtype policy stays as it is.
     - `thresholds`: scores from which on a detection counts (default: those that the file notes, else `Thresholds()`).
-    - `timer` measures how long the steps "crop", "network" and "decode" take.
+    - `timer` measures how long the steps "crop" and "network" take; points are decoded in the network's.
     - `engine`: what runs the network: "keras", "onnx", "litert", "openvino" or "auto", the fastest that is installed;
       the attribute is its name for people, such as "TensorFlow".
 
@@ -84,6 +84,12 @@ class LandmarkPredictor:
     def reader(self) -> Engine:
         """What runs the network."""
         return self._engine
+
+    @property
+    def computed(self) -> str:
+        """Who computes in which precision, and what those took that the engine "auto" measured: for a line of text."""
+        times = ", ".join(f"{title} {took:.1f}" for title, took in self._engine.took.items())
+        return f"{self.engine} in {self.precision}" + (f"; ms for three crops: {times}" if times else "")
 
     def beside(self, engine: Engine) -> LandmarkPredictor:
         """The same for another thread, with an engine of the same network that threads share."""

@@ -32,6 +32,7 @@ CANVAS_MULTIPLE = 32  # pixels: few different shapes have to be compiled
 
 LEAST_CANDIDATE = 0.12  # score in the whole image: crops of less are hardly ever taken for anything
 REFINEMENTS = 4  # readings of a candidate in crops: of it alone, then with what lies round it
+PATIENCE = 0.1  # of a score: what lacks no more than this of its threshold is read again
 # What moves by less is not read again: of the square's side, and degrees.
 STANDS_STILL, STANDS_STRAIGHT = 0.03, 3.0
 LONG_ENOUGH = 96  # network pixels: of a face that is as long in a whole image, a finer one shows no more
@@ -124,17 +125,22 @@ def refine(
     """Read again and again, each time in crops round the last answer; empty as soon as nothing credible is left.
 
     The first crop is of the candidate alone, since most candidates are nothing. What stands still is not read again.
-    `sides` as for `read_around`.
+    On the way a little less than the thresholds does: the first crops lie askew. `sides` as for `read_around`.
     """
     prediction, read = start, dict[str, Landmarks]()
+    on_the_way = replace(
+        predictor.thresholds,
+        face=predictor.thresholds.face - PATIENCE,
+        ear=predictor.thresholds.ear - PATIENCE,
+    )
     for time in range(times):
         squares = squares_around(predictor, prediction, sides) if time else own_squares(prediction)
         moved = {name: square for name, square in squares.items() if name not in read or has_moved(read[name], square)}
         read |= predictor.read_crops(image, moved)
-        prediction = filter_detections({name: read[name] for name in squares}, predictor.thresholds)
+        prediction = filter_detections({name: read[name] for name in squares}, on_the_way)
         if not (prediction and moved):
             break
-    return prediction
+    return filter_detections(prediction.named, predictor.thresholds)
 
 
 def read_around(
@@ -148,8 +154,8 @@ def read_around(
 
 def own_squares(prediction: Prediction) -> dict[str, Warp]:
     """The squares round the face and the ears of a prediction, by name ("face", "left", "right")."""
-    found = {} if prediction.face is None else {"face": prediction.face}
-    return {name: next_square(landmarks) for name, landmarks in (found | prediction.ears).items()}
+    named = {name: each for name, each in prediction.named.items() if name not in prediction.others}
+    return {name: next_square(landmarks) for name, landmarks in named.items()}
 
 
 def squares_around(predictor: LandmarkPredictor, before: Prediction, sides: tuple[str, ...] = SIDES) -> dict[str, Warp]:

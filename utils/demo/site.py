@@ -112,6 +112,7 @@ def settings(description: dict) -> dict[str, Any]:
             "canvas_multiple": search.CANVAS_MULTIPLE,
             "least_candidate": search.LEAST_CANDIDATE,
             "refinements": search.REFINEMENTS,
+            "patience": search.PATIENCE,
             "long_enough": search.LONG_ENOUGH,
             "fewest_agreeing": search.FEWEST_AGREEING,
             "clearly_larger": search.CLEARLY_LARGER,

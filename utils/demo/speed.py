@@ -67,7 +67,7 @@ def measure_demo(
     for one in measured:
         found = np.isfinite(one.errors)
         nme = f"face error {100 * np.mean(np.array(one.errors)[found]):.2f} % of its size" if found.any() else "no face"
-        how = f"{one.predictor.size} px, {one.predictor.engine} in {one.predictor.precision}"
+        how = f"{one.predictor.size} px, {one.predictor.computed}"
         print(f"{printable(one.weights)} ({how}): {one.timer.summary}")
         print(
             f"  {1000 * one.processor_seconds / one.timer.frames:.1f} ms of all processors a frame; {nme}, "

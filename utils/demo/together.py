@@ -91,12 +91,8 @@ class SharedEngine:
 
     def __init__(self, engine: Engine):
         self._engine = engine
-        self.config, self.record, self.title, self.precision = (
-            engine.config,
-            engine.record,
-            engine.title,
-            engine.precision,
-        )
+        self.config, self.record = engine.config, engine.record
+        self.title, self.precision, self.took = engine.title, engine.precision, engine.took
         self._all_wait = threading.Condition()
         self._searches = 0
         self._stopped = False

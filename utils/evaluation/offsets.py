@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from data.lines import line_directions
 from data.schemes import Scheme
 from utils.evaluation.metrics import normaliser_length
 
@@ -75,22 +76,6 @@ class Offsets:
 def landmark_offsets(truth: np.ndarray, predicted: np.ndarray, scheme: Scheme) -> Offsets:
     """Offsets of predicted points from annotated ones, both (images, landmarks, 2) in pixels, of a whole scheme."""
     truth, predicted = np.asarray(truth, np.float64), np.asarray(predicted, np.float64)
-    along, across = _line_directions(truth, scheme)
+    along, across = line_directions(truth, scheme)
     apart = (predicted - truth) * (100 / normaliser_length(truth, scheme))[:, None, None]
     return Offsets(scheme, (apart * across).sum(axis=-1), (apart * along).sum(axis=-1))
-
-
-def _line_directions(points: np.ndarray, scheme: Scheme) -> tuple[np.ndarray, np.ndarray]:
-    """Unit vectors (images, landmarks, 2) along each group's line, and across it, outwards."""
-    along, across = np.zeros_like(points), np.zeros_like(points)
-    for group in scheme.groups:
-        own = list(group.indices)
-        line = points[:, own]
-        step = np.roll(line, -1, axis=1) - np.roll(line, 1, axis=1) if group.closed else np.gradient(line, axis=1)
-        step /= np.maximum(np.linalg.norm(step, axis=-1, keepdims=True), 1e-9)
-        normal = np.stack([step[..., 1], -step[..., 0]], axis=-1)
-        # A mirrored image turns the normals round: each line's are turned outwards together.
-        centre = line.mean(axis=1, keepdims=True) if group.closed else points.mean(axis=1, keepdims=True)
-        outwards = np.sign(((line - centre) * normal).sum(axis=(1, 2)))
-        along[:, own], across[:, own] = step, normal * outwards[:, None, None]
-    return along, across

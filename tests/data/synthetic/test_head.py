@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 
 from data.head_pose import rotation
-from data.synthetic.head import SIDES, head_model, subdivision
+from data.schemes import EAR, reference_shape
+from data.synthetic.head import CLICKED_OUTSIDE, SIDES, ear_as_clicked, head_model, subdivision
 from data.synthetic.render import Camera
 
 
@@ -227,6 +228,30 @@ def test_the_outer_helix_lies_on_the_outline_of_the_ear_and_the_other_points_sta
         assert outside(points) < 0.03 * np.ptp(points[:, 1])
         gained += outside(still) - outside(points)
     assert gained > 0
+
+
+def test_annotators_click_outside_the_lines_of_an_ear_by_a_part_of_its_diagonal():
+    """Worked out by hand: three lines that stand upright left of the middle and one right of it, 100 px apart."""
+    left = [np.column_stack([np.full(count, 0.0), np.linspace(0, 300, count)]) for count in (20, 15, 15)]
+    right = np.column_stack([np.full(5, 400.0), np.linspace(0, 300, 5)])
+    moved = ear_as_clicked(np.concatenate([*left, right]).astype(np.float32))
+    diagonal = 500
+    assert moved.dtype == np.float32
+    np.testing.assert_allclose(moved[:20, 0], -CLICKED_OUTSIDE["outer_helix"] * diagonal, rtol=1e-5)
+    np.testing.assert_allclose(moved[20:35, 0], -CLICKED_OUTSIDE["inner_helix"] * diagonal, rtol=1e-5)
+    np.testing.assert_allclose(moved[35:50, 0], -CLICKED_OUTSIDE["tragus_concha"] * diagonal, rtol=1e-5)
+    np.testing.assert_array_equal(moved[50:], right)
+    np.testing.assert_allclose(moved[:, 1], np.concatenate([*left, right])[:, 1], atol=1e-4)
+
+
+@pytest.mark.parametrize("turn", [0, 40, 180])
+def test_where_annotators_click_turns_and_mirrors_with_the_ear(turn):
+    ear = 200 * reference_shape(EAR).astype(np.float64)
+    angle = np.radians(turn)
+    linear = 1.7 * np.array([[-np.cos(angle), np.sin(angle)], [np.sin(angle), np.cos(angle)]])  # mirrored and turned
+    np.testing.assert_allclose(ear_as_clicked(ear @ linear.T + 30), ear_as_clicked(ear) @ linear.T + 30, atol=1)
+    apart = np.linalg.norm(ear_as_clicked(ear) - ear, axis=1) / np.linalg.norm(np.ptp(ear, axis=0))
+    assert {round(float(each), 6) for each in apart} == {0.0, *CLICKED_OUTSIDE.values()}
 
 
 def test_no_skin_lies_far_outside_of_the_outline_of_a_turned_head():

@@ -1,5 +1,7 @@
 """What runs the network: other runtimes must answer as Keras does."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -43,6 +45,26 @@ def test_auto_takes_one_of_those_that_are_installed(weights, monkeypatch):
     assert engine.title in {"TensorFlow", "LiteRT", "OpenVINO"} and engine.precision == "float32"
     timer.frame_done()
     assert timer.seconds == 0 and not timer.totals  # the measurement is no frame's
+    assert min(engine.took, key=lambda title: engine.took[title]) == next(iter(engine.took)) == engine.title
+    assert set(engine.took) == {"TensorFlow", "LiteRT", "OpenVINO"} and all(took > 0 for took in engine.took.values())
+
+
+def test_what_auto_measured_stands_in_the_line_about_the_weights(weights):
+    assert LandmarkPredictor(weights, precision="float32").computed == "TensorFlow in float32"
+    computed = LandmarkPredictor(weights, precision="float32", engine="auto").computed
+    assert re.fullmatch(r"\w+ in float32; ms for three crops: \w[\w ]+ [0-9.]+(, \w[\w ]+ [0-9.]+)*", computed)
+
+
+def test_each_crop_is_decoded_by_its_own_head_alone(weights):
+    engine = open_engine(weights, "float32", StepTimer())
+    images = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), np.uint8)
+    every, own = engine.read(images), engine.read(images, ["face", "ear", "ear"])
+    for name in ("points", "confidence"):
+        np.testing.assert_allclose(own[f"face_{name}"], every[f"face_{name}"][:1], atol=1e-4)
+        np.testing.assert_allclose(own[f"ear_{name}"], every[f"ear_{name}"][1:], atol=1e-4)
+    none = engine.read(images, ["ear"] * 3)
+    assert none["face_points"].shape == (0, 68, 2) and none["face_confidence"].shape == (0, 68)
+    assert none["ear_points"].shape == (3, 55, 2)
 
 
 def test_a_runtime_that_is_not_installed_is_named_with_its_mend(weights, monkeypatch):

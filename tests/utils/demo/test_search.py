@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 
 from data.augment import Warp
+from data.schemes import FACE
 from tests.charts import draw_chart, place
 from tests.utils.demo.heads import FRONT, face
+from utils.demo.detections import Thresholds
 from utils.demo.geometry import tilt
-from utils.demo.prediction import SIDES
-from utils.demo.search import has_moved, next_square, paint_over, search, search_sizes, whole_image
+from utils.demo.prediction import SIDES, Prediction
+from utils.demo.search import has_moved, next_square, paint_over, refine, search, search_sizes, whole_image
 
 
 def apply(matrix, x, y):
@@ -66,6 +68,31 @@ def test_the_next_square_holds_the_face_upright_at_1_6_times_its_size():
     assert square.angle == pytest.approx(tilt(FRONT), abs=1e-4)
     inside = np.array([apply(square.matrix(160), x, y) for x, y in FRONT])
     assert np.ptp(inside, axis=0).max() == pytest.approx(100, abs=0.1)
+
+
+class ReadsAsTold:
+    """A predictor of faces whose readings have these scores, one after the other, each of another crop."""
+
+    def __init__(self, scores):
+        self.thresholds, self.tasks, self.others = Thresholds(face=0.65), (FACE.task,), {}
+        self._scores = iter(scores)
+
+    def read_crops(self, image, squares):
+        return {name: replace(face(score=next(self._scores)), crop=Warp((0.0, 0.0), 1.0)) for name in squares}
+
+
+@pytest.mark.parametrize(
+    ("scores", "kept"),
+    [
+        ((0.6, 0.7, 0.7, 0.7), 0.7),
+        ((0.6, 0.6, 0.6, 0.66), 0.66),  # the last reading is what counts
+        ((0.7, 0.7, 0.7, 0.6), None),
+        ((0.54,), None),  # nothing credible: not read again
+    ],
+)
+def test_what_lacks_little_of_its_threshold_is_read_again_but_kept_only_if_it_reaches_it(scores, kept):
+    found = refine(ReadsAsTold(scores), np.zeros((9, 9, 3), np.uint8), Prediction(face()))
+    assert (found.face and found.face.score) == (kept and pytest.approx(kept))
 
 
 @pytest.mark.parametrize(

@@ -124,13 +124,13 @@ export class Geometry {
     return moved > this.numbers.stands_still || turned > this.numbers.stands_straight;
   }
 
-  // What is credible of landmarks by name ("face", "left", "right"): {face, ears}.
-  filter(found) {
+  // What is credible of landmarks by name ("face", "left", "right"): {face, ears}. A score may lack `patience`.
+  filter(found, patience = 0) {
     const thresholds = this.settings.thresholds;
     let face = found.face;
-    if (face && (face.score < thresholds.face || !this.isFace(face))) face = undefined;
+    if (face && (face.score < thresholds.face - patience || !this.isFace(face))) face = undefined;
     let ears = SIDES.filter((side) => found[side]).map((side) => [side, found[side]]);
-    ears = ears.filter(([, ear]) => ear.score >= thresholds.ear && this.isEar(ear, face));
+    ears = ears.filter(([, ear]) => ear.score >= thresholds.ear - patience && this.isEar(ear, face));
     if (ears.length === 2) {
       const [one, other] = ears.map(([, ear]) => ear), a = meanPoint(one.points), b = meanPoint(other.points);
       if (Math.hypot(a[0] - b[0], a[1] - b[1]) < this.numbers.same_place * extent(one.points)) {

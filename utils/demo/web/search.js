@@ -100,10 +100,11 @@ export class Finder {
       if (time) squares = this.squaresAround(found);
       const moved = Object.entries(squares).filter(([each, square]) => !read[each] || this.geometry.hasMoved(read[each], square));
       read = { ...read, ...(await this.network.readSquares(frame, Object.fromEntries(moved))) };
-      found = this.geometry.filter(Object.fromEntries(Object.keys(squares).map((each) => [each, read[each]])));
+      const named = Object.fromEntries(Object.keys(squares).map((each) => [each, read[each]]));
+      found = this.geometry.filter(named, this.numbers.patience);
       if (isEmpty(found) || !moved.length) break;
     }
-    return found;
+    return this.geometry.filter({ face: found.face, ...found.ears });
   }
 
   squaresAround({ face, ears }, sides = SIDES) {
