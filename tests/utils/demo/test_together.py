@@ -36,6 +36,7 @@ class Counting:
     def __init__(self, engine, fails_at=None):
         self.engine, self.sizes, self.fails_at = engine, [], fails_at
         self.config, self.record, self.title, self.precision = engine.config, engine.record, "counting", "float32"
+        self.took = {}
 
     def read(self, images, tasks=None):
         self.sizes.append(len(images))
