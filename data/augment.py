@@ -257,7 +257,7 @@ def jitter_image(image: np.ndarray, rng: np.random.Generator, strength: float) -
         image = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     if rng.random() < 0.2 * strength:
         image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, max(0.3, 0.011 * size)))
-    if rng.random() < 0.3 * strength:  # down to heads of 30 pixels
+    if rng.random() < 0.3 * strength:  # down to a face of 15 pixels in a crop of 160
         small = max(16, int(size * math.exp(rng.uniform(math.log(0.15), math.log(0.9)))))
         image = cv2.resize(image, (small, small), interpolation=cv2.INTER_AREA)
         image = cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR)

@@ -66,10 +66,15 @@ def draw_frame(at: float, width: int, height: int, seed: int) -> tuple[np.ndarra
     left, top = (size - width) // 2, (size - height) // 2
     cut = np.s_[top : top + height, left : left + width]
     points = clicked_points(places, camera)
+
+    def in_sight(at: np.ndarray) -> np.ndarray:
+        at = np.round(at) - (left, top)
+        return ((at >= 0) & (at < (width, height))).all(axis=1)
+
     truth = {
         name: {
             "points": (points[name] - (left, top)).round(2).tolist(),
-            "visible": visible(rendering.view, places[name]).astype(int).tolist(),
+            "visible": (visible(rendering.view, places[name]) & in_sight(points[name])).astype(int).tolist(),
         }
         for name in ("face", *(f"ear_{side}" for side in SIDES))
     }

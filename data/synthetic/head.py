@@ -17,7 +17,7 @@ import numpy as np
 import scipy.sparse as sparse
 
 from data.lines import line_directions
-from data.schemes import EAR
+from data.schemes import EAR, reference_shape
 
 ASSET = Path(__file__).parent / "asset"
 SIDES = ("left", "right")  # the subject's own
@@ -407,7 +407,11 @@ class HeadModel:
 def ear_as_clicked(points: np.ndarray) -> np.ndarray:
     """An ear's points (55, 2) in pixels, moved from the lines of the head to where annotators of ibug-ears click."""
     distances = np.array([CLICKED_OUTSIDE.get(EAR.group_of(k).name, 0.0) for k in range(EAR.count)])
-    _, outwards = line_directions(points[None].astype(np.float64), EAR)
+    shapes = np.stack([points, reference_shape(EAR)]).astype(np.float64)
+    along, outwards = line_directions(shapes, EAR)
+    # Of an ear seen from the front the inner lines hardly say which side is outside: the outer helix does.
+    turns = np.sign(along[..., 0] * outwards[..., 1] - along[..., 1] * outwards[..., 0])
+    outwards[0] *= (turns[0] * turns[1] * turns[0, 0] * turns[1, 0])[:, None]
     moved = points + outwards[0] * (distances * np.linalg.norm(np.ptp(points, axis=0)))[:, None]
     return moved.astype(points.dtype)
 

@@ -220,7 +220,7 @@ def _find_larger_head(
                     return profile
                 continue
             # What is taken for a face where there is none scores 0.2 at most; reading its crops would cost the most.
-            if candidate.face.score < predictor.thresholds.face:
+            if candidate.face.score < predictor.thresholds.face - PATIENCE:
                 continue
             if extent(candidate.face.points) < length:
                 continue

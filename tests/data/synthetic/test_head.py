@@ -233,6 +233,7 @@ def test_the_outer_helix_lies_on_the_outline_of_the_ear_and_the_other_points_sta
 def test_annotators_click_outside_the_lines_of_an_ear_by_a_part_of_its_diagonal():
     """Worked out by hand: three lines that stand upright left of the middle and one right of it, 100 px apart."""
     left = [np.column_stack([np.full(count, 0.0), np.linspace(0, 300, count)]) for count in (20, 15, 15)]
+    left[2] = left[2][::-1]  # the concha's line is drawn the other way round than the helix's
     right = np.column_stack([np.full(5, 400.0), np.linspace(0, 300, 5)])
     moved = ear_as_clicked(np.concatenate([*left, right]).astype(np.float32))
     diagonal = 500
@@ -252,6 +253,18 @@ def test_where_annotators_click_turns_and_mirrors_with_the_ear(turn):
     np.testing.assert_allclose(ear_as_clicked(ear @ linear.T + 30), ear_as_clicked(ear) @ linear.T + 30, atol=1)
     apart = np.linalg.norm(ear_as_clicked(ear) - ear, axis=1) / np.linalg.norm(np.ptp(ear, axis=0))
     assert {round(float(each), 6) for each in apart} == {0.0, *CLICKED_OUTSIDE.values()}
+
+
+@pytest.mark.parametrize("narrow", [1, 0.3, 0.1, 0.03])
+@pytest.mark.parametrize("shear", [-0.3, 0, 0.3])
+def test_all_lines_of_a_narrow_ear_move_the_same_way_as_those_of_a_wide_one(narrow, shear):
+    ear = 200 * reference_shape(EAR).astype(np.float64)
+    linear = np.array([[narrow, shear * narrow], [0, 1]])
+    moved = (ear_as_clicked(ear @ linear.T) - ear @ linear.T) @ np.linalg.inv(linear).T
+    wide = ear_as_clicked(ear) - ear
+    moving = np.abs(wide).max(axis=1) > 0
+    # An affine map does not keep normals, but keeps on which side of a line a point lies.
+    assert ((moved * wide).sum(axis=1)[moving] > 0).all()
 
 
 def test_no_skin_lies_far_outside_of_the_outline_of_a_turned_head():

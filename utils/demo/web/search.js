@@ -65,8 +65,8 @@ export class Finder {
 
   async largerHead(frame, { face }, size, quarter) {
     if (!face) return undefined;
-    const { clearly_larger, head_margin, finest_larger, colour_samples, refinements } = this.numbers;
-    const { face: least, sure_face } = this.settings.thresholds;
+    const { clearly_larger, head_margin, finest_larger, colour_samples, refinements, patience } = this.numbers;
+    const { face: enough, sure_face } = this.settings.thresholds;
     const length = extent(face.points), { low, high } = box(face.points);
     const margin = [0, 1].map((axis) => head_margin * (high[axis] - low[axis]));
     const from = [low[0] - margin[0], low[1] - margin[1]], to = [high[0] + margin[0], high[1] + margin[1]];
@@ -78,7 +78,7 @@ export class Finder {
         if (candidate.name !== "face") {
           const profile = await this.largeEar(rest, candidate, clearly_larger * length);
           if (profile) return profile;
-        } else if (candidate.score >= least && candidate.length >= length) {
+        } else if (candidate.score >= enough - patience && candidate.length >= length) {
           const refined = await this.readAround(frame, await this.refine(rest, candidate, refinements - 1));
           if (refined.face?.score >= sure_face && extent(refined.face.points) >= clearly_larger * length) return refined;
         }
