@@ -68,8 +68,8 @@ def draw_frame(at: float, width: int, height: int, seed: int) -> tuple[np.ndarra
     points = clicked_points(places, camera)
 
     def in_sight(at: np.ndarray) -> np.ndarray:
-        at = np.round(at) - (left, top)
-        return ((at >= 0) & (at < (width, height))).all(axis=1)
+        across, down = (np.round(at) - (left, top)).T
+        return (across >= 0) & (across < width) & (down >= 0) & (down < height)
 
     truth = {
         name: {
