@@ -154,8 +154,7 @@ def read_around(
 
 def own_squares(prediction: Prediction) -> dict[str, Warp]:
     """The squares round the face and the ears of a prediction, by name ("face", "left", "right")."""
-    named = {name: each for name, each in prediction.named.items() if name not in prediction.others}
-    return {name: next_square(landmarks) for name, landmarks in named.items()}
+    return {name: next_square(landmarks) for name, landmarks in replace(prediction, others={}).named.items()}
 
 
 def squares_around(predictor: LandmarkPredictor, before: Prediction, sides: tuple[str, ...] = SIDES) -> dict[str, Warp]:
