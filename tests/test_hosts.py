@@ -22,7 +22,7 @@ from utils.common.cli import InputError
 from utils.common.hosts import Hosts, find_hosts
 
 ALIKE = 1e-5  # relative, of float32
-EPOCHS = 12
+EPOCHS = 6
 SOON = 60  # seconds
 needs_jax = pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="wants jax")
 

@@ -18,7 +18,7 @@ from utils.demo.search import (
     QUARTERS,
     find_candidates,
     next_square,
-    refine,
+    refine_candidate,
     search_sizes,
     sizes_turned,
 )
@@ -38,7 +38,7 @@ def hard_negatives(predictor: LandmarkPredictor, image: np.ndarray, score: float
     for quarter in QUARTERS:
         for size in sizes_turned(search_sizes(image), quarter):
             for candidate in find_candidates(predictor, image, size, quarter):
-                for detection in _detections(refine(predictor, image, candidate, sides=())):
+                for detection in _detections(refine_candidate(predictor, image, candidate, sides=())):
                     squares, square = found[detection.scheme.task], next_square(detection)
                     if detection.score >= score and not any(_are_one(square, other) for other in squares):
                         squares.append(square)

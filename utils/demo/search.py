@@ -72,7 +72,7 @@ def search(
             if with_face.face and extent(with_face.face.points) * size / max(image.shape[:2]) > LONG_ENOUGH:
                 break
             for candidate in find_candidates(predictor, image, size, quarter):
-                refined = refine(predictor, image, candidate)
+                refined = refine_candidate(predictor, image, candidate)
                 if quarter and refined.face and refined.face.score < predictor.thresholds.turned_face:
                     refined = replace(refined, face=None)
                 if refined.face is None:
@@ -115,26 +115,51 @@ def find_candidates(predictor: LandmarkPredictor, image: np.ndarray, size: int, 
             yield Prediction(landmarks)
 
 
+def refine_candidate(
+    predictor: LandmarkPredictor, image: np.ndarray, candidate: Prediction, sides: tuple[str, ...] = SIDES
+) -> Prediction:
+    """`refine` from the first of the candidate's squares that leads to something credible; empty if none does."""
+    for square in first_squares(predictor, candidate):
+        if refined := refine(predictor, image, square, sides=sides):
+            return refined
+    return Prediction()
+
+
+def first_squares(predictor: LandmarkPredictor, candidate: Prediction) -> list[dict[str, Warp]]:
+    """Where to read a candidate of the whole image first, and where if nothing is found there.
+
+    Heads that are small there are seen, but their points are unsure. So the tilt of a face may be wrong, and what is
+    taken for an ear may be a head.
+    """
+    squares = [own_squares(candidate)]
+    if predictor.first is not None:
+        seen = candidate.face or best_ear(candidate)
+        upright = {"face": square_around(seen.points, predictor.first.crop_side, seen.crop.angle)}
+        if upright not in squares:
+            squares.append(upright)
+    return squares
+
+
 def refine(
     predictor: LandmarkPredictor,
     image: np.ndarray,
-    start: Prediction,
+    first: dict[str, Warp],
     times: int = REFINEMENTS,
     sides: tuple[str, ...] = SIDES,
 ) -> Prediction:
     """Read again and again, each time in crops round the last answer; empty as soon as nothing credible is left.
 
-    The first crop is of the candidate alone, since most candidates are nothing. What stands still is not read again.
-    On the way a little less than the thresholds does: the first crops lie askew. `sides` as for `read_around`.
+    The squares `first` are of a candidate alone, since most candidates are nothing. What stands still is not read
+    again. On the way a little less than the thresholds does: the first crops lie askew. `sides` as for `read_around`.
     """
-    prediction, read = start, dict[str, Landmarks]()
+    prediction, read = Prediction(), dict[str, Landmarks]()
     on_the_way = replace(
         predictor.thresholds,
         face=predictor.thresholds.face - PATIENCE,
         ear=predictor.thresholds.ear - PATIENCE,
     )
     for time in range(times):
-        squares = squares_around(predictor, prediction, sides) if time else own_squares(prediction)
+        squares = squares_around(predictor, prediction, sides) if time else first
         moved = {name: square for name, square in squares.items() if name not in read or has_moved(read[name], square)}
         read |= predictor.read_crops(image, moved)
         prediction = filter_detections({name: read[name] for name in squares}, on_the_way)
@@ -223,7 +248,7 @@ def _find_larger_head(
                 continue
             if extent(candidate.face.points) < length:
                 continue
-            refined = refine(predictor, rest, candidate, REFINEMENTS - 1)
+            refined = refine(predictor, rest, own_squares(candidate), REFINEMENTS - 1)
             refined = read_around(predictor, image, refined)  # nothing of it is painted over
             face = refined.face
             if face is None or face.score < predictor.thresholds.sure_face:
@@ -241,7 +266,7 @@ def _refine_large_ear(
     ear = best_ear(candidate)
     if ear.score < predictor.thresholds.sure_ear or extent(ear.points) < least:
         return Prediction()
-    refined = refine(predictor, image, candidate)
+    refined = refine(predictor, image, own_squares(candidate))
     sure = refined and best_ear(refined).score >= predictor.thresholds.lone_ear
     return refined if sure and extent(best_ear(refined).points) >= least else Prediction()
 
@@ -262,7 +287,7 @@ def with_second_ear(predictor: LandmarkPredictor, image: np.ndarray, prediction:
     factor = length / max(image.shape[:2])
     size = min(search_sizes(image), key=lambda size: abs(math.log(factor * size / WHOLE_IMAGE_EAR)))
     for candidate in find_candidates(predictor, rest, size, round(-ear.crop.angle / 90) % 4):
-        for name, other in refine(predictor, rest, candidate).ears.items():
+        for name, other in refine(predictor, rest, own_squares(candidate)).ears.items():
             sure = name != side and other.score >= predictor.thresholds.sure_ear
             if sure and least < extent(other.points) / length < most:
                 return replace(prediction, ears=prediction.ears | {name: other})

@@ -1,9 +1,9 @@
-"""Synthetic heads at many sizes and angles in a frame, and how well a predictor finds them."""
+"""Heads at many sizes and angles in a frame, and how well a predictor finds them."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -14,11 +14,12 @@ from data.augment import apply_matrix, warp_image
 from data.schemes import EAR, FACE, Scheme
 from data.synthetic.film import HEAD_OF_FACE
 from data.synthetic.scene import draw_image
+from utils.common.images import decode_image
 from utils.evaluation.metrics import nme, normaliser_length
 from utils.evaluation.scoring import Answers, Predictor
 
 if TYPE_CHECKING:
-    from data.synthetic.scene import SyntheticImage
+    from data.datasets import Sample
 
 FRAME = (720, 1280)  # height, width
 HEIGHTS = (40, 55, 75, 105, 145, 200, 275, 375, 520, 700)  # of the head, pixels of the frame
@@ -29,40 +30,46 @@ PASSES = ("coarse", "fine")
 
 
 @dataclass(frozen=True)
-class Placed:
-    """A head in a frame: image (720, 1280, 3) uint8 RGB and true points, the face's and those of the ears in view."""
+class Head:
+    """A head in an image (height, width, 3) uint8 RGB and its true points: the face's and those of the ears in view."""
 
     image: np.ndarray
     face: np.ndarray
     ears: list[np.ndarray]
 
 
-def heads(count: int, seed: int, size: int) -> Iterator[SyntheticImage]:
-    """Images of synthetic heads, no more than 45 degrees from the front."""
+def synthetic_heads(count: int, seed: int, size: int) -> Iterator[Head]:
+    """Synthetic heads, no more than 45 degrees from the front."""
     rng, drawn = np.random.default_rng(seed), 0
     while drawn < count:
         image = draw_image(rng, "both", size)
         if abs(image.pose[0]) <= MOST_YAW:
             drawn += 1
-            yield image
+            ears = [f"ear_{side}" for side in ("left", "right")]
+            in_view = [image.points[ear] for ear in ears if image.visible[ear].mean() >= EAR_IN_VIEW]
+            yield Head(image.pixels, image.points["face"], in_view)
 
 
-def place_head(image: SyntheticImage, height: float, angle: float) -> Placed:
-    """An image scaled so that its head is `height` pixels high, turned clockwise by `angle` degrees, mid-frame."""
-    face = image.points["face"]
+def annotated_heads(faces: Iterable[Sample]) -> Iterator[Head]:
+    """The heads of images with face points; of their ears nothing is known."""
+    for face in faces:
+        yield Head(decode_image(face.image), face.points, [])
+
+
+def place_head(head: Head, height: float, angle: float) -> Head:
+    """A head scaled to `height` pixels, and turned clockwise by `angle` degrees, amid a frame (720, 1280, 3).
+
+    The frame has the image's mean colour where the image ends.
+    """
+    face = head.face
     scale = height / (HEAD_OF_FACE * np.ptp(face[:, 1]))
     turn = math.radians(angle)
     linear = scale * np.array([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]])
     middle = (face.min(axis=0) + face.max(axis=0)) / 2
     matrix = np.column_stack([linear, np.array(FRAME[::-1]) / 2 - linear @ middle])
-    red, green, blue = (float(level) for level in image.pixels.mean(axis=(0, 1)))
-    frame = warp_image(image.pixels, matrix, FRAME[::-1], fill=(red, green, blue))
-    ears = [
-        apply_matrix(matrix, image.points[f"ear_{side}"])
-        for side in ("left", "right")
-        if image.visible[f"ear_{side}"].mean() >= EAR_IN_VIEW
-    ]
-    return Placed(frame, apply_matrix(matrix, face), ears)
+    red, green, blue = (float(level) for level in head.image.mean(axis=(0, 1)))
+    frame = warp_image(head.image, matrix, FRAME[::-1], fill=(red, green, blue))
+    return Head(frame, apply_matrix(matrix, face), [apply_matrix(matrix, ear) for ear in head.ears])
 
 
 def error(scheme: Scheme, truth: np.ndarray, answers: list[np.ndarray]) -> float:
@@ -82,14 +89,16 @@ class TwoStepPredictor(Predictor, Protocol):
         """What the whole image alone shows."""
 
 
-def measure(predictor: TwoStepPredictor, images: Iterable[SyntheticImage], total: int) -> list[dict]:
+def measure(
+    predictor: TwoStepPredictor, heads: Iterable[Head], total: int, heights: Sequence[int] = HEIGHTS
+) -> list[dict]:
     """A row for each head, height, angle and task: NME of both passes as fractions, NaN where nothing was found."""
     rows = []
-    with tqdm(total=total * len(HEIGHTS) * len(ANGLES), unit="frame", disable=None, dynamic_ncols=True) as bar:
-        for image in images:
-            for height in HEIGHTS:
+    with tqdm(total=total * len(heights) * len(ANGLES), unit="frame", disable=None, dynamic_ncols=True) as bar:
+        for head in heads:
+            for height in heights:
                 for angle in ANGLES:
-                    placed = place_head(image, height, angle)
+                    placed = place_head(head, height, angle)
                     found = {"coarse": predictor.coarse(placed.image), "fine": predictor(placed.image)}
                     targets = [(FACE, placed.face), *((EAR, ear) for ear in placed.ears)]
                     for scheme, truth in targets:

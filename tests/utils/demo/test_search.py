@@ -6,13 +6,23 @@ import numpy as np
 import pytest
 
 from data.augment import Warp
-from data.schemes import FACE
+from data.schemes import EAR, FACE
 from tests.charts import draw_chart, place
-from tests.utils.demo.heads import FRONT, face
+from tests.utils.demo.heads import FRONT, alone, ear, face
 from utils.demo.detections import Thresholds
-from utils.demo.geometry import tilt
+from utils.demo.geometry import rotation, tilt
 from utils.demo.prediction import SIDES, Prediction
-from utils.demo.search import has_moved, next_square, paint_over, refine, search, search_sizes, whole_image
+from utils.demo.search import (
+    has_moved,
+    next_square,
+    own_squares,
+    paint_over,
+    refine,
+    refine_candidate,
+    search,
+    search_sizes,
+    whole_image,
+)
 
 
 def apply(matrix, x, y):
@@ -91,8 +101,55 @@ class ReadsAsTold:
     ],
 )
 def test_what_lacks_little_of_its_threshold_is_read_again_but_kept_only_if_it_reaches_it(scores, kept):
-    found = refine(ReadsAsTold(scores), np.zeros((9, 9, 3), np.uint8), Prediction(face()))
+    found = refine(ReadsAsTold(scores), np.zeros((9, 9, 3), np.uint8), own_squares(Prediction(face())))
     assert (found.face and found.face.score) == (kept and pytest.approx(kept))
+
+
+class KnowsOneFace:
+    """A predictor that reads a face in squares round it that are turned by less than 40 degrees, and nothing elsewhere.
+
+    `squares`: what it was asked to read.
+    """
+
+    def __init__(self, known, tasks=(FACE.task, EAR.task)):
+        self.known, self.tasks, self.others, self.thresholds = known, tasks, {}, Thresholds()
+        self.first = FACE if FACE.task in tasks else None
+        self.squares = []
+
+    def read_crops(self, image, squares):
+        self.squares += squares.items()
+        found = {}
+        for name, square in squares.items():
+            seen = name == "face" and abs(square.angle) < 40
+            found[name] = replace(self.known if name == "face" else ear((0, 0)), crop=square)
+            found[name] = found[name] if seen else replace(found[name], confidence=0 * found[name].confidence)
+        return found
+
+
+def turned(landmarks, degrees):
+    """Landmarks whose points lie turned about their middle."""
+    middle = landmarks.points.mean(axis=0)
+    return replace(landmarks, points=(landmarks.points - middle) @ rotation(degrees).T + middle)
+
+
+@pytest.mark.parametrize(
+    "candidate", [Prediction(turned(face(), 90)), alone(ear(tuple(FRONT.min(axis=0)), np.ptp(FRONT, axis=0).max()))]
+)
+def test_a_small_head_is_found_whose_tilt_was_misread_or_that_looked_like_an_ear(candidate):
+    predictor = KnowsOneFace(face())
+    assert refine_candidate(predictor, np.zeros((9, 9, 3), np.uint8), candidate).face is not None
+
+
+def test_a_candidate_that_is_credible_at_once_is_not_read_upright_first():
+    predictor = KnowsOneFace(face())
+    assert refine_candidate(predictor, np.zeros((9, 9, 3), np.uint8), Prediction(turned(face(), 20)))
+    assert predictor.squares[0][1].angle == pytest.approx(tilt(turned(face(), 20).points))
+
+
+def test_weights_that_know_no_face_read_an_ears_candidate_once():
+    predictor = KnowsOneFace(face(), tasks=(EAR.task,))
+    assert not refine_candidate(predictor, np.zeros((9, 9, 3), np.uint8), alone(ear((0, 0))))
+    assert [name for name, _ in predictor.squares] == ["left"]
 
 
 @pytest.mark.parametrize(

@@ -9,22 +9,22 @@ from data.synthetic.film import HEAD_OF_FACE
 from data.synthetic.scene import SyntheticImage
 from tests.charts import draw_chart, place, save_chart_network
 from tests.conftest import run_script
+from tests.images import write_faces
 from utils.demo import LandmarkPredictor
 from utils.evaluation import robustness
-from utils.evaluation.robustness import ANGLES, FRAME, HEIGHTS, error, place_head, table
+from utils.evaluation.robustness import ANGLES, FRAME, HEIGHTS, Head, error, place_head, synthetic_heads, table
 
 
 @pytest.fixture
 def marked():
-    """A gray image of 600 px with white dots on three landmarks, all of one ear hidden."""
+    """A gray image of 600 px with white dots on three landmarks."""
     image = np.full((600, 600, 3), 90, np.uint8)
     face = reference_shape(FACE) * 200 + (200, 220)
     ear = reference_shape(EAR) * 60 + (420, 260)
     for x, y in np.round([face[8], face[36], ear[0]]).astype(int):
         image[y - 4 : y + 5, x - 4 : x + 5] = 255
     face, ear = np.round(face).astype(np.float32), np.round(ear).astype(np.float32)
-    visible = {"face": np.ones(68, bool), "ear_left": np.ones(55, bool), "ear_right": np.zeros(55, bool)}
-    return SyntheticImage(image, {"face": face, "ear_left": ear, "ear_right": ear}, visible, (0.0, 0.0, 0.0))
+    return Head(image, face, [ear])
 
 
 @pytest.mark.parametrize("height", [145, 375, 700])
@@ -32,7 +32,7 @@ def marked():
 def test_a_bright_mark_stays_under_its_landmark(marked, height, angle):
     placed = place_head(marked, height, angle)
     assert placed.image.shape == (*FRAME, 3) and len(placed.ears) == 1
-    span = HEAD_OF_FACE * np.ptp(marked.points["face"][:, 1]) / height  # image pixels in one of the frame
+    span = HEAD_OF_FACE * np.ptp(marked.face[:, 1]) / height  # image pixels in one of the frame
     for point in (placed.face[8], placed.face[36], placed.ears[0][0]):
         x, y = point
         if not (20 < x < FRAME[1] - 20 and 20 < y < FRAME[0] - 20):
@@ -73,6 +73,29 @@ def test_table_counts_what_was_found_and_averages_that_alone():
     assert lines[3] == "| 55 | 0 / 0 | - / - | - / - | 100 / 0 | 20.00 / - | - / - |"
     assert lines[4] == "| all | 50 / 100 | 10.00 / 6.00 | 10.00 / 5.00 | 100 / 0 | 20.00 / - | - / - |"
     assert [line.split(" | ")[0] for line in table(rows, "angle").splitlines()[2:]] == ["| 0", "| 15", "| all"]
+
+
+def test_synthetic_heads_have_the_ears_that_are_in_view(monkeypatch):
+    def drawn(rng, kind, size):
+        points = {"face": np.zeros((68, 2)), "ear_left": np.ones((55, 2)), "ear_right": np.full((55, 2), 2.0)}
+        visible = {"face": np.ones(68, bool), "ear_left": np.zeros(55, bool), "ear_right": np.arange(55) < 30}
+        return SyntheticImage(np.zeros((4, 4, 3), np.uint8), points, visible, (rng.choice([-50.0, 0.0]), 0.0, 0.0))
+
+    monkeypatch.setattr(robustness, "draw_image", drawn)
+    heads = list(synthetic_heads(3, 0, 4))
+    assert len(heads) == 3 and all(len(head.ears) == 1 and (head.ears[0] == 2).all() for head in heads)
+
+
+def test_the_command_takes_annotated_heads_of_the_test_part(tmp_path, monkeypatch):
+    monkeypatch.setattr(robustness, "ANGLES", (0,))
+    weights = save_chart_network(tmp_path / "chart.keras")
+    write_faces(tmp_path / "faces", 40, size=64)
+    data = ("--data", tmp_path / "faces", "--heights", 700)
+    done = run_script("utils.robustness", weights, *data, "--heads", 2, "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    rows = json.loads((tmp_path / "out/rows.json").read_text())
+    assert [(row["task"], row["height"]) for row in rows] == [("face", 700)] * 2
+    assert "no such" in run_script("utils.robustness", weights, "--data", tmp_path / "nowhere").stderr
 
 
 @pytest.mark.slow

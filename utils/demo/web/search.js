@@ -8,6 +8,7 @@ export class Finder {
   // `network`: see network.js.
   constructor(settings, geometry, network) {
     Object.assign(this, { settings, geometry, network, numbers: settings.search });
+    this.hasFaces = "face" in settings.schemes;
     this.hasEars = "ear" in settings.schemes;
   }
 
@@ -29,7 +30,7 @@ export class Finder {
         const longest = Math.max(frame.width, frame.height);
         if (withFace.face && (extent(withFace.face.points) * size) / longest > this.numbers.long_enough) break;
         for (const candidate of await this.candidates(frame, size, quarter)) {
-          let found = await this.refine(frame, candidate);
+          let found = await this.refineCandidate(frame, candidate);
           if (quarter && found.face && found.face.score < thresholds.turned_face) found = { ...found, face: undefined };
           if (!found.face) earAlone = this.geometry.betterEars(earAlone, found);
           else if (found.face.score >= thresholds.sure_face) return this.withLargerHead(frame, found, size, quarter);
@@ -43,6 +44,8 @@ export class Finder {
   }
 
   // Where the heads see a face and an ear in the whole picture: squares round those of their points that lie together.
+  // Small heads are seen, but the tilt of such a face may be wrong, and what is taken for an ear may be a head. So where
+  // nothing is found in the first square, the second one is that of an upright face.
   async candidates(frame, size, quarter) {
     const found = [];
     for (const landmarks of Object.values(await this.network.readWhole(frame, size, quarter, this.numbers.canvas_multiple))) {
@@ -51,8 +54,13 @@ export class Finder {
       if (count < fewest || landmarks.score < this.numbers.least_candidate) continue;
       const points = landmarks.points.map((point, k) => (kept[k] ? point : null));
       const name = landmarks.task === "face" ? "face" : this.geometry.sideOf(points);
-      const { score } = landmarks, length = extent(points.filter(Boolean));
-      found.push({ name, score, length, first: this.geometry.nextSquare({ ...landmarks, points }) });
+      const { score, square } = landmarks, length = extent(points.filter(Boolean));
+      const squares = [{ [name]: this.geometry.nextSquare({ ...landmarks, points }) }];
+      if (this.hasFaces) {
+        const upright = this.geometry.squareAround(points, this.geometry.scheme("face").crop_side, square.angle);
+        if (squares[0].face?.angle !== upright.angle) squares.push({ face: upright });
+      }
+      found.push({ name, score, length, squares });
     }
     return found;
   }
@@ -79,7 +87,7 @@ export class Finder {
           const profile = await this.largeEar(rest, candidate, clearly_larger * length);
           if (profile) return profile;
         } else if (candidate.score >= enough - patience && candidate.length >= length) {
-          const refined = await this.readAround(frame, await this.refine(rest, candidate, refinements - 1));
+          const refined = await this.readAround(frame, await this.refine(rest, candidate.squares[0], refinements - 1));
           if (refined.face?.score >= sure_face && extent(refined.face.points) >= clearly_larger * length) return refined;
         }
       }
@@ -90,12 +98,18 @@ export class Finder {
   async largeEar(frame, candidate, length) {
     const least = this.settings.geometry.ear_length_of_face * length, { sure_ear, lone_ear } = this.settings.thresholds;
     if (candidate.score < sure_ear || candidate.length < least) return undefined;
-    const refined = await this.refine(frame, candidate), ear = isEmpty(refined) ? undefined : bestEar(refined);
+    const refined = await this.refine(frame, candidate.squares[0]), ear = isEmpty(refined) ? undefined : bestEar(refined);
     return ear?.score >= lone_ear && extent(ear.points) >= least ? refined : undefined;
   }
 
-  async refine(frame, { name, first }, times = this.numbers.refinements) {
-    let read = {}, found = NOTHING, squares = { [name]: first };
+  async refineCandidate(frame, { squares }) {
+    let refined = NOTHING;
+    for (const first of squares) if (isEmpty(refined)) refined = await this.refine(frame, first);
+    return refined;
+  }
+
+  async refine(frame, first, times = this.numbers.refinements) {
+    let read = {}, found = NOTHING, squares = first;
     for (let time = 0; time < times; time++) {
       if (time) squares = this.squaresAround(found);
       const moved = Object.entries(squares).filter(([each, square]) => !read[each] || this.geometry.hasMoved(read[each], square));
