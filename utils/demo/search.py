@@ -21,6 +21,7 @@ from utils.demo.prediction import SIDES, Landmarks, Prediction
 
 if TYPE_CHECKING:
     from data.augment import Warp
+    from utils.demo.detections import Thresholds
     from utils.demo.predictor import LandmarkPredictor
 
 # Longer side of the whole image, network pixels: a head is found from about 30 of them upwards.
@@ -153,11 +154,7 @@ def refine(
     again. On the way a little less than the thresholds does: the first crops lie askew. `sides` as for `read_around`.
     """
     prediction, read = Prediction(), dict[str, Landmarks]()
-    on_the_way = replace(
-        predictor.thresholds,
-        face=predictor.thresholds.face - PATIENCE,
-        ear=predictor.thresholds.ear - PATIENCE,
-    )
+    on_the_way = patient(predictor.thresholds)
     for time in range(times):
         squares = squares_around(predictor, prediction, sides) if time else first
         moved = {name: square for name, square in squares.items() if name not in read or has_moved(read[name], square)}
@@ -166,6 +163,11 @@ def refine(
         if not (prediction and moved):
             break
     return filter_detections(prediction.named, predictor.thresholds)
+
+
+def patient(thresholds: Thresholds) -> Thresholds:
+    """Thresholds that are lower by `PATIENCE`, of faces and ears in crops."""
+    return replace(thresholds, face=thresholds.face - PATIENCE, ear=thresholds.ear - PATIENCE)
 
 
 def read_around(
@@ -244,7 +246,7 @@ def _find_larger_head(
                     return profile
                 continue
             # What is taken for a face where there is none scores 0.2 at most; reading its crops would cost the most.
-            if candidate.face.score < predictor.thresholds.face - PATIENCE:
+            if candidate.face.score < patient(predictor.thresholds).face:
                 continue
             if extent(candidate.face.points) < length:
                 continue
