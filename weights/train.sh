@@ -42,6 +42,7 @@ draw heads-a --faces 3000 --size 192 --seed 100
 draw heads-b --faces 3000 --size 192 --seed 104
 draw heads-c --faces 2000 --size 192 --seed 105
 draw heads-d --faces 1300 --size 192 --seed 106
+draw heads-e --faces 1000 --size 192 --seed 2611
 draw e0 --ears 4000 --size 224 --jpeg --seed 2000
 draw e1 --ears 2000 --size 224 --jpeg --seed 2001
 draw e2 --ears 1200 --size 224 --jpeg --seed 2002
@@ -108,10 +109,10 @@ python -m utils.average "$OUT/student7.keras" "$OUT/student8.keras" "$OUT/start9
 rehearse student9 start9 --data "$OUT/e5" --data "$B" --negatives "$B/NoEar" --replay "$FACES"
 
 # Turned heads, and what is taken for faces and ears where nobody is. A point between these and student5 ships
-mine() { # mine NETWORK NAME: such places in EMPTY
+mine() { # mine NETWORK NAME [IMAGES]: such places in images, of EMPTY by default
     [ -e "$OUT/$2" ] && return
     rm -rf "$OUT/$2.part"
-    python -m utils.hard_negatives "$OUT/$1.keras" "$EMPTY" --out "$OUT/$2.part"
+    python -m utils.hard_negatives "$OUT/$1.keras" "${3:-$EMPTY}" --out "$OUT/$2.part"
     mv "$OUT/$2.part" "$OUT/$2"
 }
 again() { # again NAME INIT FLAGS: with hard negatives and synthetic heads among the rehearsed
@@ -189,6 +190,16 @@ close nano2 nano masked18 boxed18 40 --replay "$W300" --replay "$W300" --replay 
 python -m utils.average "$OUT/nano.keras" "$OUT/nano2.keras" "$OUT/nano3start.keras" --alpha 0.5
 close nano3 nano3start masked18 boxed19 40 --replay "$W300" --replay "$W300" --replay "$W300" \
     --data "$OUT/e7" --data "$OUT/boxed19" --data "$OUT/boxed19" --teacher "$L"
+# With what it takes for a face or an ear itself, and more synthetic heads: ships
+python -m utils.export "$OUT/nano3.keras" --out "$OUT/noted3.keras" \
+    --threshold face=0.35 --threshold turned_face=0.35 --threshold ear=0.45 --threshold lone_ear=0.45
+mine noted3 hard20
+mine noted3 hard21 "$OUT/boxed19/NoEar"
+set -- --negatives "$OUT/hard20/ear" --negatives "$OUT/hard21/ear" --negatives "$OUT/hard21/ear" \
+    --face-negatives "$OUT/hard20/ear" --face-negatives "$OUT/hard20/face" --face-negatives "$OUT/hard20/face" \
+    --face-negatives "$OUT/hard20/face" --replay "$OUT/heads-e"
+close nano4 nano3 masked18 boxed19 40 --replay "$W300" --replay "$W300" --replay "$W300" \
+    --data "$OUT/e7" --data "$OUT/boxed19" --data "$OUT/boxed19" --teacher "$L" "$@"
 
 # The face network of 256 px again, with hand-labelled faces and masks. A point between both ships
 train train_face.py face5 --data "$W300" --data "$W300" --data "$FACES" --data "$OUT/heads-d" --data "$OUT/masked18" \
@@ -214,6 +225,6 @@ train train_ear.py ear1 --data "$OUT/e3" --data "$OUT/e2"
 python -m utils.export "$OUT/faceships.keras" --out weights/face-lite.keras --threshold face=0.7 --threshold turned_face=0.8
 python -m utils.export "$OUT/ships.keras" --out weights/face2ear-lite.keras \
     --threshold face=0.76 --threshold turned_face=0.78 --threshold lone_ear=0.80
-python -m utils.export "$OUT/nano3.keras" --out weights/face2ear-nano.keras \
-    --threshold face=0.74 --threshold turned_face=0.78 --threshold lone_ear=0.81
+python -m utils.export "$OUT/nano4.keras" --out weights/face2ear-nano.keras \
+    --threshold face=0.71 --threshold turned_face=0.78 --threshold lone_ear=0.80
 python -m utils.export "$OUT/free.keras" --out weights/face2ear-free-lite.keras
