@@ -278,7 +278,7 @@ def test_a_lost_host_ends_the_run_and_it_goes_on_to_what_one_process_learns(
 @pytest.mark.slow
 @needs_jax
 def test_a_student_of_two_hosts_learns_what_one_of_one_process_does(undisturbed, flags, data, tmp_path):
-    teach = ("--teacher", undisturbed / "out.keras", "--faces", data, "--replay", data, "--epochs", 3)
+    teach = ("--teacher", undisturbed / "out.keras", "--faces", data, "--replay", data, "--epochs", 2)
     own = [flag for flag in flags if flag not in ("--preset", "tiny")]
     for count in (1, 2):
         folder = tmp_path / str(count)
