@@ -119,7 +119,10 @@ def find_candidates(predictor: LandmarkPredictor, image: np.ndarray, size: int, 
 def refine_candidate(
     predictor: LandmarkPredictor, image: np.ndarray, candidate: Prediction, sides: tuple[str, ...] = SIDES
 ) -> Prediction:
-    """`refine` from the first of the candidate's squares that leads to something credible; empty if none does."""
+    """`refine` from the first of the candidate's squares that leads to something credible; empty if none does.
+
+    Credible as an upright face: what more a turned one needs is asked by `search`.
+    """
     for square in first_squares(predictor, candidate):
         if refined := refine(predictor, image, square, sides=sides):
             return refined

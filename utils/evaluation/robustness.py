@@ -31,7 +31,10 @@ PASSES = ("coarse", "fine")
 
 @dataclass(frozen=True)
 class Head:
-    """A head in an image (height, width, 3) uint8 RGB and its true points: the face's and those of the ears in view."""
+    """A head in an image (height, width, 3) uint8 RGB.
+
+    Its true points are pixels: `face` (68, 2), and (55, 2) for each of the `ears` in view.
+    """
 
     image: np.ndarray
     face: np.ndarray
@@ -39,7 +42,7 @@ class Head:
 
 
 def synthetic_heads(count: int, seed: int, size: int) -> Iterator[Head]:
-    """Synthetic heads, no more than 45 degrees from the front."""
+    """Synthetic heads, no more than 45 degrees from the front, in images of `size` pixels a side."""
     rng, drawn = np.random.default_rng(seed), 0
     while drawn < count:
         image = draw_image(rng, "both", size)
@@ -59,7 +62,7 @@ def annotated_heads(faces: Iterable[Sample]) -> Iterator[Head]:
 def place_head(head: Head, height: float, angle: float) -> Head:
     """A head scaled to `height` pixels, and turned clockwise by `angle` degrees, amid a frame (720, 1280, 3).
 
-    The frame has the image's mean colour where the image ends.
+    Both count from the head as its image shows it. The frame has the image's mean colour where the image ends.
     """
     face = head.face
     scale = height / (HEAD_OF_FACE * np.ptp(face[:, 1]))
@@ -92,7 +95,10 @@ class TwoStepPredictor(Predictor, Protocol):
 def measure(
     predictor: TwoStepPredictor, heads: Iterable[Head], total: int, heights: Sequence[int] = HEIGHTS
 ) -> list[dict]:
-    """A row for each head, height, angle and task: NME of both passes as fractions, NaN where nothing was found."""
+    """A row for each head, height (pixels), angle and task: NME of both passes as fractions.
+
+    An NME is NaN where nothing was found. `total`: how many `heads` there are, for the progress bar.
+    """
     rows = []
     with tqdm(total=total * len(heights) * len(ANGLES), unit="frame", disable=None, dynamic_ncols=True) as bar:
         for head in heads:
@@ -114,7 +120,7 @@ def measure(
 
 def table(rows: list[dict], by: str) -> str:
     """A Markdown table by "height" or "angle": found (%) and NME (%) of both passes, faces and ears; the NME of what
-    each found, and of what both found, where the two can be compared.
+    each found, and of what both found, where the two can be compared. "-" stands for what was not in view.
     """
     heading = "head, px" if by == "height" else "turned, degrees"
     columns = [
@@ -128,7 +134,8 @@ def table(rows: list[dict], by: str) -> str:
             errors = {name: np.array([row[name] for row in chosen]) for name in PASSES}
             known = {name: np.isfinite(values) for name, values in errors.items()}
             both = known["coarse"] & known["fine"]
-            cells.append(" / ".join(f"{100 * known[name].sum() / max(1, len(chosen)):.0f}" for name in PASSES))
+            shares = (100 * known[name].mean() if chosen else None for name in PASSES)
+            cells.append(" / ".join("-" if share is None else f"{share:.0f}" for share in shares))
             for counted in (known, dict.fromkeys(PASSES, both)):
                 means = (errors[name][counted[name]].mean() if counted[name].any() else None for name in PASSES)
                 cells.append(" / ".join("-" if mean is None else f"{100 * mean:.2f}" for mean in means))

@@ -8,9 +8,9 @@ import pytest
 from data.augment import Warp
 from data.schemes import EAR, FACE
 from tests.charts import draw_chart, place
-from tests.utils.demo.heads import FRONT, alone, ear, face
+from tests.utils.demo.heads import FRONT, alone, ear, face, turned
 from utils.demo.detections import Thresholds
-from utils.demo.geometry import rotation, tilt
+from utils.demo.geometry import tilt
 from utils.demo.prediction import SIDES, Prediction
 from utils.demo.search import (
     has_moved,
@@ -106,50 +106,78 @@ def test_what_lacks_little_of_its_threshold_is_read_again_but_kept_only_if_it_re
 
 
 class KnowsOneFace:
-    """A predictor that reads a face in squares round it that are turned by less than 40 degrees, and nothing elsewhere.
+    """A predictor that reads a face in squares that hold it at 1.6 times its size and nearly upright, and nothing else.
 
-    `squares`: what it was asked to read.
+    `squares`: what it was asked to read, by name.
     """
 
-    def __init__(self, known, tasks=(FACE.task, EAR.task)):
-        self.known, self.tasks, self.others, self.thresholds = known, tasks, {}, Thresholds()
-        self.first = FACE if FACE.task in tasks else None
+    def __init__(self, known, scheme=FACE):
+        self.known, self.first, self.thresholds, self.others = known, scheme, Thresholds(), {}
+        self.tasks = (EAR.task,) if scheme is None else (scheme.task, EAR.task)
         self.squares = []
 
     def read_crops(self, image, squares):
         self.squares += squares.items()
-        found = {}
-        for name, square in squares.items():
-            seen = name == "face" and abs(square.angle) < 40
-            found[name] = replace(self.known if name == "face" else ear((0, 0)), crop=square)
-            found[name] = found[name] if seen else replace(found[name], confidence=0 * found[name].confidence)
-        return found
+        return {name: self._read(name, square) for name, square in squares.items()}
+
+    def _read(self, name, square):
+        length = np.ptp(self.known.points, axis=0).max()
+        middle = (self.known.points.min(axis=0) + self.known.points.max(axis=0)) / 2
+        near = np.linalg.norm(middle - square.centre) < 0.1 * length and 1.3 < square.side / length < 1.9
+        if name == "face" and near and abs(square.angle - tilt(self.known.points)) < 40:
+            return replace(self.known, crop=square)
+        nothing = self.known if name == "face" else ear((0, 0))
+        return replace(nothing, crop=square, confidence=0 * nothing.confidence)
 
 
-def turned(landmarks, degrees):
-    """Landmarks whose points lie turned about their middle."""
-    middle = landmarks.points.mean(axis=0)
-    return replace(landmarks, points=(landmarks.points - middle) @ rotation(degrees).T + middle)
+IMAGE = np.zeros((9, 9, 3), np.uint8)
+
+
+def ear_over(landmarks, angle=0.0):
+    """An ear's candidate where landmarks lie, as long as they are, in an image turned by `angle`."""
+    low, high = landmarks.points.min(axis=0), landmarks.points.max(axis=0)
+    seen = ear((0, 0), length=(high - low).max())
+    points = seen.points + (low + high) / 2 - (seen.points.min(axis=0) + seen.points.max(axis=0)) / 2
+    return alone(replace(seen, points=points, crop=Warp((0.0, 0.0), 1.0, angle)))
+
+
+def in_turned_image(landmarks, angle):
+    return replace(landmarks, crop=Warp((0.0, 0.0), 1.0, angle))
 
 
 @pytest.mark.parametrize(
-    "candidate", [Prediction(turned(face(), 90)), alone(ear(tuple(FRONT.min(axis=0)), np.ptp(FRONT, axis=0).max()))]
+    ("known", "candidate"),
+    [
+        (face(), Prediction(in_turned_image(face(turned(FRONT, 90)), 0.0))),  # its tilt was misread
+        (face(), ear_over(face())),  # it looked like an ear
+        (
+            face(turned(FRONT, 90)),
+            Prediction(in_turned_image(face(), -90.0)),
+        ),  # the same in an image turned by a quarter
+        (face(turned(FRONT, 90)), ear_over(face(turned(FRONT, 90)), -90.0)),
+    ],
 )
-def test_a_small_head_is_found_whose_tilt_was_misread_or_that_looked_like_an_ear(candidate):
+def test_a_small_head_that_was_misread_is_found(known, candidate):
+    assert refine_candidate(KnowsOneFace(known), IMAGE, candidate).face is not None
+
+
+def test_a_candidate_is_read_as_it_lies_first():
     predictor = KnowsOneFace(face())
-    assert refine_candidate(predictor, np.zeros((9, 9, 3), np.uint8), candidate).face is not None
+    assert refine_candidate(predictor, IMAGE, Prediction(in_turned_image(face(turned(FRONT, 20)), 0.0)))
+    assert predictor.squares[0][1].angle == pytest.approx(tilt(turned(FRONT, 20)))
 
 
-def test_a_candidate_that_is_credible_at_once_is_not_read_upright_first():
-    predictor = KnowsOneFace(face())
-    assert refine_candidate(predictor, np.zeros((9, 9, 3), np.uint8), Prediction(turned(face(), 20)))
-    assert predictor.squares[0][1].angle == pytest.approx(tilt(turned(face(), 20).points))
-
-
-def test_weights_that_know_no_face_read_an_ears_candidate_once():
-    predictor = KnowsOneFace(face(), tasks=(EAR.task,))
-    assert not refine_candidate(predictor, np.zeros((9, 9, 3), np.uint8), alone(ear((0, 0))))
+def test_what_has_no_other_reading_is_read_once():
+    """Weights that know no face read an ear's candidate so; of another scheme no tilt is known."""
+    predictor = KnowsOneFace(face(), scheme=None)
+    assert not refine_candidate(predictor, IMAGE, alone(ear((0, 0))))
     assert [name for name, _ in predictor.squares] == ["left"]
+    jaw = replace(FACE, task="jaw")
+    predictor = KnowsOneFace(replace(face(), scheme=jaw), scheme=jaw)
+    assert not refine_candidate(
+        predictor, IMAGE, Prediction(replace(in_turned_image(face(FRONT + 900), 0.0), scheme=jaw))
+    )
+    assert len(predictor.squares) == 1
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,15 @@ import math
 import numpy as np
 import pytest
 
+from data.datasets import find_samples, split_samples
+from data.formats import write_pts
 from data.schemes import EAR, FACE, reference_shape
 from data.synthetic.film import HEAD_OF_FACE
 from data.synthetic.scene import SyntheticImage
 from tests.charts import draw_chart, place, save_chart_network
 from tests.conftest import run_script
-from tests.images import write_faces
+from tests.images import drawn_image, write_faces
+from utils.common.images import save_image
 from utils.demo import LandmarkPredictor
 from utils.evaluation import robustness
 from utils.evaluation.robustness import ANGLES, FRAME, HEIGHTS, Head, error, place_head, synthetic_heads, table
@@ -69,8 +72,8 @@ def test_table_counts_what_was_found_and_averages_that_alone():
         {"task": "ear", "height": 55, "angle": 0, "coarse": 0.2, "fine": math.nan},
     ]
     lines = table(rows, "height").splitlines()
-    assert lines[2] == "| 40 | 50 / 100 | 10.00 / 6.00 | 10.00 / 5.00 | 0 / 0 | - / - | - / - |"
-    assert lines[3] == "| 55 | 0 / 0 | - / - | - / - | 100 / 0 | 20.00 / - | - / - |"
+    assert lines[2] == "| 40 | 50 / 100 | 10.00 / 6.00 | 10.00 / 5.00 | - / - | - / - | - / - |"
+    assert lines[3] == "| 55 | - / - | - / - | - / - | 100 / 0 | 20.00 / - | - / - |"
     assert lines[4] == "| all | 50 / 100 | 10.00 / 6.00 | 10.00 / 5.00 | 100 / 0 | 20.00 / - | - / - |"
     assert [line.split(" | ")[0] for line in table(rows, "angle").splitlines()[2:]] == ["| 0", "| 15", "| all"]
 
@@ -89,13 +92,47 @@ def test_synthetic_heads_have_the_ears_that_are_in_view(monkeypatch):
 def test_the_command_takes_annotated_heads_of_the_test_part(tmp_path, monkeypatch):
     monkeypatch.setattr(robustness, "ANGLES", (0,))
     weights = save_chart_network(tmp_path / "chart.keras")
-    write_faces(tmp_path / "faces", 40, size=64)
-    data = ("--data", tmp_path / "faces", "--heights", 700)
-    done = run_script("utils.robustness", weights, *data, "--heads", 2, "--out", tmp_path / "out")
+    write_faces(tmp_path / "faces", 20, size=64)
+    count = len(split_samples(find_samples([tmp_path / "faces"], FACE).samples)["test"])
+    data = ("--data", tmp_path / "faces", "--heights", 700, 700)
+    done = run_script("utils.robustness", weights, *data, "--heads", 9, "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     rows = json.loads((tmp_path / "out/rows.json").read_text())
-    assert [(row["task"], row["height"]) for row in rows] == [("face", 700)] * 2
-    assert "no such" in run_script("utils.robustness", weights, "--data", tmp_path / "nowhere").stderr
+    assert [(row["task"], row["height"]) for row in rows] == [("face", 700)] * count and 0 < count < 9
+    assert f"{count} heads of" in done.stdout and "| - / - | - / - | - / - |" in done.stdout
+
+
+@pytest.fixture
+def faces(tmp_path):
+    """Two faces, and another one whose jaw nobody annotated in a folder of its own."""
+    write_faces(tmp_path / "faces", 2, size=64)
+    image, points = drawn_image(FACE, 64, np.random.default_rng(0))
+    save_image(tmp_path / "faces" / "inner" / "one.png", image)
+    points[:17] = math.nan
+    write_pts(tmp_path / "faces" / "inner" / "one.pts", points)
+    return tmp_path / "faces"
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (("--heights", 0), "--heights"),
+        (("--heights", 40, 900), "--heights 900: the frame has 720 pixels"),
+        (("--data", "nowhere"), "nowhere: no such"),
+        (("--data", "{faces}", "--split", "validation"), "its validation part is empty; choose another --split"),
+        (("--data", "{faces}/inner", "--split", "all"), "its all part is empty"),
+    ],
+)
+def test_what_cannot_be_placed_is_one_line(flags, says, faces, tmp_path):
+    weights = save_chart_network(tmp_path / "chart.keras")
+    done = run_script("utils.robustness", weights, *(str(flag).format(faces=faces) for flag in flags))
+    assert done.returncode == 2 and says in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_faces_are_not_asked_of_weights_that_know_ears_alone(faces, tmp_path):
+    weights = save_chart_network(tmp_path / "ears.keras", ("ear",))
+    done = run_script("utils.robustness", weights, "--data", faces, "--split", "all")
+    assert done.returncode == 2 and "knows no faces" in done.stderr and done.stderr.count("\n") == 1
 
 
 @pytest.mark.slow
@@ -104,10 +141,9 @@ def test_the_command_scores_both_passes_of_the_search(tmp_path, monkeypatch):
 
     A search in vain reads the whole frame 10 times, so 4 places stand for the 80.
     """
-    monkeypatch.setattr(robustness, "HEIGHTS", (40, 700))
     monkeypatch.setattr(robustness, "ANGLES", (-60, 0))
     weights = save_chart_network(tmp_path / "chart.keras")
-    done = run_script("utils.robustness", weights, "--heads", "1", "--out", tmp_path / "out")
+    done = run_script("utils.robustness", weights, "--heads", 1, "--heights", 40, 700, "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     rows = json.loads((tmp_path / "out/rows.json").read_text())
     assert len({(row["height"], row["angle"]) for row in rows}) == 4

@@ -8,7 +8,6 @@ export class Finder {
   // `network`: see network.js.
   constructor(settings, geometry, network) {
     Object.assign(this, { settings, geometry, network, numbers: settings.search });
-    this.hasFaces = "face" in settings.schemes;
     this.hasEars = "ear" in settings.schemes;
   }
 
@@ -56,10 +55,8 @@ export class Finder {
       const name = landmarks.task === "face" ? "face" : this.geometry.sideOf(points);
       const { score, square } = landmarks, length = extent(points.filter(Boolean));
       const squares = [{ [name]: this.geometry.nextSquare({ ...landmarks, points }) }];
-      if (this.hasFaces) {
-        const upright = this.geometry.squareAround(points, this.geometry.scheme("face").crop_side, square.angle);
-        if (squares[0].face?.angle !== upright.angle) squares.push({ face: upright });
-      }
+      const upright = this.geometry.squareAround(points, this.geometry.scheme("face").crop_side, square.angle);
+      if (squares[0].face?.angle !== upright.angle) squares.push({ face: upright });
       found.push({ name, score, length, squares });
     }
     return found;
