@@ -191,15 +191,13 @@ python -m utils.average "$OUT/nano.keras" "$OUT/nano2.keras" "$OUT/nano3start.ke
 close nano3 nano3start masked18 boxed19 40 --replay "$W300" --replay "$W300" --replay "$W300" \
     --data "$OUT/e7" --data "$OUT/boxed19" --data "$OUT/boxed19" --teacher "$L"
 # With what it takes for a face or an ear itself, and more synthetic heads: ships
-python -m utils.export "$OUT/nano3.keras" --out "$OUT/noted3.keras" \
-    --threshold face=0.35 --threshold turned_face=0.35 --threshold ear=0.45 --threshold lone_ear=0.45
-mine noted3 hard20
-mine noted3 hard21 "$OUT/boxed19/NoEar"
+mine nano3 hard20
+mine nano3 hard21 "$OUT/boxed19/NoEar"
 set -- --negatives "$OUT/hard20/ear" --negatives "$OUT/hard21/ear" --negatives "$OUT/hard21/ear" \
     --face-negatives "$OUT/hard20/ear" --face-negatives "$OUT/hard20/face" --face-negatives "$OUT/hard20/face" \
     --face-negatives "$OUT/hard20/face" --replay "$OUT/heads-e"
 close nano4 nano3 masked18 boxed19 40 --replay "$W300" --replay "$W300" --replay "$W300" \
-    --data "$OUT/e7" --data "$OUT/boxed19" --data "$OUT/boxed19" --teacher "$L" "$@"
+    --data "$OUT/e7" --data "$OUT/boxed19" --data "$OUT/boxed19" --teacher "$OUT/ships.keras" "$@"
 
 # The face network of 256 px again, with hand-labelled faces and masks. A point between both ships
 train train_face.py face5 --data "$W300" --data "$W300" --data "$FACES" --data "$OUT/heads-d" --data "$OUT/masked18" \
