@@ -225,4 +225,5 @@ python -m utils.export "$OUT/ships.keras" --out weights/face2ear-lite.keras \
     --threshold face=0.76 --threshold turned_face=0.78 --threshold lone_ear=0.80
 python -m utils.export "$OUT/nano4.keras" --out weights/face2ear-nano.keras \
     --threshold face=0.71 --threshold turned_face=0.78 --threshold lone_ear=0.80
-python -m utils.export "$OUT/free.keras" --out weights/face2ear-free-lite.keras
+python -m utils.export "$OUT/free.keras" --out weights/face2ear-free-lite.keras \
+    --threshold face=0.7 --threshold turned_face=0.76 --threshold lone_ear=0.84
