@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from data.synthetic.film import frames
+from models.heatmaps import STRIDE
 from tests.charts import save_chart_network
 from tests.conftest import ROOT, input_error, run_script
 from utils import export
@@ -173,7 +174,9 @@ def test_the_pages_points_of_a_picture_are_pythons(site, tmp_path):
                 assert apart(found["face"]["points"], wanted.face.points) < 0.5
             assert found["ears"].keys() == wanted.ears.keys()
             for side, ear in wanted.ears.items():
-                assert apart(found["ears"][side]["points"], ear.points) < 0.5
+                # Differences of rounding may decide whether an ear is read once more, so that its last crops differ.
+                cell = ear.crop.side / (predictor.size / STRIDE)
+                assert apart(found["ears"][side]["points"], ear.points) < 0.1 * cell
         page.screenshot(path=tmp_path / "page.png")
         page.set_input_files("#picture", tmp_path / "nobody.png")
         page.wait_for_selector("#json:enabled", timeout=120_000)
