@@ -92,9 +92,7 @@ class TwoStepPredictor(Predictor, Protocol):
         """What the whole image alone shows."""
 
 
-def measure(
-    predictor: TwoStepPredictor, heads: Iterable[Head], total: int, heights: Sequence[int] = HEIGHTS
-) -> list[dict]:
+def measure(predictor: TwoStepPredictor, heads: Iterable[Head], total: int, heights: Sequence[int]) -> list[dict]:
     """A row for each head, height (pixels), angle and task: NME of both passes as fractions.
 
     An NME is NaN where nothing was found. `total`: how many `heads` there are, for the progress bar.
