@@ -28,7 +28,17 @@ MADE = {
     "training_images": IMAGES,
     "teacher_training_images": IMAGES,
 }
-RECORD = MADE | {"alpha": number(0, 1), "averaged": mapping_of(OBJECT), "thresholds": mapping_of(number(0, 1))}
+# Weights that lie beside a file, by their name alone: a file must not send its reader elsewhere.
+NEIGHBOUR = Kind(
+    "the plain name of a weights file",
+    lambda value: TEXT.fits(value) and len(value) < 100 and set(value).isdisjoint("/\\:\0"),
+)
+RECORD = MADE | {
+    "alpha": number(0, 1),
+    "averaged": mapping_of(OBJECT),
+    "thresholds": mapping_of(number(0, 1)),
+    "searcher": NEIGHBOUR,
+}
 
 
 @dataclass(frozen=True)
@@ -57,9 +67,10 @@ def parse_description(path: str | os.PathLike, text: str | bytes) -> dict:
     return content
 
 
-def public_record(record: dict, thresholds: dict[str, float] | None = None) -> dict:
-    """A record to be passed on, with `thresholds`, scores by name, where they are given.
+def public_record(record: dict, thresholds: dict[str, float] | None = None, searcher: str | None = None) -> dict:
+    """A record to be passed on, with what is given of these notes.
 
+    They are `thresholds`, scores by name, and the `searcher`, the name of weights beside it that search images for it.
     Of the folders that the flags in it name, the last part stays: where they lay on one machine is private.
     """
 
@@ -72,6 +83,7 @@ def public_record(record: dict, thresholds: dict[str, float] | None = None) -> d
         private(record)
         | ({"averaged": averaged} if averaged else {})
         | ({"thresholds": thresholds} if thresholds else {})
+        | ({"searcher": searcher} if searcher else {})
     )
 
 

@@ -76,18 +76,23 @@ def save_network(path: str | os.PathLike, network: keras.Model, config: ModelCon
             archive.writestr(ENTRY, json.dumps(describe(config, record), indent=1))
 
 
-def write_half(source: str | os.PathLike, path: str | os.PathLike, thresholds: dict[str, float] | None = None) -> None:
+def write_half(
+    source: str | os.PathLike,
+    path: str | os.PathLike,
+    thresholds: dict[str, float] | None = None,
+    searcher: str | None = None,
+) -> None:
     """Write the `.keras` file `source` again as `path`, with its float32 arrays as float16: half the size.
 
-    Keras casts them to each variable's own dtype when it loads them. Its record is the `public_record`. Raises
-    `InputError` for files that are not ours.
+    Keras casts them to each variable's own dtype when it loads them. Its record is the `public_record` with these
+    notes. Raises `InputError` for files that are not ours.
     """
     if Path(path).suffix != ".keras":
         raise InputError(f"{path}: weights are written as .keras; give a name that ends so")
     half = io.BytesIO()
     with reading(source, WHAT), zipfile.ZipFile(source) as archive:
         description = read_description(source)
-        description["record"] = public_record(description["record"], thresholds)
+        description["record"] = public_record(description["record"], thresholds, searcher)
         entries: dict[str, bytes | str] = {name: _entry(archive, name, LARGEST_JSON) for name in KERAS_ENTRIES}
         arrays = _entry(archive, ARRAYS, LARGEST_ARRAYS)
         with open_hdf5(arrays) as full, h5py.File(half, "w") as small:

@@ -168,6 +168,19 @@ def test_thresholds_are_the_files_own_but_for_what_is_given(folder, weights, tmp
     assert wrong.returncode == 2 and "--threshold: 'nose=0.5' is not NAME=SCORE" in wrong.stderr
 
 
+def test_who_searches_is_the_files_own_but_for_what_is_given(folder, weights, tmp_path):
+    image, small, noted = folder[0] / "images" / "small.png", tmp_path / "small.keras", tmp_path / "noted.keras"
+    save_chart_network(small, size=96)
+    done = run_script("utils.export", weights, "--out", noted, "--searcher", small.name)
+    assert done.returncode == 0, done.stderr
+    flags = [image, "--no-window", "--precision", "float32", "--weights"]
+    for given, searcher in (((noted,), small), ((weights, "--searcher", small), small), ((weights,), None)):
+        done = demo(*flags, *given)
+        assert "small.png: face" in done.stdout
+        assert (f"searched: by {searcher}" in done.stdout) if searcher else ("searched" not in done.stdout)
+    fails(demo(*flags, weights, "--searcher", tmp_path / "none.keras"), "none.keras", "no such weights file")
+
+
 def test_runs_share_a_folder_and_their_lines_are_all_together(folder, weights, tmp_path):
     base, _, lines, _, _ = folder
     for k in (1, 2):

@@ -75,6 +75,10 @@ def student():
     return LandmarkPredictor(ROOT / "weights/face2ear-lite.keras", precision="float32")
 
 
+def test_the_small_file_searches_images_for_the_default_one(student):
+    assert student.searcher.weights == ROOT / "weights/face2ear-nano.keras"
+
+
 def draw_head(seed, size):
     """A synthetic head in an image (400, size, 3) of its median colour, and the middle of its face."""
     drawn = draw_image(np.random.default_rng(seed), "both", 400)

@@ -8,7 +8,8 @@
 A file of ONNX, LiteRT (.tflite) or OpenVINO (.xml), or a SavedModel, takes images (batch, height, width, 3) uint8 RGB.
 It answers for each task (batch, landmarks, 3): x, y in pixels of the image, and the confidence. It is run at once in
 its own runtime, and compared with Keras; exit status 1 says that they differ. A `.keras` file is the same file again
-with its arrays as float16: half the size. Thresholds are noted in the file, as `python -m utils.detection` told.
+with its arrays as float16: half the size. Thresholds are noted in the file, as `python -m utils.detection` told. So are
+smaller weights that search images for it.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def main(argv: list[str] | None = None) -> int:
         start_keras()
         from models.weights import write_half
 
-        write_half(source, out, thresholds)
+        write_half(source, out, thresholds, args.searcher)
         before, after = (path.stat().st_size / 1e6 for path in (source, out))
         print(f"{printable(out)}: {after:.1f} MB (before: {before:.1f} MB)")
         return 0

@@ -221,9 +221,9 @@ train train_ear.py ear1 --data "$OUT/e3" --data "$OUT/e2"
 
 # What ships: the same arrays as float16
 python -m utils.export "$OUT/faceships.keras" --out weights/face-lite.keras --threshold face=0.7 --threshold turned_face=0.8
-python -m utils.export "$OUT/ships.keras" --out weights/face2ear-lite.keras \
-    --threshold face=0.76 --threshold turned_face=0.78 --threshold lone_ear=0.80
 python -m utils.export "$OUT/nano4.keras" --out weights/face2ear-nano.keras \
     --threshold face=0.71 --threshold turned_face=0.78 --threshold lone_ear=0.80
+python -m utils.export "$OUT/ships.keras" --out weights/face2ear-lite.keras --searcher face2ear-nano.keras \
+    --threshold face=0.76 --threshold turned_face=0.78 --threshold lone_ear=0.80
 python -m utils.export "$OUT/free.keras" --out weights/face2ear-free-lite.keras \
     --threshold face=0.7 --threshold turned_face=0.76 --threshold lone_ear=0.84

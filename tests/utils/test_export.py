@@ -113,6 +113,9 @@ def test_int8_is_a_quarter_of_the_file_and_says_how_far_it_is_off(name, weights,
         (["--out", "a.onnx", "--format", "litert"], ".tflite"),
         (["--out", "a.keras", "--size", "64"], ".keras file has float16 arrays"),
         (["--out", "a", "--format", "saved_model", "--precision", "int8"], "--precision int8"),
+        (["--out", "a.onnx", "--searcher", "b.keras"], "--searcher b.keras"),
+        (["--out", "a.keras", "--searcher", "b.keras"], "--searcher b.keras"),
+        (["--out", "a.keras", "--searcher", "WEIGHTS"], "give the name alone"),
         (["--out", "nowhere/b/a.onnx", "--threshold", "nose=1"], "--threshold"),
         (["--out", "CHARTS", "--format", "saved_model"], "is there already"),
         (["--out", "a", "--format", "saved_model", "--calibrate", "nowhere"], "nowhere"),
@@ -120,7 +123,9 @@ def test_int8_is_a_quarter_of_the_file_and_says_how_far_it_is_off(name, weights,
 )
 def test_flags_that_contradict_are_one_line(flags, says, weights, charts, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    done = run_script("utils.export", weights, *(charts if flag == "CHARTS" else flag for flag in flags))
+    done = run_script(
+        "utils.export", weights, *({"CHARTS": charts, "WEIGHTS": weights}.get(flag, flag) for flag in flags)
+    )
     assert done.returncode == 2 and says in done.stderr and done.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 

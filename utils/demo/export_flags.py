@@ -60,6 +60,11 @@ def parse_flags(argv: list[str] | None) -> argparse.Namespace:
         help=f"note a threshold in the file, repeatable; names: {', '.join(NAMES)}",
     )
     parser.add_argument(
+        "--searcher",
+        metavar="NAME",
+        help="note in a .keras the name of a smaller weights file, beside --out, that searches images for it",
+    )
+    parser.add_argument(
         "--runtime",
         type=Path,
         metavar="DIR",
@@ -77,7 +82,13 @@ def parse_flags(argv: list[str] | None) -> argparse.Namespace:
     if suffix != wanted:
         raise InputError(f"--out {args.out}: {args.format} files end in {wanted or 'nothing: it is a folder'}")
     if args.format == KERAS and (args.calibrate or args.size or args.terms or args.precision not in (None, "float16")):
-        raise InputError(f"--out {args.out}: a .keras file has float16 arrays, --threshold is all that it takes")
+        raise InputError(
+            f"--out {args.out}: a .keras file has float16 arrays; of these flags it takes --threshold and --searcher"
+        )
+    if args.searcher and (args.format != KERAS or not (Path(args.out).parent / args.searcher).is_file()):
+        raise InputError(f"--searcher {args.searcher}: is noted in a .keras file; name a weights file beside --out")
+    if args.searcher and Path(args.searcher).name != args.searcher:
+        raise InputError(f"--searcher {args.searcher}: give the name alone; it lies beside --out")
     if args.format != KERAS and format_of(args).int8 is None and args.precision not in (None, PRECISIONS[0]):
         raise InputError(f"--precision {args.precision}: {args.format} is float32; leave it out")
     if args.format == WEB:

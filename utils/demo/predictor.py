@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -23,12 +24,16 @@ from data.augment import Warp, apply_matrix, invert_matrix, warp_image
 from data.schemes import EAR, FACE, SCHEMES, Scheme
 from utils.common.cli import InputError
 from utils.common.images import check_rgb
+from utils.common.keras_runtime import POLICIES
 from utils.demo.detections import Thresholds, thresholds_of
 from utils.demo.engines import KERAS, Engine, open_engine
 from utils.demo.geometry import side_of
 from utils.demo.prediction import SIDES, Landmarks, Prediction
 from utils.demo.search import search, search_sizes, whole_image
 from utils.demo.timing import StepTimer
+from utils.exporting.runtimes import is_exported
+
+NOTED = "noted"  # the searcher that a weights file notes
 
 
 class LandmarkPredictor:
@@ -41,6 +46,8 @@ class LandmarkPredictor:
     - `timer` measures how long the steps "crop" and "network" take; points are decoded in the network's.
     - `engine`: what runs the network: "keras", "onnx", "litert", "openvino" or "auto", the fastest that is installed;
       the attribute is its name for people, such as "TensorFlow".
+    - `searcher`: weights of a smaller network that searches images; "noted" (default) takes those that the file notes,
+      if they lie beside it. With None the network searches itself. The attribute is their predictor, or this one.
 
     Weights without a face head find ears, those without an ear head faces, and those of another scheme what it is of,
     in the place of the face: `first` is the scheme that is found first, None for ears. What a network of faces knows
@@ -57,10 +64,12 @@ class LandmarkPredictor:
         thresholds: Thresholds | None = None,
         timer: StepTimer | None = None,
         engine: str = KERAS,
+        searcher: str | os.PathLike | None = NOTED,
     ):
         if size is not None and (size < 32 or size % 8):
             raise InputError(f"size {size}: crops have a multiple of 8 pixels a side, at least 32")
         self._timer = timer or StepTimer()
+        self.weights = Path(weights)
         self._engine = open_engine(weights, precision, self._timer, engine, size)
         self.config, self.record, self.precision = self._engine.config, self._engine.record, self._engine.precision
         self.engine = self._engine.title
@@ -74,6 +83,8 @@ class LandmarkPredictor:
         self.others = {task: SCHEMES[task] for task in self.tasks if SCHEMES[task] not in (self.first, EAR)}
         most = 1 + len(SIDES) + len(self.others)
         self._crops = np.empty((most, self.size, self.size, 3), np.uint8)  # written anew by each reading
+        path = self._noted_searcher if searcher == NOTED else searcher
+        self.searcher = self if path is None else self._open_searcher(path, engine)
 
     def __call__(self, image: np.ndarray) -> Prediction:
         """Landmarks of an image (height, width, 3) uint8 RGB. Raises ValueError for an array of another kind."""
@@ -81,9 +92,20 @@ class LandmarkPredictor:
         return search(self, image)
 
     @property
-    def reader(self) -> Engine:
-        """What runs the network."""
-        return self._engine
+    def _noted_searcher(self) -> Path | None:
+        """The weights that these note for searching, if they are there. An exported file needs no second runtime."""
+        path = self.weights.parent / self.record.get("searcher", "")
+        return path if path.is_file() and not is_exported(self.weights) else None
+
+    def _open_searcher(self, weights: str | os.PathLike, engine: str) -> LandmarkPredictor:
+        """A predictor for searching. Raises `InputError` where it looks for other landmarks than this one."""
+        engine = KERAS if is_exported(weights) or is_exported(self.weights) else engine
+        precision = self.precision if self.precision in POLICIES and not is_exported(weights) else "auto"
+        searcher = type(self)(weights, precision=precision, timer=self._timer, engine=engine, searcher=None)
+        if (searcher.first, EAR.task in searcher.tasks) != (self.first, EAR.task in self.tasks):
+            own, other = (" and ".join(each.tasks) for each in (self, searcher))
+            raise InputError(f"{weights}: searches for {other}, and {self.weights} knows {own}; take another searcher")
+        return searcher
 
     @property
     def computed(self) -> str:
@@ -91,17 +113,18 @@ class LandmarkPredictor:
         times = ", ".join(f"{title} {took:.1f}" for title, took in self._engine.took.items())
         return f"{self.engine} in {self.precision}" + (f"; ms for three crops: {times}" if times else "")
 
-    def beside(self, engine: Engine) -> LandmarkPredictor:
-        """The same for another thread, with an engine of the same network that threads share."""
+    def beside(self, shared: Callable[[Engine], Engine]) -> LandmarkPredictor:
+        """The same for another thread: `shared` gives what threads share of an engine."""
         other = copy.copy(self)
-        other._engine, other._crops, other._timer = engine, np.empty_like(self._crops), StepTimer()
+        other._engine, other._crops, other._timer = shared(self._engine), np.empty_like(self._crops), StepTimer()
+        other.searcher = other if self.searcher is self else self.searcher.beside(shared)
         return other
 
     def coarse(self, image: np.ndarray) -> Prediction:
         """The best face and the best ear of the search's first step alone: the whole image, upright, at any size."""
         check_rgb(image)
-        readings = [self.read_image(image, size) for size in search_sizes(image)]
-        best = {task: max((reading[task] for reading in readings), key=lambda each: each.score) for task in self.tasks}
+        readings = [self.searcher.read_image(image, size) for size in search_sizes(image)]
+        best = {task: max((each[task] for each in readings), key=lambda seen: seen.score) for task in readings[0]}
         face = None if self.first is None else best[self.first.task]
         ear = best.get(EAR.task)
         return Prediction(face, {} if ear is None else {side_of(ear.whole): ear})

@@ -2,6 +2,7 @@
 
 The whole image is read at growing sizes, upright first, then turned by quarters. Each face or ear that its heatmaps
 show is a candidate. It is read again in square crops, round the face and round each ear, until the crops stand still.
+A predictor may have a smaller one as its `searcher`: that reads whole images, and each candidate first.
 """
 
 from __future__ import annotations
@@ -103,8 +104,9 @@ def sizes_turned(sizes: tuple[int, ...], quarter: int) -> tuple[int, ...]:
 
 def find_candidates(predictor: LandmarkPredictor, image: np.ndarray, size: int, quarter: int) -> Iterator[Prediction]:
     """Where the heads see a face and an ear in the whole image: those of their points that lie together."""
-    for task, landmarks in predictor.read_image(image, size, quarter).items():
-        if task in predictor.others:
+    searcher = predictor.searcher
+    for task, landmarks in searcher.read_image(image, size, quarter).items():
+        if task in searcher.others:
             continue
         kept = agreeing_points(landmarks.points, landmarks.confidence)
         if kept.sum() < max(FEWEST_AGREEING, len(kept) // 3) or landmarks.score < LEAST_CANDIDATE:
@@ -124,9 +126,22 @@ def refine_candidate(
     Credible as an upright face: what more a turned one needs is asked by `search`.
     """
     for square in first_squares(predictor, candidate):
-        if refined := refine(predictor, image, square, sides=sides):
+        if is_promising(predictor, image, square) and (refined := refine(predictor, image, square, sides=sides)):
             return refined
     return Prediction()
+
+
+def is_promising(predictor: LandmarkPredictor, image: np.ndarray, squares: dict[str, Warp]) -> bool:
+    """Whether a searcher of its own would read what it sees in squares again, so that the predictor need look at all.
+
+    Its own thresholds decide, or those of the predictor where they are lower. Without a searcher everything is.
+    """
+    searcher, wanted = predictor.searcher, predictor.thresholds
+    if searcher is predictor:
+        return True
+    own = searcher.thresholds
+    lower = replace(own, face=min(own.face, wanted.face), ear=min(own.ear, wanted.ear))
+    return bool(filter_detections(searcher.read_crops(image, squares), patient(lower)))
 
 
 def first_squares(predictor: LandmarkPredictor, candidate: Prediction) -> list[dict[str, Warp]]:

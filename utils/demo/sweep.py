@@ -10,8 +10,9 @@ from dataclasses import replace
 import numpy as np
 
 from data.augment import Warp
+from utils.demo.engines import KERAS
 from utils.demo.prediction import Landmarks, Prediction
-from utils.demo.predictor import LandmarkPredictor
+from utils.demo.predictor import NOTED, LandmarkPredictor
 from utils.demo.timing import StepTimer
 
 
@@ -23,16 +24,25 @@ class SweepingPredictor(LandmarkPredictor):
     comes. So every answer is exactly that of a `LandmarkPredictor` with those thresholds.
     """
 
-    def __init__(self, weights: str | os.PathLike, precision: str = "auto", timer: StepTimer | None = None):
+    searcher: SweepingPredictor
+
+    def __init__(
+        self,
+        weights: str | os.PathLike,
+        precision: str = "auto",
+        timer: StepTimer | None = None,
+        engine: str = KERAS,
+        searcher: str | os.PathLike | None = NOTED,
+    ):
         """As a `LandmarkPredictor`'s."""
-        super().__init__(weights, precision=precision, timer=timer)
+        super().__init__(weights, precision=precision, timer=timer, engine=engine, searcher=searcher)
         self._readings: dict[Hashable, dict[str, Landmarks]] = {}
         self._image = b""
 
     def at(self, image: np.ndarray, face: float, ear: float) -> Prediction:
         """Landmarks of an image (height, width, 3) uint8 RGB at these thresholds of face and ear."""
         if (image_digest := digest(image)) != self._image:
-            self._image, self._readings = image_digest, {}
+            self._image, self._readings, self.searcher._readings = image_digest, {}, {}
         before, self.thresholds = self.thresholds, replace(self.thresholds, face=face, ear=ear)
         try:
             return self(image)

@@ -40,7 +40,7 @@ def find_in_images(
 
     `batch` images are searched at once. As many more are decoded ahead.
     """
-    shared = SharedEngine(predictor.reader)
+    batches = Batches()
 
     def loaded(item: Item) -> tuple[Item, np.ndarray | InputError]:
         try:
@@ -52,14 +52,14 @@ def find_in_images(
         item, image = each
         if isinstance(image, InputError):
             return item, image
-        with shared.searching():
-            return item, Found(image, predictor.beside(shared)(image))
+        with batches.searching():
+            return item, Found(image, predictor.beside(batches.share)(image))
 
     readers, searchers = ThreadPoolExecutor(cpu_count()), ThreadPoolExecutor(batch)
     try:
         yield from imap_ordered(searchers, find, imap_ordered(readers, loaded, items, ahead=batch), ahead=batch)
     finally:
-        shared.stop()
+        batches.stop()
         for pool in (readers, searchers):
             pool.shutdown(cancel_futures=True)
 
@@ -77,22 +77,20 @@ def search_ahead(
 
 @dataclass
 class _Request:
+    engine: Engine
     images: np.ndarray
     tasks: Sequence[str] | None
     answer: dict[str, np.ndarray] | None = None
     problem: BaseException | None = None
 
 
-class SharedEngine:
-    """An engine that the searches of several threads share, each inside `with engine.searching()`.
+class Batches:
+    """What the searches of several threads read, each inside `with batches.searching()`, by engines that they `share`.
 
-    Each waits in `read` until all wait there; then one of them has the network read the images of all.
+    Each waits for its answer until all wait; then one of them has the networks read the images of all.
     """
 
-    def __init__(self, engine: Engine):
-        self._engine = engine
-        self.config, self.record = engine.config, engine.record
-        self.title, self.precision, self.took = engine.title, engine.precision, engine.took
+    def __init__(self) -> None:
         self._all_wait = threading.Condition()
         self._searches = 0
         self._stopped = False
@@ -112,13 +110,17 @@ class SharedEngine:
 
     def stop(self) -> None:
         """End the searches that go on: nobody wants their answers any more."""
+        self._stopped = True  # before the lock: a thread holds that while a batch is read
         with self._all_wait:
-            self._stopped = True
             self._all_wait.notify_all()
 
-    def read(self, images: np.ndarray, tasks: Sequence[str] | None = None) -> dict[str, np.ndarray]:
-        """As `Engine` has it. Raises RuntimeError where the searches were stopped."""
-        request = _Request(images, tasks)
+    def share(self, engine: Engine) -> SharedEngine:
+        """What threads share of an engine."""
+        return SharedEngine(engine, self)
+
+    def read(self, engine: Engine, images: np.ndarray, tasks: Sequence[str] | None) -> dict[str, np.ndarray]:
+        """What an engine reads in images, as `Engine.read` has it. Raises RuntimeError where searches were stopped."""
+        request = _Request(engine, images, tasks)
         with self._all_wait:
             self._waiting.append(request)
             self._read_if_all_wait()
@@ -129,17 +131,14 @@ class SharedEngine:
             raise RuntimeError("the searches were stopped")
         return request.answer
 
-    def maps(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        """As `Engine` has it."""
-        return self._engine.maps(images)
-
     def _read_if_all_wait(self) -> None:
         if self._stopped or not self._waiting or len(self._waiting) < self._searches:
             return
         requests, self._waiting = self._waiting, []
         alike: dict[tuple, list[_Request]] = {}
         for request in requests:
-            alike.setdefault((request.images.shape[1:3], request.tasks is None), []).append(request)
+            kind = (id(request.engine), request.images.shape[1:3], request.tasks is None)
+            alike.setdefault(kind, []).append(request)
         try:
             for each in alike.values():
                 self._read(each)
@@ -149,17 +148,34 @@ class SharedEngine:
         self._all_wait.notify_all()
 
     def _read(self, requests: Sequence[_Request]) -> None:
-        """Read the images of requests in one batch: those of a task side by side, where each has a task."""
-        images = np.concatenate([request.images for request in requests])
-        heads = list(self.config.heads)
+        """Read the images of an engine's requests in one batch: those of a task side by side, where each has a task."""
+        engine, images = requests[0].engine, np.concatenate([request.images for request in requests])
+        heads = list(engine.config.heads)
         if requests[0].tasks is None:
             counts = {task: [len(request.images) for request in requests] for task in heads}
-            answers = self._engine.read(images)
+            answers = engine.read(images)
         else:
             tasks = [task for request in requests for task in request.tasks or ()]
             order = sorted(range(len(tasks)), key=lambda k: heads.index(tasks[k]))
             counts = {task: [list(request.tasks or ()).count(task) for request in requests] for task in heads}
-            answers = self._engine.read(images[order], [tasks[k] for k in order])
+            answers = engine.read(images[order], [tasks[k] for k in order])
         parts = {name: np.split(rows, np.cumsum(counts[name.rsplit("_", 1)[0]])[:-1]) for name, rows in answers.items()}
         for k, request in enumerate(requests):
             request.answer = {name: rows[k] for name, rows in parts.items()}
+
+
+class SharedEngine:
+    """An engine whose images wait until other threads have theirs too, as an `Engine`."""
+
+    def __init__(self, engine: Engine, batches: Batches):
+        self._engine, self._batches = engine, batches
+        self.config, self.record = engine.config, engine.record
+        self.title, self.precision, self.took = engine.title, engine.precision, engine.took
+
+    def read(self, images: np.ndarray, tasks: Sequence[str] | None = None) -> dict[str, np.ndarray]:
+        """As `Engine` has it. Raises RuntimeError where the searches were stopped."""
+        return self._batches.read(self._engine, images, tasks)
+
+    def maps(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """As `Engine` has it."""
+        return self._engine.maps(images)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.charts import save_chart_network
@@ -13,6 +15,13 @@ def predictor(tmp_path_factory: pytest.TempPathFactory) -> LandmarkPredictor:
     """A predictor of faces and ears."""
     weights = save_chart_network(tmp_path_factory.mktemp("weights") / "chart.keras")
     return LandmarkPredictor(weights, precision="float32")
+
+
+@pytest.fixture
+def searched(tmp_path: Path) -> LandmarkPredictor:
+    """The same with a searcher, which reads smaller crops."""
+    small = save_chart_network(tmp_path / "small.keras", size=96)
+    return LandmarkPredictor(save_chart_network(tmp_path / "chart.keras"), precision="float32", searcher=small)
 
 
 @pytest.fixture(scope="session")

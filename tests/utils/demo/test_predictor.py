@@ -48,6 +48,42 @@ def test_a_weights_file_may_note_its_thresholds(tmp_path):
         LandmarkPredictor(noted, precision="float32")
 
 
+def test_a_weights_file_may_note_a_searcher_that_lies_beside_it(tmp_path):
+    from models.weights import write_half
+
+    plain, noted = save_chart_network(tmp_path / "chart.keras"), tmp_path / "noted.keras"
+    write_half(plain, noted, searcher="small.keras")
+
+    def opened(**flags):
+        return LandmarkPredictor(noted, precision="float32", **flags)
+
+    alone = opened()
+    assert alone.searcher is alone  # nothing lies there
+    small = save_chart_network(tmp_path / "small.keras", size=96)
+    assert opened().searcher.weights == small and opened().searcher.size == 96
+    assert opened(searcher=plain).searcher.weights == plain
+    alone = opened(searcher=None)
+    assert alone.searcher is alone
+    image, points = draw_chart(240, 320, place((150.0, 120.0), 100))
+    assert face_error(opened()(image), points["face"]) < 4
+    save_chart_network(small, tasks=("ear",))
+    with input_error(small, "searches for ear", "knows face and ear"):
+        opened()
+    small.write_bytes(b"")
+    with input_error(small):
+        opened()
+
+
+@pytest.mark.parametrize("name", ["../small.keras", "/tmp/small.keras", "a\\b.keras", "C:small.keras", "s" * 200, 7])
+def test_a_file_that_sends_its_reader_elsewhere_is_refused(tmp_path, name):
+    from models.weights import write_half
+
+    noted = tmp_path / "noted.keras"
+    write_half(save_chart_network(tmp_path / "chart.keras"), noted, searcher=name)
+    with input_error(noted, "searcher"):
+        LandmarkPredictor(noted, precision="float32")
+
+
 @pytest.mark.parametrize(("callers", "precision"), [("float32", "bfloat16"), ("mixed_bfloat16", "float32")])
 def test_the_callers_dtype_policy_stays_and_the_network_has_its_own(tmp_path, predictor, callers, precision):
     weights = save_chart_network(tmp_path / "chart.keras")

@@ -85,7 +85,7 @@ class ReadsAsTold:
 
     def __init__(self, scores):
         self.thresholds, self.tasks, self.others = Thresholds(face=0.65), (FACE.task,), {}
-        self._scores = iter(scores)
+        self.searcher, self._scores = self, iter(scores)
 
     def read_crops(self, image, squares):
         return {name: replace(face(score=next(self._scores)), crop=Warp((0.0, 0.0), 1.0)) for name in squares}
@@ -114,7 +114,7 @@ class KnowsOneFace:
     def __init__(self, known, scheme=FACE):
         self.known, self.first, self.thresholds, self.others = known, scheme, Thresholds(), {}
         self.tasks = (EAR.task,) if scheme is None else (scheme.task, EAR.task)
-        self.squares = []
+        self.searcher, self.squares = self, []
 
     def read_crops(self, image, squares):
         self.squares += squares.items()
@@ -178,6 +178,23 @@ def test_what_has_no_other_reading_is_read_once():
         predictor, IMAGE, Prediction(replace(in_turned_image(face(FRONT + 900), 0.0), scheme=jaw))
     )
     assert len(predictor.squares) == 1
+
+
+@pytest.mark.parametrize(
+    ("own", "wanted", "score", "asked"),
+    [
+        (0.7, 0.8, 0.61, True),  # what lacks up to 0.1 is read again
+        (0.7, 0.8, 0.59, False),
+        (0.7, 0.3, 0.25, True),  # who asks the predictor for more is not kept from it
+        (0.7, 0.3, 0.15, False),
+    ],
+)
+def test_a_searcher_that_sees_nothing_in_a_candidates_squares_ends_it(own, wanted, score, asked):
+    predictor, searcher = KnowsOneFace(face()), KnowsOneFace(face(score=score))
+    predictor.searcher, predictor.thresholds = searcher, Thresholds(face=wanted)
+    searcher.thresholds = Thresholds(face=own)
+    found = refine_candidate(predictor, IMAGE, Prediction(in_turned_image(face(), 0.0)))
+    assert (found.face is not None, bool(predictor.squares)) == (asked, asked)
 
 
 @pytest.mark.parametrize(
@@ -264,6 +281,26 @@ class TestSearch:
             image, points = draw_chart(360, 640, place((400.0, 180.0), length))
             assert face_error(search(predictor, image), points["face"]) < 4
             assert read == sizes
+
+    def test_a_searcher_alone_reads_whole_images_and_the_predictor_has_the_last_word(
+        self, predictor, searched, monkeypatch
+    ):
+        small = searched.searcher
+        read, refused = [], lambda *given: pytest.fail("the whole image was read by the large network")
+        monkeypatch.setattr(searched, "read_image", refused)
+        for name, each in (("small", small), ("large", searched)):
+            read_crops = each.read_crops
+            monkeypatch.setattr(
+                each, "read_crops", lambda *given, name=name, crops=read_crops: read.append(name) or crops(*given)
+            )
+        image, points = draw_chart(360, 640, place((400.0, 180.0), 150))
+        found = search(searched, image)
+        assert face_error(found, points["face"]) < 4 and set(found.ears) == set(SIDES)
+        assert read[0] == "small" and read.count("small") == 1 and "large" in read
+        monkeypatch.setattr(small, "thresholds", replace(small.thresholds, face=2.0, ear=2.0))
+        monkeypatch.setattr(searched, "thresholds", replace(searched.thresholds, face=2.0, ear=2.0))
+        read.clear()
+        assert not search(searched, image) and "large" not in read
 
     def test_an_empty_image_shows_nothing(self, predictor):
         for shape in ((1, 1), (7, 300), (240, 320)):

@@ -33,8 +33,12 @@ def same(one, other):
 
 
 @pytest.mark.slow
-def test_at_each_threshold_it_finds_what_a_predictor_with_that_threshold_finds(weights):
-    sweeping, plain = SweepingPredictor(weights, precision="float32"), LandmarkPredictor(weights, precision="float32")
+@pytest.mark.parametrize("searched", [False, True])
+def test_at_each_threshold_it_finds_what_a_predictor_with_that_threshold_finds(weights, searched):
+    own = weights if searched else None
+    sweeping, plain = (
+        kind(weights, precision="float32", searcher=own) for kind in (SweepingPredictor, LandmarkPredictor)
+    )
     usual, found = plain.thresholds, set()
     images = [noisy(200, 260, place((120.0, 100.0), 90)), noisy(180, 200, place((90.0, 90.0), 60, 90.0))]
     for image in [*images, images[0]]:
@@ -57,9 +61,10 @@ class CountingTimer(StepTimer):
         return super().__call__(step)
 
 
-def test_more_thresholds_cost_no_more_readings_of_the_same_places(weights):
+@pytest.mark.parametrize("searched", [False, True])
+def test_more_thresholds_cost_no_more_readings_of_the_same_places(weights, searched):
     timer = CountingTimer()
-    sweeping = SweepingPredictor(weights, precision="float32", timer=timer)
+    sweeping = SweepingPredictor(weights, precision="float32", timer=timer, searcher=weights if searched else None)
     image = noisy(200, 260, place((120.0, 100.0), 90))
     sweeping.at(image, 0.25, 0.65)
     once = timer.readings

@@ -10,7 +10,7 @@ from tests.charts import draw_chart, place
 from utils.common.cli import InputError
 from utils.common.images import decode_image, save_image
 from utils.demo.sources import Source
-from utils.demo.together import SharedEngine, find_in_images, search_ahead
+from utils.demo.together import Batches, find_in_images, search_ahead
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +45,17 @@ class Counting:
         return self.engine.read(images, tasks)
 
 
+def noted(kind=Counting, fails_at=None):
+    """Engines that note what comes, and what makes them of a predictor's."""
+    made = []
+
+    def note(engine):
+        made.append(kind(engine, fails_at))
+        return made[-1]
+
+    return made, note
+
+
 @pytest.mark.parametrize("batch", [1, 3, 8, 20])
 def test_the_same_is_found_in_the_same_order(predictor, images, batch):
     found = list(find_in_images(predictor, images, decode_image, batch))
@@ -62,16 +73,26 @@ def test_the_same_is_found_in_the_same_order(predictor, images, batch):
 
 def test_crops_of_all_images_are_read_in_one_batch(predictor, images):
     def sizes(batch):
-        counting = Counting(predictor.reader)
-        assert len(list(find_in_images(predictor.beside(counting), images[:3] * 4, decode_image, batch))) == 12
-        return counting.sizes
+        counting, noting = noted()
+        assert len(list(find_in_images(predictor.beside(noting), images[:3] * 4, decode_image, batch))) == 12
+        return counting[0].sizes
 
     alone, together = sizes(1), sizes(6)
-    assert sum(together) == sum(alone) and len(together) < len(alone) / 2
+    assert sum(together) == sum(alone) and len(together) < 0.75 * len(alone)
+
+
+def test_a_searcher_reads_batches_too(searched, images):
+    counting, noting = noted()
+    found = list(find_in_images(searched.beside(noting), images[:6] * 2, decode_image, 6))
+    large, small = (max(each.sizes) for each in counting)
+    assert large > 3 and small > 1  # more than one search wants at once
+    for path, each in found:
+        for name, points in points_of(searched(decode_image(path))).items():
+            np.testing.assert_allclose(points_of(each.prediction)[name], points, atol=0.01)
 
 
 def test_a_network_that_fails_ends_every_search(predictor, images):
-    failing = predictor.beside(Counting(predictor.reader, fails_at=2))
+    failing = predictor.beside(noted(fails_at=2)[1])
     with pytest.raises(RuntimeError, match="out of memory"):
         list(find_in_images(failing, images[:6], decode_image, 4))
 
@@ -84,21 +105,21 @@ def test_who_stops_early_leaves_no_search_behind(predictor, images):
 
 def test_a_search_that_ends_lets_the_others_go_on(predictor):
     """One thread searches and wants nothing; its end is what the other waits for."""
-    engine, began, answers = SharedEngine(predictor.reader), threading.Event(), []
+    batches, began, answers = Batches(), threading.Event(), []
 
     def read():
-        with engine.searching():
+        with batches.searching():
             began.set()
-            answers.append(engine.read(np.zeros((1, 64, 64, 3), np.uint8)))
+            answers.append(predictor.beside(batches.share).read_image(np.zeros((64, 64, 3), np.uint8), 64))
 
     reader = threading.Thread(target=read)
-    with engine.searching():
+    with batches.searching():
         reader.start()
         began.wait(10)
         reader.join(0.2)
         assert answers == []
     reader.join(10)
-    assert len(answers) == 1 and answers[0]["face_points"].shape == (1, 68, 2)
+    assert len(answers) == 1 and answers[0]["face"].points.shape == (68, 2)
 
 
 def test_images_are_searched_ahead_and_videos_are_not(predictor, images):
@@ -118,9 +139,9 @@ def test_who_stops_waits_for_no_search(predictor, images):
             time.sleep(0.3)
             return super().read(images, tasks)
 
-    slow = Slow(predictor.reader)
-    found = find_in_images(predictor.beside(slow), images[:6] * 5, decode_image, 4)
+    made, noting = noted(Slow)
+    found = find_in_images(predictor.beside(noting), images[:6] * 5, decode_image, 4)
     next(found)
-    began, asked = time.monotonic(), len(slow.sizes)
+    began, asked = time.monotonic(), len(made[0].sizes)
     found.close()
-    assert time.monotonic() - began < 1.5 and len(slow.sizes) <= asked + 2
+    assert time.monotonic() - began < 1.5 and len(made[0].sizes) <= asked + 2
