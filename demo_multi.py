@@ -28,6 +28,7 @@ from utils.common.cli import (
     CommandLine,
     InputError,
     add_batch,
+    add_searcher,
     add_shard,
     frame_size,
     network_size,
@@ -43,7 +44,6 @@ from utils.common.keras_runtime import PRECISIONS, limit_threads
 from utils.demo import LandmarkPredictor, Tracker
 from utils.demo.detections import Thresholds
 from utils.demo.engines import ENGINE_HELP, ENGINES, KERAS
-from utils.demo.predictor import NOTED
 from utils.demo.smoothing import PointSmoother
 from utils.demo.sources import CameraMode, Source, UnreadableError, find_sources, open_source
 from utils.demo.timing import StepTimer
@@ -99,13 +99,7 @@ def parse_flags(argv: list[str] | None) -> argparse.Namespace:
         "--precision", choices=PRECISIONS, default="auto", help="auto (default): measures which is fastest here"
     )
     network.add_argument("--engine", choices=ENGINES, default=KERAS, help=ENGINE_HELP)
-    network.add_argument(
-        "--searcher",
-        default=NOTED,
-        metavar="FILE",
-        help="weights of a smaller network that searches whole images (default: as the weights file notes it, else "
-        "the weights themselves)",
-    )
+    add_searcher(network)
     network.add_argument(
         "--threads",
         type=positive_int,
@@ -286,8 +280,6 @@ def main(argv: list[str] | None = None) -> int:
     predictor.thresholds = choose_thresholds(args, predictor.thresholds)
     tasks = " and ".join(predictor.tasks)
     print(f"weights:  {printable(weights)} ({tasks}, crops of {predictor.size} px, {predictor.computed})", flush=True)
-    if predictor.searcher is not predictor:
-        print(f"searched: by {printable(predictor.searcher.weights)}", flush=True)
 
     mirror = args.window and sources[0].is_camera if args.mirror is None else args.mirror
     view = View(args.threshold, args.overlay, mirror=mirror)

@@ -30,8 +30,8 @@ MADE = {
 }
 # Weights that lie beside a file, by their name alone: a file must not send its reader elsewhere.
 NEIGHBOUR = Kind(
-    "the plain name of a weights file",
-    lambda value: TEXT.fits(value) and len(value) < 100 and set(value).isdisjoint("/\\:\0"),
+    "the plain name of a file, of 60 characters at most",
+    lambda value: isinstance(value, str) and 0 < len(value) <= 60 and set(value).isdisjoint("/\\:\0"),
 )
 RECORD = MADE | {
     "alpha": number(0, 1),

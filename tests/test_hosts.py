@@ -24,6 +24,7 @@ from utils.common.hosts import Hosts, find_hosts
 ALIKE = 1e-5  # relative, of float32
 EPOCHS = 6
 SOON = 60  # seconds
+pytestmark = pytest.mark.xdist_group("hosts")  # one worker has them all, and so trains once what they compare with
 needs_jax = pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="wants jax")
 
 # A training script that also writes the weights it has at the end, whichever host it is.

@@ -19,6 +19,7 @@ from data.formats import write_pts
 from data.schemes import FACE
 from models.strategies import STRATEGIES
 from models.weights import load_network, read_description
+from tests.charts import save_chart_network
 from tests.conftest import ROOT, SMALL, command, run_process, run_script
 from tests.images import drawn_image, write_ears, write_faces
 from utils.common.files import write_json
@@ -151,6 +152,17 @@ def test_images_that_a_network_was_trained_on_are_not_scored_unless_asked_for(tr
     assert "--allow-trained" in refused.stderr
     assert len(refused.stderr.splitlines()) == 1
     assert run_script("utils.evaluate", *flags, "--allow-trained").returncode == 0
+
+
+def test_images_that_a_searcher_was_trained_on_are_not_scored_either(trained, images, tmp_path):
+    weights = save_chart_network(tmp_path / "chart.keras", tasks=("face",))
+    flags = [weights, images, "--split", "train", "--limit", 2, "--protocol", "photo", "--out", tmp_path / "out"]
+    refused = run_script("utils.evaluate", *flags, "--searcher", trained / "face.keras")
+    assert refused.returncode == 2 and f"{trained / 'face.keras'}: was trained on 2 of these" in refused.stderr
+    done = run_script("utils.evaluate", *flags, "--searcher", "none")
+    assert done.returncode == 0 and "searched by" not in done.stdout, done.stderr
+    done = run_script("utils.evaluate", *flags, "--searcher", trained / "face.keras", "--allow-trained")
+    assert done.returncode == 0 and f"searched by {trained / 'face.keras'}" in done.stdout, done.stderr
 
 
 def test_a_run_folder_is_refused_to_other_runs_and_to_other_flags(trained, trained_flags, tmp_path):

@@ -67,7 +67,8 @@ def annotate(args: argparse.Namespace, journal: Journal) -> int:
     images = judged_images(args.image, verdicts) if verdicts else find_images(args.image)
     images = take_shard(spread(images, args.limit) if args.limit else images, args.shard)
 
-    predictor = LandmarkPredictor(args.weights, precision=args.precision, engine=args.engine)
+    searcher = not args.boxes  # in boxes nothing is searched
+    predictor = LandmarkPredictor(args.weights, precision=args.precision, engine=args.engine, searcher=searcher)
     if predictor.config.heads.get(scheme.task) != tuple(range(scheme.count)):
         whose = "face weights" if args.faces else "a student's"
         raise InputError(f"{args.weights}: has no head with all {scheme.count} {scheme.task} points; take {whose}")

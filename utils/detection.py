@@ -16,7 +16,7 @@ from pathlib import Path
 
 from data.datasets import PARTS, choose_part, find_samples, spread
 from data.schemes import EAR, FACE, Scheme
-from utils.common.cli import CommandLine, InputError, positive_int, printable, run_main, unit_interval
+from utils.common.cli import CommandLine, InputError, add_searcher, positive_int, printable, run_main, unit_interval
 from utils.common.files import check_writable
 from utils.common.images import check_image_is_whole
 from utils.common.keras_runtime import PRECISIONS, start_keras
@@ -65,6 +65,7 @@ def parse_flags(argv: list[str] | None) -> Namespace:
     for task in ("face", "ear"):
         text = f"{task} threshold that is marked, and held while the other varies (default: the demo's)"
         add(f"--{task}-threshold", type=unit_interval, metavar="SCORE", help=text)
+    add_searcher(parser)
     add("--precision", choices=PRECISIONS, default="float32", help="of the network (default: float32)")
     add("--skip-bad", action="store_true", help="leave out unusable images and list them")
     add("--allow-trained", action="store_true", help="read images that the network was trained on")
@@ -92,7 +93,8 @@ def annotated(args: Namespace, folders: list[str], scheme: Scheme, predictor: Sw
         print(f"left out: {problem}")
     samples = choose_part(found.samples, args.split, folders[0], args.split_file)
     if not args.allow_trained:
-        refuse_trained_images(args.weights, predictor.record, samples, UNSEEN)
+        for reader in predictor.readers:
+            refuse_trained_images(reader.weights, reader.record, samples, UNSEEN)
     return annotated_photos(samples, scheme.task, predictor.config.heads[scheme.task])
 
 
@@ -115,7 +117,9 @@ def main(argv: list[str] | None = None) -> None:
     """Flags -> images -> what is drawn at each threshold -> curves and report."""
     args = parse_flags(argv)
     precision = start_keras(args.precision)
-    predictor = SweepingPredictor(args.weights, precision=precision)
+    predictor = SweepingPredictor(args.weights, precision=precision, searcher=args.searcher)
+    for searcher in predictor.readers[1:]:
+        print(f"{printable(args.weights)}: searched by {printable(searcher.weights)}")
     given = {FACE.task: args.face_threshold, EAR.task: args.ear_threshold}
     chosen = {task: getattr(predictor.thresholds, task) if score is None else score for task, score in given.items()}
     sources = [

@@ -66,7 +66,10 @@ def score_weights(
     config = loaded.config
     tasks = [args.task] if args.task else [FACE.task] if args.split in SUBSETS_300W else list(config.heads)
     photo = args.protocol == "photo" and not args.merge
-    predictor = LandmarkPredictor(weights, args.input_size, precision) if photo else None
+    predictor = LandmarkPredictor(weights, args.input_size, precision, searcher=args.searcher) if photo else None
+    searchers = predictor.readers[1:] if predictor else []
+    for searcher in searchers:
+        print(f"{printable(weights)}  searched by {printable(searcher.weights)}")
     results = {}
     for task in tasks:
         check_task(loaded, task)
@@ -79,6 +82,8 @@ def score_weights(
             continue
         if not args.allow_trained:
             refuse_trained_images(weights, loaded.record, samples, UNSEEN)
+            for searcher in searchers:
+                refuse_trained_images(searcher.weights, searcher.record, samples, UNSEEN)
         name = stem if len(tasks) == 1 else f"{stem}_{task}"
         if args.merge:
             answers = read_answers(args.merge, name, samples, len(config.heads[task]), args.protocol)

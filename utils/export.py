@@ -22,6 +22,7 @@ import numpy as np
 from models.description import public_record
 from utils.common.cli import InputError, printable, run_main
 from utils.common.keras_runtime import start_keras
+from utils.demo import LandmarkPredictor
 from utils.demo.engines import keras_run
 from utils.demo.export_flags import KERAS, WEB, format_of, parse_flags
 from utils.demo.site import NETWORK
@@ -43,6 +44,8 @@ def main(argv: list[str] | None = None) -> int:
         start_keras()
         from models.weights import write_half
 
+        if args.searcher:  # opens both, and refuses what does not go together
+            LandmarkPredictor(source, precision="float32", searcher=out.parent / args.searcher)
         write_half(source, out, thresholds, args.searcher)
         before, after = (path.stat().st_size / 1e6 for path in (source, out))
         print(f"{printable(out)}: {after:.1f} MB (before: {before:.1f} MB)")

@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
     images = find_images(args.image)
 
     thresholds = Thresholds(face=args.score, ear=args.score, turned_face=args.score)
-    predictor = LandmarkPredictor(args.weights, precision=args.precision, thresholds=thresholds, searcher=None)
+    predictor = LandmarkPredictor(args.weights, precision=args.precision, thresholds=thresholds, searcher=False)
     counts: Counter[str] = Counter()
     skipped = 0
     for path in tqdm(images, unit="image", leave=False, dynamic_ncols=True, disable=None):

@@ -13,7 +13,15 @@ from pathlib import Path
 
 from data.datasets import PARTS, Sample, choose_part, find_samples
 from data.schemes import EAR, FACE
-from utils.common.cli import CommandLine, InputError, non_negative_int, positive_int, printable, run_main
+from utils.common.cli import (
+    CommandLine,
+    InputError,
+    add_searcher,
+    non_negative_int,
+    positive_int,
+    printable,
+    run_main,
+)
 from utils.common.files import check_writable, replacing, write_json
 from utils.common.keras_runtime import PRECISIONS
 from utils.demo import LandmarkPredictor
@@ -38,6 +46,7 @@ def main(argv: list[str] | None = None) -> None:
         "--heights", type=positive_int, nargs="+", default=HEIGHTS, metavar="PX", help="of the heads (default: ten)"
     )
     parser.add_argument("--precision", choices=PRECISIONS, default="float32", help="of the network (default: float32)")
+    add_searcher(parser)
     parser.add_argument("--out", default="runs/robustness", help="folder for the report (default: %(default)s)")
     args = parser.parse_args(argv)
     check_writable("--out", Path(args.out))
@@ -45,7 +54,7 @@ def main(argv: list[str] | None = None) -> None:
         raise InputError(f"--heights {max(args.heights)}: the frame has {FRAME[0]} pixels; take no more")
 
     faces = annotated_faces(args.data, args.split, args.skip_bad, args.heads) if args.data else None
-    predictor = LandmarkPredictor(args.weights, precision=args.precision)
+    predictor = LandmarkPredictor(args.weights, precision=args.precision, searcher=args.searcher)
     if not {FACE.task, EAR.task}.intersection(predictor.tasks):
         raise InputError(f"{args.weights}: knows neither faces nor ears, which synthetic heads have")
     if faces is None:
@@ -53,9 +62,12 @@ def main(argv: list[str] | None = None) -> None:
     else:
         if FACE.task not in predictor.tasks:
             raise InputError(f"{args.weights}: knows no faces, and of --data nothing else is looked for")
-        refuse_trained_images(args.weights, predictor.record, faces, "choose another --split, or other images")
+        for reader in predictor.readers:
+            refuse_trained_images(reader.weights, reader.record, faces, "choose another --split, or other images")
         heads, count = annotated_heads(faces), len(faces)
         print(f"{count} heads of {printable(args.data)}")
+    for searcher in predictor.readers[1:]:
+        print(f"{printable(args.weights)}: searched by {printable(searcher.weights)}")
     rows = measure(predictor, heads, count, tuple(dict.fromkeys(args.heights)))
     text = f"{table(rows, 'height')}\n\n{table(rows, 'angle')}\n"
     print(f"whole image alone / coarse to fine\n\n{text}")

@@ -113,9 +113,11 @@ def test_int8_is_a_quarter_of_the_file_and_says_how_far_it_is_off(name, weights,
         (["--out", "a.onnx", "--format", "litert"], ".tflite"),
         (["--out", "a.keras", "--size", "64"], ".keras file has float16 arrays"),
         (["--out", "a", "--format", "saved_model", "--precision", "int8"], "--precision int8"),
-        (["--out", "a.onnx", "--searcher", "b.keras"], "--searcher b.keras"),
-        (["--out", "a.keras", "--searcher", "b.keras"], "--searcher b.keras"),
-        (["--out", "a.keras", "--searcher", "WEIGHTS"], "give the name alone"),
+        (["--out", "a.onnx", "--searcher", "b.keras"], "in .keras files alone"),
+        (["--out", "a.keras", "--searcher", "b.keras"], "no other weights file beside --out a.keras"),
+        (["--out", "a.keras", "--searcher", "a.keras"], "no other weights file beside --out a.keras"),
+        (["--out", "a.keras", "--searcher", "WEIGHTS"], "the plain name of a file"),
+        (["--out", "a.keras", "--searcher", "s" * 61], "the plain name of a file"),
         (["--out", "nowhere/b/a.onnx", "--threshold", "nose=1"], "--threshold"),
         (["--out", "CHARTS", "--format", "saved_model"], "is there already"),
         (["--out", "a", "--format", "saved_model", "--calibrate", "nowhere"], "nowhere"),
@@ -128,6 +130,15 @@ def test_flags_that_contradict_are_one_line(flags, says, weights, charts, tmp_pa
     )
     assert done.returncode == 2 and says in done.stderr and done.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_searcher_that_does_not_go_with_the_weights_is_not_noted(weights, tmp_path):
+    save_chart_network(tmp_path / "ear.keras", tasks=("ear",))
+    (tmp_path / "text.keras").write_text("no weights")
+    for name, says in (("ear.keras", "searches for ear"), ("text.keras", "not a weights file")):
+        done = run_script("utils.export", weights, "--out", tmp_path / "noted.keras", "--searcher", name)
+        assert done.returncode == 2 and name in done.stderr and says in done.stderr
+    assert not (tmp_path / "noted.keras").exists()
 
 
 def test_a_package_that_is_missing_is_named_with_what_installs_it():

@@ -125,6 +125,19 @@ def add_batch(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=positive_int, default=8, metavar="N", help=words)
 
 
+def add_searcher(parser: argparse._ActionsContainer) -> None:
+    """Give a command the flag `--searcher`, which a `LandmarkPredictor` takes as it is."""
+    words = (
+        "weights of a smaller network that searches whole images; none: it searches by itself (default: as the weights "
+        "note it, else none)"
+    )
+    parser.add_argument("--searcher", type=_searcher, default=True, metavar="FILE", help=words)
+
+
+def _searcher(text: str) -> str | bool:
+    return text != "none" and text
+
+
 def take_shard(items: Sequence[Item], share: tuple[int, int] | None) -> list[Item]:
     """The items of a share (k, n), every nth from the kth on; without one all. Raises `InputError` if it is empty."""
     k, n = share or (1, 1)

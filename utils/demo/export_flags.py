@@ -7,6 +7,7 @@ from dataclasses import fields
 from functools import partial
 from pathlib import Path
 
+from models.description import NEIGHBOUR
 from utils.common.cli import CommandLine, InputError, network_size, unit_interval
 from utils.common.files import check_writable
 from utils.demo.detections import Thresholds
@@ -85,10 +86,8 @@ def parse_flags(argv: list[str] | None) -> argparse.Namespace:
         raise InputError(
             f"--out {args.out}: a .keras file has float16 arrays; of these flags it takes --threshold and --searcher"
         )
-    if args.searcher and (args.format != KERAS or not (Path(args.out).parent / args.searcher).is_file()):
-        raise InputError(f"--searcher {args.searcher}: is noted in a .keras file; name a weights file beside --out")
-    if args.searcher and Path(args.searcher).name != args.searcher:
-        raise InputError(f"--searcher {args.searcher}: give the name alone; it lies beside --out")
+    if args.searcher is not None:
+        check_searcher(args.searcher, Path(args.out), args.format)
     if args.format != KERAS and format_of(args).int8 is None and args.precision not in (None, PRECISIONS[0]):
         raise InputError(f"--precision {args.precision}: {args.format} is float32; leave it out")
     if args.format == WEB:
@@ -97,6 +96,16 @@ def parse_flags(argv: list[str] | None) -> argparse.Namespace:
         check_runtime(args.runtime)
     check_writable("--out", Path(args.out).absolute().parent)
     return args
+
+
+def check_searcher(name: str, out: Path, kind: str) -> None:
+    """Raise an `InputError` unless `--searcher` can be noted in the file `out`: it lies beside it and is another."""
+    if kind != KERAS:
+        raise InputError(f"--searcher {name}: is noted in .keras files alone; leave it out")
+    if not NEIGHBOUR.fits(name):
+        raise InputError(f"--searcher {name}: must be {NEIGHBOUR.words}; it lies beside --out")
+    if name == out.name or not (out.parent / name).is_file():
+        raise InputError(f"--searcher {name}: no other weights file beside --out {out} has this name")
 
 
 def format_of(args: argparse.Namespace) -> Format:

@@ -1,4 +1,4 @@
-"""Landmarks on an image of any size, by one network and no other detector.
+"""Landmarks on an image of any size, by one network, or by a small one that searches for it; no other detector.
 
     from utils.demo import LandmarkPredictor
     predictor = LandmarkPredictor("weights/face2ear-lite.keras")
@@ -22,7 +22,7 @@ import numpy as np
 
 from data.augment import Warp, apply_matrix, invert_matrix, warp_image
 from data.schemes import EAR, FACE, SCHEMES, Scheme
-from utils.common.cli import InputError
+from utils.common.cli import InputError, printable
 from utils.common.images import check_rgb
 from utils.common.keras_runtime import POLICIES
 from utils.demo.detections import Thresholds, thresholds_of
@@ -32,8 +32,6 @@ from utils.demo.prediction import SIDES, Landmarks, Prediction
 from utils.demo.search import search, search_sizes, whole_image
 from utils.demo.timing import StepTimer
 from utils.exporting.runtimes import is_exported
-
-NOTED = "noted"  # the searcher that a weights file notes
 
 
 class LandmarkPredictor:
@@ -46,8 +44,8 @@ class LandmarkPredictor:
     - `timer` measures how long the steps "crop" and "network" take; points are decoded in the network's.
     - `engine`: what runs the network: "keras", "onnx", "litert", "openvino" or "auto", the fastest that is installed;
       the attribute is its name for people, such as "TensorFlow".
-    - `searcher`: weights of a smaller network that searches images; "noted" (default) takes those that the file notes,
-      if they lie beside it. With None the network searches itself. The attribute is their predictor, or this one.
+    - `searcher`: weights of a smaller network that searches images. True (default): those that the file notes, if they
+      lie beside it; an exported file needs no second runtime. False: none. The attribute is their predictor, or this.
 
     Weights without a face head find ears, those without an ear head faces, and those of another scheme what it is of,
     in the place of the face: `first` is the scheme that is found first, None for ears. What a network of faces knows
@@ -64,7 +62,7 @@ class LandmarkPredictor:
         thresholds: Thresholds | None = None,
         timer: StepTimer | None = None,
         engine: str = KERAS,
-        searcher: str | os.PathLike | None = NOTED,
+        searcher: str | os.PathLike | bool = True,
     ):
         if size is not None and (size < 32 or size % 8):
             raise InputError(f"size {size}: crops have a multiple of 8 pixels a side, at least 32")
@@ -83,35 +81,37 @@ class LandmarkPredictor:
         self.others = {task: SCHEMES[task] for task in self.tasks if SCHEMES[task] not in (self.first, EAR)}
         most = 1 + len(SIDES) + len(self.others)
         self._crops = np.empty((most, self.size, self.size, 3), np.uint8)  # written anew by each reading
-        path = self._noted_searcher if searcher == NOTED else searcher
-        self.searcher = self if path is None else self._open_searcher(path, engine)
+        if searcher is True:
+            noted = self.weights.parent / self.record.get("searcher", "")
+            searcher = noted.is_file() and not is_exported(weights) and noted
+        self.searcher = self._open_searcher(searcher, engine) if searcher else self
 
     def __call__(self, image: np.ndarray) -> Prediction:
         """Landmarks of an image (height, width, 3) uint8 RGB. Raises ValueError for an array of another kind."""
         check_rgb(image)
         return search(self, image)
 
-    @property
-    def _noted_searcher(self) -> Path | None:
-        """The weights that these note for searching, if they are there. An exported file needs no second runtime."""
-        path = self.weights.parent / self.record.get("searcher", "")
-        return path if path.is_file() and not is_exported(self.weights) else None
-
     def _open_searcher(self, weights: str | os.PathLike, engine: str) -> LandmarkPredictor:
         """A predictor for searching. Raises `InputError` where it looks for other landmarks than this one."""
         engine = KERAS if is_exported(weights) or is_exported(self.weights) else engine
         precision = self.precision if self.precision in POLICIES and not is_exported(weights) else "auto"
-        searcher = type(self)(weights, precision=precision, timer=self._timer, engine=engine, searcher=None)
+        searcher = type(self)(weights, precision=precision, timer=self._timer, engine=engine, searcher=False)
         if (searcher.first, EAR.task in searcher.tasks) != (self.first, EAR.task in self.tasks):
             own, other = (" and ".join(each.tasks) for each in (self, searcher))
             raise InputError(f"{weights}: searches for {other}, and {self.weights} knows {own}; take another searcher")
         return searcher
 
     @property
+    def readers(self) -> list[LandmarkPredictor]:
+        """Whose networks read an image: this predictor and, if it has one, its searcher."""
+        return [self] if self.searcher is self else [self, self.searcher]
+
+    @property
     def computed(self) -> str:
-        """Who computes in which precision, and what those took that the engine "auto" measured: for a line of text."""
+        """Who computes in which precision, who searches, and what those took that the engine "auto" measured."""
         times = ", ".join(f"{title} {took:.1f}" for title, took in self._engine.took.items())
-        return f"{self.engine} in {self.precision}" + (f"; ms for three crops: {times}" if times else "")
+        searcher = "" if self.searcher is self else f", searched by {printable(self.searcher.weights)}"
+        return f"{self.engine} in {self.precision}{searcher}" + (f"; ms for three crops: {times}" if times else "")
 
     def beside(self, shared: Callable[[Engine], Engine]) -> LandmarkPredictor:
         """The same for another thread: `shared` gives what threads share of an engine."""
@@ -121,7 +121,10 @@ class LandmarkPredictor:
         return other
 
     def coarse(self, image: np.ndarray) -> Prediction:
-        """The best face and the best ear of the search's first step alone: the whole image, upright, at any size."""
+        """The best face and the best ear of the search's first step alone: the whole image, upright, at any size.
+
+        That step is the searcher's.
+        """
         check_rgb(image)
         readings = [self.searcher.read_image(image, size) for size in search_sizes(image)]
         best = {task: max((each[task] for each in readings), key=lambda seen: seen.score) for task in readings[0]}

@@ -2,7 +2,7 @@
 
 The whole image is read at growing sizes, upright first, then turned by quarters. Each face or ear that its heatmaps
 show is a candidate. It is read again in square crops, round the face and round each ear, until the crops stand still.
-A predictor may have a smaller one as its `searcher`: that reads whole images, and each candidate first.
+A predictor may have a smaller one as its `searcher`: that reads whole images, and candidates of the search before it.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import numpy as np
 from data.augment import Warp
 from utils.demo.engines import KERAS
 from utils.demo.prediction import Landmarks, Prediction
-from utils.demo.predictor import NOTED, LandmarkPredictor
+from utils.demo.predictor import LandmarkPredictor
 from utils.demo.timing import StepTimer
 
 
@@ -32,7 +32,7 @@ class SweepingPredictor(LandmarkPredictor):
         precision: str = "auto",
         timer: StepTimer | None = None,
         engine: str = KERAS,
-        searcher: str | os.PathLike | None = NOTED,
+        searcher: str | os.PathLike | bool = True,
     ):
         """As a `LandmarkPredictor`'s."""
         super().__init__(weights, precision=precision, timer=timer, engine=engine, searcher=searcher)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from data.datasets import PARTS, SUBSETS_300W
 from data.schemes import SCHEMES
-from utils.common.cli import CommandLine, add_shard, network_size, positive_int
+from utils.common.cli import CommandLine, add_searcher, add_shard, network_size, positive_int
 from utils.common.keras_runtime import PRECISIONS
 
 
@@ -37,6 +37,7 @@ def evaluation_flags() -> CommandLine:
         "--batch-size", type=positive_int, default=16, help="images at once; speed and memory only (default: 16)"
     )
     parser.add_argument("--limit", type=positive_int, help="score only that many images of the part")
+    add_searcher(parser)
     parser.add_argument(
         "--precision",
         choices=PRECISIONS,

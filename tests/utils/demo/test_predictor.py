@@ -62,8 +62,8 @@ def test_a_weights_file_may_note_a_searcher_that_lies_beside_it(tmp_path):
     small = save_chart_network(tmp_path / "small.keras", size=96)
     assert opened().searcher.weights == small and opened().searcher.size == 96
     assert opened(searcher=plain).searcher.weights == plain
-    alone = opened(searcher=None)
-    assert alone.searcher is alone
+    alone = opened(searcher=False)
+    assert alone.searcher is alone and alone.readers == [alone] and len(opened().readers) == 2
     image, points = draw_chart(240, 320, place((150.0, 120.0), 100))
     assert face_error(opened()(image), points["face"]) < 4
     save_chart_network(small, tasks=("ear",))
@@ -74,7 +74,9 @@ def test_a_weights_file_may_note_a_searcher_that_lies_beside_it(tmp_path):
         opened()
 
 
-@pytest.mark.parametrize("name", ["../small.keras", "/tmp/small.keras", "a\\b.keras", "C:small.keras", "s" * 200, 7])
+@pytest.mark.parametrize(
+    "name", ["../small.keras", "/tmp/small.keras", "a\\b.keras", "C:small.keras", "\U0001f442" * 61, 7]
+)
 def test_a_file_that_sends_its_reader_elsewhere_is_refused(tmp_path, name):
     from models.weights import write_half
 

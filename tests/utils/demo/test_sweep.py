@@ -23,6 +23,11 @@ def weights(tmp_path_factory):
     return save_chart_network(tmp_path_factory.mktemp("weights") / "chart.keras")
 
 
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    return save_chart_network(tmp_path_factory.mktemp("weights") / "small.keras", size=96)
+
+
 def same(one, other):
     assert (one.face is None) == (other.face is None) and one.ears.keys() == other.ears.keys()
     pairs = [(one.ears[side], other.ears[side]) for side in one.ears]
@@ -34,8 +39,8 @@ def same(one, other):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("searched", [False, True])
-def test_at_each_threshold_it_finds_what_a_predictor_with_that_threshold_finds(weights, searched):
-    own = weights if searched else None
+def test_at_each_threshold_it_finds_what_a_predictor_with_that_threshold_finds(weights, small, searched):
+    own = small if searched else False
     sweeping, plain = (
         kind(weights, precision="float32", searcher=own) for kind in (SweepingPredictor, LandmarkPredictor)
     )
@@ -62,9 +67,9 @@ class CountingTimer(StepTimer):
 
 
 @pytest.mark.parametrize("searched", [False, True])
-def test_more_thresholds_cost_no_more_readings_of_the_same_places(weights, searched):
+def test_more_thresholds_cost_no_more_readings_of_the_same_places(weights, small, searched):
     timer = CountingTimer()
-    sweeping = SweepingPredictor(weights, precision="float32", timer=timer, searcher=weights if searched else None)
+    sweeping = SweepingPredictor(weights, precision="float32", timer=timer, searcher=small if searched else False)
     image = noisy(200, 260, place((120.0, 100.0), 90))
     sweeping.at(image, 0.25, 0.65)
     once = timer.readings
