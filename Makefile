@@ -48,9 +48,8 @@ PYTEST := TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 OPENBLAS_NUM_THREADS
 test: check
 	$(PYTEST) --dist worksteal -m "not slow"
 
-# Groups of tests start first: what takes longest is not left to one worker at the end.
 test-slow: $(VENV)/.tests
-	$(PYTEST) --dist loadgroup -m slow
+	$(PYTEST) --dist load --maxschedchunk 1 -m slow
 
 test-all: test test-slow
 

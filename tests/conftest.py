@@ -32,6 +32,14 @@ hypothesis.settings.register_profile("repository", max_examples=40, deadline=Non
 hypothesis.settings.load_profile("repository")
 
 
+LONGEST = ("test_hosts.py", "test_devices.py", "test_kills.py")  # start first: no worker is left with one at the end
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the slow tests of the longest files before all others."""
+    items.sort(key=lambda item: item.path.name not in LONGEST or item.get_closest_marker("slow") is None)
+
+
 def command(script: str, *flags: object) -> list[str]:
     """The command line of a script, `train_face.py`, or of a module, `utils.evaluate`; to be run in `ROOT`."""
     start = [script] if script.endswith(".py") else ["-m", script]

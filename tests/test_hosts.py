@@ -16,15 +16,14 @@ import pytest
 from data.datasets import find_samples
 from data.pipeline import PairedPipeline, TrainingPipeline
 from data.schemes import EAR, FACE
-from tests.conftest import ROOT, run_process
+from tests.conftest import ROOT, run_process, shared_folder
 from tests.images import write_ears, write_faces
 from utils.common.cli import InputError
 from utils.common.hosts import Hosts, find_hosts
 
 ALIKE = 1e-5  # relative, of float32
-EPOCHS = 6
+EPOCHS = 5
 SOON = 60  # seconds
-pytestmark = pytest.mark.xdist_group("hosts")  # one worker has them all, and so trains once what they compare with
 needs_jax = pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="wants jax")
 
 # A training script that also writes the weights it has at the end, whichever host it is.
@@ -236,9 +235,11 @@ def flags(data):
 @pytest.fixture(scope="module")
 def undisturbed(flags, tmp_path_factory):
     """A run of one process: its folder."""
-    folder = tmp_path_factory.mktemp("one")
-    finish(start("train_face.py", folder, 1, *flags, "--epochs", EPOCHS, *places(folder)))
-    return folder
+
+    def train(folder):
+        finish(start("train_face.py", folder, 1, *flags, "--epochs", EPOCHS, *places(folder)))
+
+    return shared_folder(tmp_path_factory, "one_process", train)
 
 
 def places(folder):

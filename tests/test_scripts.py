@@ -528,7 +528,7 @@ def test_the_benchmark_of_the_demo_measures_each_weights_file_in_turns():
     lines = done.stdout.splitlines()[1:]
     assert len(lines) == 4
     for speed, quality in (lines[:2], lines[2:]):
-        assert re.search(r"\(128 px, TensorFlow in \w+\): [\d.]+ frames/s drawn \d+ ms after", speed), speed
+        assert re.search(r"\(128 px, TensorFlow in \w+[^)]*\): [\d.]+ frames/s drawn \d+ ms after", speed), speed
         assert re.search(
             r"[\d.]+ ms of all processors a frame; face error [\d.]+ % of its size, found in [1-9] of 9 frames", quality
         )

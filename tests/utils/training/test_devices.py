@@ -12,7 +12,6 @@ from tests.images import write_ears, write_faces
 
 ALIKE = 1e-5  # relative, of losses in float32
 RATE = 1e-5  # of learning: Adam makes whole steps of differences of rounding, which grow with it
-pytestmark = pytest.mark.xdist_group("devices")
 needs_jax = pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="wants jax")
 
 
