@@ -159,6 +159,8 @@ def test_images_that_a_searcher_was_trained_on_are_not_scored_either(trained, im
     flags = [weights, images, "--split", "train", "--limit", 2, "--protocol", "photo", "--out", tmp_path / "out"]
     refused = run_script("utils.evaluate", *flags, "--searcher", trained / "face.keras")
     assert refused.returncode == 2 and f"{trained / 'face.keras'}: was trained on 2 of these" in refused.stderr
+    refused = run_script("utils.evaluate", *flags, "--protocol", "crop", "--searcher", trained / "face.keras")
+    assert refused.returncode == 2 and "searches under --protocol photo alone" in refused.stderr
     done = run_script("utils.evaluate", *flags, "--searcher", "none")
     assert done.returncode == 0 and "searched by" not in done.stdout, done.stderr
     done = run_script("utils.evaluate", *flags, "--searcher", trained / "face.keras", "--allow-trained")

@@ -114,6 +114,10 @@ def main(argv: list[str] | None = None) -> None:
             raise InputError(f"{weights}: no such weights file")
     if not Path(args.data).exists():
         raise InputError(f"{args.data}: no such dataset")
+    if isinstance(args.searcher, str) and args.protocol != "photo":
+        raise InputError(
+            f"--searcher {args.searcher}: searches under --protocol photo alone; leave it out, or add that"
+        )
     if args.shard and args.merge:
         raise InputError("--merge: scores all images of the shards; leave --shard out")
     check_writable("--out", Path(args.out))
