@@ -163,8 +163,10 @@ def test_images_that_a_searcher_was_trained_on_are_not_scored_either(trained, im
     assert refused.returncode == 2 and "searches under --protocol photo alone" in refused.stderr
     done = run_script("utils.evaluate", *flags, "--searcher", "none")
     assert done.returncode == 0 and "searched by" not in done.stdout, done.stderr
+    assert "searcher" not in json.loads((tmp_path / "out/chart/scores.json").read_text())
     done = run_script("utils.evaluate", *flags, "--searcher", trained / "face.keras", "--allow-trained")
     assert done.returncode == 0 and f"searched by {trained / 'face.keras'}" in done.stdout, done.stderr
+    assert json.loads((tmp_path / "out/chart/scores.json").read_text())["searcher"] == str(trained / "face.keras")
 
 
 def test_a_run_folder_is_refused_to_other_runs_and_to_other_flags(trained, trained_flags, tmp_path):

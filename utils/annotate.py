@@ -16,6 +16,8 @@ other and with the box, their mean is a label. Places outside the boxes show no 
 Faces: the fourth says where faces are, for `train_face2ear.py --replay runs/faces --face-weight 0`, where the teacher
 says the rest. With several passes the mean of those that agree is a label to learn from.
 
+--ensemble adds another network, which reads all passes too: the mean over networks is nearer than each of them.
+
 If a command is stopped, the same again goes on where it was.
 """
 
@@ -49,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
     """Flags -> journal of what was found before -> `annotate`."""
     args = parse_flags(__doc__, argv)
     settings = {name: getattr(args, name) for name in ("faces", "passes", "precision", "engine")}
-    journal = Journal(Path(args.out), filter(None, (args.weights, args.boxes)), settings)
+    journal = Journal(Path(args.out), filter(None, (args.weights, args.boxes, *args.ensemble)), settings)
     try:
         status = annotate(args, journal)
     except InputError:  # it would be the same again
@@ -68,15 +70,19 @@ def annotate(args: argparse.Namespace, journal: Journal) -> int:
     images = take_shard(spread(images, args.limit) if args.limit else images, args.shard)
 
     searcher = not args.boxes  # in boxes nothing is searched
-    predictor = LandmarkPredictor(args.weights, precision=args.precision, engine=args.engine, searcher=searcher)
-    if predictor.config.heads.get(scheme.task) != tuple(range(scheme.count)):
-        whose = "face weights" if args.faces else "a student's"
-        raise InputError(f"{args.weights}: has no head with all {scheme.count} {scheme.task} points; take {whose}")
+    predictor, *others = (
+        LandmarkPredictor(weights, precision=args.precision, engine=args.engine, searcher=searcher)
+        for weights in (args.weights, *args.ensemble)
+    )
+    for each in (predictor, *others):
+        if each.config.heads.get(scheme.task) != tuple(range(scheme.count)):
+            whose = "face weights" if args.faces else "a student's"
+            raise InputError(f"{each.weights}: has no head with all {scheme.count} {scheme.task} points; take {whose}")
     skipped: list[str] = []
     if args.boxes:
-        return make_ears(predictor, images, boxes, args.passes, args.limits, out, journal)
+        return make_ears((predictor, *others), images, boxes, args.passes, args.limits, out, journal)
     if args.passes > 1:
-        return make_faces(predictor, images, args.passes, args.limits, out, journal)
+        return make_faces((predictor, *others), images, args.passes, args.limits, out, journal)
     proposals = list(propose(predictor, images, skipped, journal, scheme, args.batch))
     for problem in skipped:
         print(f"skipped: {problem}", file=sys.stderr)

@@ -118,8 +118,8 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_flags(argv)
     precision = start_keras(args.precision)
     predictor = SweepingPredictor(args.weights, precision=precision, searcher=args.searcher)
-    for searcher in predictor.readers[1:]:
-        print(f"{printable(args.weights)}: searched by {printable(searcher.weights)}")
+    if predictor.searched_by:
+        print(f"{printable(args.weights)}{predictor.searched_by}")
     given = {FACE.task: args.face_threshold, EAR.task: args.ear_threshold}
     chosen = {task: getattr(predictor.thresholds, task) if score is None else score for task, score in given.items()}
     sources = [

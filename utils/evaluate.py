@@ -68,8 +68,8 @@ def score_weights(
     photo = args.protocol == "photo" and not args.merge
     predictor = LandmarkPredictor(weights, args.input_size, precision, searcher=args.searcher) if photo else None
     searchers = predictor.readers[1:] if predictor else []
-    for searcher in searchers:
-        print(f"{printable(weights)}  searched by {printable(searcher.weights)}")
+    if predictor and predictor.searched_by:
+        print(f"{printable(weights)}{predictor.searched_by}")
     results = {}
     for task in tasks:
         check_task(loaded, task)
@@ -92,6 +92,8 @@ def score_weights(
         else:
             answers = predict_samples(reader_of(task), samples, args.batch_size, args.input_size)
         scores = score_points(samples, SCHEMES[task], config.heads[task], *answers, protocol=args.protocol)
+        for searcher in searchers:
+            scores.summary["searcher"] = str(searcher.weights)
         for line in (scores.line, *scores.detail_lines):
             print(f"{printable(weights)}  {task}  {line}")
         results[name] = scores

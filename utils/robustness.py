@@ -66,8 +66,8 @@ def main(argv: list[str] | None = None) -> None:
             refuse_trained_images(reader.weights, reader.record, faces, "choose another --split, or other images")
         heads, count = annotated_heads(faces), len(faces)
         print(f"{count} heads of {printable(args.data)}")
-    for searcher in predictor.readers[1:]:
-        print(f"{printable(args.weights)}: searched by {printable(searcher.weights)}")
+    if predictor.searched_by:
+        print(f"{printable(args.weights)}{predictor.searched_by}")
     rows = measure(predictor, heads, count, tuple(dict.fromkeys(args.heights)))
     text = f"{table(rows, 'height')}\n\n{table(rows, 'angle')}\n"
     print(f"whole image alone / coarse to fine\n\n{text}")

@@ -38,14 +38,17 @@ def parse_flags(description: str, argv: list[str] | None) -> argparse.Namespace:
     add("--engine", choices=ENGINES, default=KERAS, help=ENGINE_HELP)
     add("--boxes", metavar="FILE", help="CSV photo,left,top,right,bottom with all ears: makes the dataset of these")
     add("--passes", type=positive_int, metavar="N", help="readings of each (default: 8 with --boxes, 1 with --faces)")
+    add("--ensemble", action="append", default=[], metavar="FILE", help="another network that reads all "
+        "passes: labels are means over networks too (may be given again)")  # fmt: skip
     add("--agreement", type=positive_float, metavar="PERCENT", help="how far passes lie from their mean, at most; of "
         "the outer eye corners' distance (default: 4) or the box's diagonal (3)")  # fmt: skip
     add("--score", type=unit_interval, help="mean confidence, at least (default: 0.7 for faces, 0.75 for ears)")
     add("--overlap", type=unit_interval, help="points' box and given box, intersection over union (default: 0.5)")
     args = parser.parse_args(argv)
     out = Path(args.out)
-    if not Path(args.weights).is_file():
-        raise InputError(f"{args.weights}: no such weights file")
+    for weights in (args.weights, *args.ensemble):
+        if not Path(weights).is_file():
+            raise InputError(f"{weights}: no such weights file")
     check_new_folder("--out", out)
     if args.verdicts and (args.limit or args.shard):
         raise InputError(f"--{'limit' if args.limit else 'shard'}: the images are those of --verdicts; leave it out")
@@ -58,6 +61,8 @@ def parse_flags(description: str, argv: list[str] | None) -> argparse.Namespace:
         raise InputError("--passes: needs --boxes or --faces")
     if args.boxes and args.passes < 2:
         raise InputError("--passes: one pass agrees with itself; take 2 or more")
+    if args.ensemble and args.passes < 2:
+        raise InputError("--ensemble: its mean is taken over passes; add --boxes, or --faces with --passes")
     given = {name: getattr(args, name) for name in ("agreement", "score", "overlap")}
     given = {name: value for name, value in given.items() if value is not None}
     for flag in given:

@@ -107,11 +107,17 @@ class LandmarkPredictor:
         return [self] if self.searcher is self else [self, self.searcher]
 
     @property
+    def searched_by(self) -> str:
+        """ ", searched by FILE" if it has a searcher, else empty: to print behind its name."""
+        return "" if self.searcher is self else f", searched by {printable(self.searcher.weights)}"
+
+    @property
     def computed(self) -> str:
         """Who computes in which precision, who searches, and what those took that the engine "auto" measured."""
         times = ", ".join(f"{title} {took:.1f}" for title, took in self._engine.took.items())
-        searcher = "" if self.searcher is self else f", searched by {printable(self.searcher.weights)}"
-        return f"{self.engine} in {self.precision}{searcher}" + (f"; ms for three crops: {times}" if times else "")
+        return f"{self.engine} in {self.precision}{self.searched_by}" + (
+            f"; ms for three crops: {times}" if times else ""
+        )
 
     def beside(self, shared: Callable[[Engine], Engine]) -> LandmarkPredictor:
         """The same for another thread: `shared` gives what threads share of an engine."""

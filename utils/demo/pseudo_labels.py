@@ -2,7 +2,8 @@
 
 A pass is a crop that is shifted, scaled, turned or mirrored a little. Where a network guesses, each pass guesses
 another place. The mean of passes that agree is a better label than one pass (Radosavovic et al., "Data Distillation",
-CVPR 2018). Faces are found by the network itself, ears lie in boxes that are given.
+CVPR 2018). Several networks may read the passes, as each errs in its own way. Faces are found by the first of them,
+ears lie in boxes that are given.
 """
 
 from __future__ import annotations
@@ -121,14 +122,17 @@ def pass_squares(square: Warp, passes: int) -> list[Warp]:
 
 
 def read_passes(
-    predictor: LandmarkPredictor, scheme: Scheme, squares: Sequence[tuple[np.ndarray, Warp]], passes: int
+    predictors: Sequence[LandmarkPredictor],
+    scheme: Scheme,
+    squares: Sequence[tuple[np.ndarray, Warp]],
+    passes: int,
 ) -> list[tuple[np.ndarray, float]]:
-    """Of each square of an image the points of all passes (passes, landmarks, 2) and the mean score."""
+    """Of each square of an image all passes of all networks: points (readings, landmarks, 2) and the mean score."""
     every = [(image, each) for image, square in squares for each in pass_squares(square, passes)]
-    read = iter(_read(predictor, scheme, every))
+    networks = [iter(_read(predictor, scheme, every)) for predictor in predictors]
     answers = []
     for _ in squares:
-        own = [next(read) for _ in range(passes)]
+        own = [next(read) for read in networks for _ in range(passes)]
         answers.append((np.stack([each.whole for each in own]), float(np.mean([each.score for each in own]))))
     return answers
 
@@ -167,17 +171,17 @@ def _images(paths: Sequence[Path], skipped: list[str]) -> Iterator[tuple[list[Pa
 
 
 def label_faces(
-    predictor: LandmarkPredictor, paths: Sequence[Path], passes: int, skipped: list[str]
+    predictors: Sequence[LandmarkPredictor], paths: Sequence[Path], passes: int, skipped: list[str]
 ) -> Iterator[tuple[Path, Label | None]]:
-    """The face of each image, None where none is found.
+    """The face of each image, None where the first network finds none. All of them read it.
 
     In datasets of faces the face is in the image's middle, and reading there is many times faster than the search. Only
     where no sure face is there the image is searched.
     """
     for names, images in _images(paths, skipped):
-        faces = list(find_faces(predictor, images))
+        faces = list(find_faces(predictors[0], images))
         found = [(image, next_square(face)) for image, face in zip(images, faces, strict=True) if face is not None]
-        answers = iter(read_passes(predictor, FACE, found, passes))
+        answers = iter(read_passes(predictors, FACE, found, passes))
         for path, face in zip(names, faces, strict=True):
             yield path, None if face is None else _face_label(*next(answers))
 
@@ -205,7 +209,7 @@ def find_faces(predictor: LandmarkPredictor, images: Sequence[np.ndarray]) -> It
 
 
 def label_ears(
-    predictor: LandmarkPredictor,
+    predictors: Sequence[LandmarkPredictor],
     paths: Sequence[Path],
     boxes: dict[str, list[Box]],
     passes: int,
@@ -222,7 +226,7 @@ def label_ears(
         squares = [
             (image, crop_warp(EAR, box.reshape(2, 2))) for image, some in zip(images, ours, strict=True) for box in some
         ]
-        answers = iter(read_passes(predictor, EAR, squares, passes))
+        answers = iter(read_passes(predictors, EAR, squares, passes))
         for path, some in zip(names, ours, strict=True):
             yield path, [_ear_label(*next(answers), box) for box in some]
 
@@ -284,7 +288,12 @@ def part_around(shape: Sequence[int], ear: Box, unknown: Sequence[Box]) -> np.nd
 
 
 def make_faces(
-    predictor: LandmarkPredictor, paths: Sequence[Path], passes: int, limits: Limits, out: Path, journal: Journal
+    predictors: Sequence[LandmarkPredictor],
+    paths: Sequence[Path],
+    passes: int,
+    limits: Limits,
+    out: Path,
+    journal: Journal,
 ) -> int:
     """Label the faces of images, write the accepted ones as a dataset of faces, and print how many there are.
 
@@ -294,7 +303,7 @@ def make_faces(
     skipped: list[str] = []
 
     def look(paths: Sequence[Path]) -> Answers:
-        for path, label in label_faces(predictor, paths, passes, skipped):
+        for path, label in label_faces(predictors, paths, passes, skipped):
             yield path, [] if label is None else [label.to_json()]
 
     found = list(journal.answers(paths, look))
@@ -312,7 +321,7 @@ def make_faces(
 
 
 def make_ears(
-    predictor: LandmarkPredictor,
+    predictors: Sequence[LandmarkPredictor],
     paths: Sequence[Path],
     boxes: dict[str, list[Box]],
     passes: int,
@@ -327,7 +336,7 @@ def make_ears(
     skipped: list[str] = []
 
     def look(paths: Sequence[Path]) -> Answers:
-        for path, labels in label_ears(predictor, paths, boxes, passes, skipped):
+        for path, labels in label_ears(predictors, paths, boxes, passes, skipped):
             yield path, [label.to_json() for label in labels]
 
     found = [(path, list(map(Label.of_json, labels))) for path, labels in journal.answers(paths, look)]

@@ -18,6 +18,7 @@ from utils.demo.pseudo_labels import (
     empty_part,
     part_around,
     pass_squares,
+    read_passes,
     spread_of,
 )
 from utils.evaluation.metrics import normaliser_length
@@ -107,6 +108,30 @@ def test_mirrored_squares_are_read_as_others_are(given):
         assert np.linalg.norm(each.points - truth["one"]["left"], axis=1).mean() < 2
 
 
+def test_an_ensemble_reads_the_passes_with_every_network(given, tmp_path):
+    weights, images, truth, boxes = given
+    image = cv2.imread(str(images / "one.png"))[..., ::-1]
+    other = save_chart_network(tmp_path / "other.keras", size=96)
+    both = [LandmarkPredictor(each, precision="float32") for each in (weights, other)]
+    squares = [
+        (image, Warp(tuple(truth["one"][side].mean(axis=0).tolist()), 75.0 * scale))
+        for side, scale in (("left", 1.0), ("right", 1.2))
+    ]
+    alone = [read_passes([each], EAR, squares, 3) for each in both]
+    for (points, score), *each in zip(read_passes(both, EAR, squares, 3), *alone, strict=True):
+        assert points.shape == (6, 55, 2) and not np.allclose(points[:3], points[3:], atol=0.01)
+        np.testing.assert_allclose(points, np.concatenate([own for own, _ in each]), atol=1e-3)
+        assert score == pytest.approx(np.mean([own for _, own in each]))
+    command = (weights, images, "--boxes", boxes, "--passes", 2, "--score", 0.5, "--agreement", 5)
+    done = annotate(*command, "--ensemble", other, "--out", tmp_path / "boxed")
+    assert done.returncode == 0 and f"3 ears: --data {tmp_path / 'boxed'}\n" in done.stdout, done.stderr
+    means = {sample.image.name: sample.points for sample in find_samples([tmp_path / "boxed"], EAR).samples}
+    assert np.linalg.norm(means["one_ear1.png"] - truth["one"]["left"], axis=1).mean() < 2
+    no_ears = save_chart_network(tmp_path / "faces.keras", ("face",))
+    done = annotate(*command, "--ensemble", no_ears, "--out", tmp_path / "refused")
+    assert done.returncode == 2 and "faces.keras" in done.stderr and done.stderr.count("\n") == 1
+
+
 def test_boxes_make_ears_and_images_without_an_ear(given, tmp_path):
     weights, images, truth, boxes = given
     out = tmp_path / "boxed"
@@ -167,6 +192,8 @@ def test_bad_flags_and_boxes_are_one_line(given, tmp_path):
         (("--faces", "--agreement", 3), "--agreement"),
         (("--faces", "--passes", 4, "--overlap", 0.5), "--overlap"),
         (("--boxes", tmp_path / "none.csv"), "none.csv"),
+        (("--ensemble", weights), "--ensemble"),
+        (("--boxes", boxes, "--ensemble", tmp_path / "none.keras"), "none.keras"),
         (("--boxes", other), "none of its photos"),
         (("--boxes", large), "320 x 240"),
     ):
