@@ -29,7 +29,7 @@ from utils.demo.detections import Thresholds, thresholds_of
 from utils.demo.engines import KERAS, Engine, open_engine
 from utils.demo.geometry import side_of
 from utils.demo.prediction import SIDES, Landmarks, Prediction
-from utils.demo.search import search, search_sizes, whole_image
+from utils.demo.search import average_ears, search, search_sizes, whole_image
 from utils.demo.timing import StepTimer
 from utils.exporting.runtimes import is_exported
 
@@ -89,7 +89,7 @@ class LandmarkPredictor:
     def __call__(self, image: np.ndarray) -> Prediction:
         """Landmarks of an image (height, width, 3) uint8 RGB. Raises ValueError for an array of another kind."""
         check_rgb(image)
-        return search(self, image)
+        return average_ears(self, image, search(self, image))
 
     def _open_searcher(self, weights: str | os.PathLike, engine: str) -> LandmarkPredictor:
         """A predictor for searching. Raises `InputError` where it looks for other landmarks than this one."""
@@ -108,16 +108,14 @@ class LandmarkPredictor:
 
     @property
     def searched_by(self) -> str:
-        """ ", searched by FILE" if it has a searcher, else empty: to print behind its name."""
+        """What to print behind its name: ", searched by FILE", or nothing without a searcher."""
         return "" if self.searcher is self else f", searched by {printable(self.searcher.weights)}"
 
     @property
     def computed(self) -> str:
         """Who computes in which precision, who searches, and what those took that the engine "auto" measured."""
         times = ", ".join(f"{title} {took:.1f}" for title, took in self._engine.took.items())
-        return f"{self.engine} in {self.precision}{self.searched_by}" + (
-            f"; ms for three crops: {times}" if times else ""
-        )
+        return f"{self.engine} in {self.precision}{self.searched_by}{times and '; ms for three crops: '}{times}"
 
     def beside(self, shared: Callable[[Engine], Engine]) -> LandmarkPredictor:
         """The same for another thread: `shared` gives what threads share of an engine."""

@@ -2,7 +2,8 @@
 
 The whole image is read at growing sizes, upright first, then turned by quarters. Each face or ear that its heatmaps
 show is a candidate. It is read again in square crops, round the face and round each ear, until the crops stand still.
-A predictor may have a smaller one as its `searcher`: that reads whole images, and candidates of the search before it.
+A predictor may have a smaller one as its `searcher`: that reads whole images, candidates of the search before it, and
+in the end the ears once more.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ PATIENCE = 0.1  # of a score: what lacks no more than this of its threshold is r
 STANDS_STILL, STANDS_STRAIGHT = 0.03, 3.0
 LONG_ENOUGH = 96  # network pixels: of a face that is as long in a whole image, a finer one shows no more
 FEWEST_AGREEING = 3  # points of a candidate that must lie together; of many points a third
+
+ONE_EAR = 0.1  # of the longer side of an ear's points: two readings of it lie no further apart, on average
 
 # A second, larger head in view.
 CLEARLY_LARGER = 1.3  # of the first face's length: less may be the error of a reading
@@ -312,6 +315,24 @@ def with_second_ear(predictor: LandmarkPredictor, image: np.ndarray, prediction:
             if sure and least < extent(other.points) / length < most:
                 return replace(prediction, ears=prediction.ears | {name: other})
     return prediction
+
+
+def average_ears(predictor: LandmarkPredictor, image: np.ndarray, prediction: Prediction) -> Prediction:
+    """The prediction, its ears' points the mean of the predictor's and its searcher's, who reads them where they lie.
+
+    Networks that differ err in different places. Where the searcher is unsure or sees another ear, an ear stays as it
+    is. So does a face: its points are nearer without the searcher (measured: weights/history.md).
+    """
+    searcher = predictor.searcher
+    if searcher is predictor or not prediction.ears:
+        return prediction
+    ears = dict(prediction.ears)
+    for side, seen in searcher.read_crops(image, {side: next_square(ear) for side, ear in ears.items()}).items():
+        ear = ears[side]
+        apart = np.linalg.norm(seen.points - ear.points, axis=1).mean() if seen.indices == ear.indices else math.inf
+        if seen.score >= searcher.thresholds.ear and apart <= ONE_EAR * extent(ear.points):
+            ears[side] = replace(ear, points=(ear.points + seen.points) / 2)
+    return replace(prediction, ears=ears)
 
 
 def paint_over(image: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:

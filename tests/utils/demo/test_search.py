@@ -10,9 +10,10 @@ from data.schemes import EAR, FACE
 from tests.charts import draw_chart, place
 from tests.utils.demo.heads import FRONT, alone, ear, face, turned
 from utils.demo.detections import Thresholds
-from utils.demo.geometry import tilt
+from utils.demo.geometry import extent, tilt
 from utils.demo.prediction import SIDES, Prediction
 from utils.demo.search import (
+    average_ears,
     has_moved,
     next_square,
     own_squares,
@@ -301,6 +302,31 @@ class TestSearch:
         monkeypatch.setattr(searched, "thresholds", replace(searched.thresholds, face=2.0, ear=2.0))
         read.clear()
         assert not search(searched, image) and "large" not in read
+
+    def test_ears_are_the_mean_of_both_networks_where_both_see_the_same_one(self, searched, monkeypatch):
+        small = searched.searcher
+        image, _ = draw_chart(360, 640, place((400.0, 180.0), 150))
+        alone, found = search(searched, image), searched(image)
+        seen = small.read_crops(image, {side: next_square(own) for side, own in alone.ears.items()})
+        assert set(seen) == set(SIDES) and (found.face.points == alone.face.points).all()
+        for side, mean in found.ears.items():
+            own = alone.ears[side]
+            np.testing.assert_allclose(mean.points, (own.points + seen[side].points) / 2, atol=1e-3)
+            assert np.linalg.norm(mean.points - own.points, axis=1).max() > 0.05
+            assert mean.score == own.score and mean.crop == own.crop
+        unsure = {side: replace(other, confidence=0 * other.confidence) for side, other in seen.items()}
+        lengths = {side: extent(own.points) for side, own in alone.ears.items()}
+        near, elsewhere = (  # 0.07 and 0.14 of the length away: across and down
+            {side: replace(own, points=own.points + part * lengths[side]) for side, own in alone.ears.items()}
+            for part in (0.05, 0.1)
+        )
+        monkeypatch.setattr(small, "read_crops", lambda *given: near)
+        for side, mean in average_ears(searched, image, alone).ears.items():
+            np.testing.assert_allclose(mean.points - alone.ears[side].points, 0.025 * lengths[side], atol=1e-3)
+        for reading in (unsure, elsewhere):
+            monkeypatch.setattr(small, "read_crops", lambda *given, reading=reading: reading)
+            kept = average_ears(searched, image, alone).ears
+            assert all((kept[side].points == own.points).all() for side, own in alone.ears.items())
 
     def test_an_empty_image_shows_nothing(self, predictor):
         for shape in ((1, 1), (7, 300), (240, 320)):
