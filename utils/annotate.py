@@ -16,7 +16,7 @@ other and with the box, their mean is a label. Places outside the boxes show no 
 Faces: the fourth says where faces are, for `train_face2ear.py --replay runs/faces --face-weight 0`, where the teacher
 says the rest. With several passes the mean of those that agree is a label to learn from.
 
---ensemble adds another network, which reads all passes too: the mean over networks is nearer than each of them.
+--ensemble adds another network, which reads all passes too: the label is the mean over both.
 
 If a command is stopped, the same again goes on where it was.
 """
@@ -50,7 +50,7 @@ from utils.demo.pseudo_labels import make_ears, make_faces
 def main(argv: list[str] | None = None) -> int:
     """Flags -> journal of what was found before -> `annotate`."""
     args = parse_flags(__doc__, argv)
-    settings = {name: getattr(args, name) for name in ("faces", "passes", "precision", "engine")}
+    settings = {name: getattr(args, name) for name in ("faces", "passes", "ensemble", "precision", "engine")}
     journal = Journal(Path(args.out), filter(None, (args.weights, args.boxes, *args.ensemble)), settings)
     try:
         status = annotate(args, journal)
@@ -69,10 +69,10 @@ def annotate(args: argparse.Namespace, journal: Journal) -> int:
     images = judged_images(args.image, verdicts) if verdicts else find_images(args.image)
     images = take_shard(spread(images, args.limit) if args.limit else images, args.shard)
 
-    searcher = not args.boxes  # in boxes nothing is searched
     predictor, *others = (
-        LandmarkPredictor(weights, precision=args.precision, engine=args.engine, searcher=searcher)
-        for weights in (args.weights, *args.ensemble)
+        # The first one searches, but not in boxes.
+        LandmarkPredictor(each, precision=args.precision, engine=args.engine, searcher=first and not args.boxes)
+        for each, first in ((args.weights, True), *((other, False) for other in args.ensemble))
     )
     for each in (predictor, *others):
         if each.config.heads.get(scheme.task) != tuple(range(scheme.count)):

@@ -85,15 +85,15 @@ def score_weights(
             for searcher in searchers:
                 refuse_trained_images(searcher.weights, searcher.record, samples, UNSEEN)
         name = stem if len(tasks) == 1 else f"{stem}_{task}"
+        landmarks, searched_by = config.heads[task], "".join(str(searcher.weights) for searcher in searchers)
         if args.merge:
-            answers = read_answers(args.merge, name, samples, len(config.heads[task]), args.protocol)
+            points, confidence, searched_by = read_answers(args.merge, name, samples, len(landmarks), args.protocol)
         elif predictor is not None:
-            answers = find_and_predict(predictor, samples, SCHEMES[task], find_all(predictor, samples, args.batch_size))
+            found = find_all(predictor, samples, args.batch_size)
+            points, confidence = find_and_predict(predictor, samples, SCHEMES[task], found)
         else:
-            answers = predict_samples(reader_of(task), samples, args.batch_size, args.input_size)
-        scores = score_points(samples, SCHEMES[task], config.heads[task], *answers, protocol=args.protocol)
-        for searcher in searchers:
-            scores.summary["searcher"] = str(searcher.weights)
+            points, confidence = predict_samples(reader_of(task), samples, args.batch_size, args.input_size)
+        scores = score_points(samples, SCHEMES[task], landmarks, points, confidence, args.protocol, searched_by)
         for line in (scores.line, *scores.detail_lines):
             print(f"{printable(weights)}  {task}  {line}")
         results[name] = scores

@@ -11,6 +11,7 @@ from data.schemes import EAR, FACE, reference_shape
 from models.config import preset_config
 from models.cpm import build_network
 from models.weights import save_network
+from tests.charts import save_chart_network
 from tests.conftest import input_error
 from tests.images import drawn_image, write_faces
 from utils import evaluate
@@ -222,3 +223,18 @@ def test_shares_that_are_merged_score_as_one_run(weights, tmp_path, monkeypatch)
     (shares[0] / "one" / "answers.npz").write_bytes(b"PK")
     with input_error("share1"):
         run(monkeypatch, *flags, tmp_path / "wrong", "--merge", *shares)
+
+
+def test_shares_that_are_merged_name_their_searcher(tmp_path, monkeypatch):
+    write_faces(tmp_path / "data", 4, size=48)
+    one, two = (
+        save_chart_network(tmp_path / f"{name}.keras", ("face",), size) for name, size in (("1", 64), ("2", 32))
+    )
+    flags = [one, tmp_path / "data", "--split", "all", "--protocol", "photo", "--out"]
+    for name, searcher in (("share1", two), ("other", "none")):
+        run(monkeypatch, *flags, tmp_path / name, "--shard", "1/2", "--searcher", searcher)
+    run(monkeypatch, *flags, tmp_path / "share2", "--shard", "2/2", "--searcher", two)
+    run(monkeypatch, *flags, tmp_path / "merged", "--merge", tmp_path / "share1", tmp_path / "share2")
+    assert json.loads((tmp_path / "merged/1/scores.json").read_text())["searcher"] == str(two)
+    with input_error("share2", f"--searcher {two}", "with none"):
+        run(monkeypatch, *flags, tmp_path / "wrong", "--merge", tmp_path / "other", tmp_path / "share2")

@@ -128,8 +128,8 @@ def add_batch(parser: argparse.ArgumentParser) -> None:
 def add_searcher(parser: argparse._ActionsContainer) -> None:
     """Give a command the flag `--searcher`, which a `LandmarkPredictor` takes as it is."""
     words = (
-        "weights of a smaller network that searches whole images; none: it searches by itself (default: as the weights "
-        "note it, else none)"
+        "weights of a smaller network that searches whole images, and reads the ears of still ones too; none: it works "
+        "by itself (default: as the weights note it, else none)"
     )
     parser.add_argument("--searcher", type=_searcher, default=True, metavar="FILE", help=words)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,7 +41,7 @@ def parse_flags(description: str, argv: list[str] | None) -> argparse.Namespace:
     add("--passes", type=positive_int, metavar="N", help="readings of each (default: 8 with --boxes, 1 with --faces)")
     add("--ensemble", action="append", default=[], metavar="FILE", help="another network that reads all "
         "passes: labels are means over networks too (may be given again)")  # fmt: skip
-    add("--agreement", type=positive_float, metavar="PERCENT", help="how far passes lie from their mean, at most; of "
+    add("--agreement", type=positive_float, metavar="PERCENT", help="how far readings lie from their mean, at most; of "
         "the outer eye corners' distance (default: 4) or the box's diagonal (3)")  # fmt: skip
     add("--score", type=unit_interval, help="mean confidence, at least (default: 0.7 for faces, 0.75 for ears)")
     add("--overlap", type=unit_interval, help="points' box and given box, intersection over union (default: 0.5)")
@@ -61,6 +62,8 @@ def parse_flags(description: str, argv: list[str] | None) -> argparse.Namespace:
         raise InputError("--passes: needs --boxes or --faces")
     if args.boxes and args.passes < 2:
         raise InputError("--passes: one pass agrees with itself; take 2 or more")
+    if len({os.path.realpath(weights) for weights in (args.weights, *args.ensemble)}) <= len(args.ensemble):
+        raise InputError("--ensemble: names the same file twice; its mean would be of one network")
     if args.ensemble and args.passes < 2:
         raise InputError("--ensemble: its mean is taken over passes; add --boxes, or --faces with --passes")
     given = {name: getattr(args, name) for name in ("agreement", "score", "overlap")}

@@ -1,4 +1,4 @@
-"""Landmarks on an image of any size, by one network, or by a small one that searches for it; no other detector.
+"""Landmarks on an image of any size, by one network, or with a small one that searches for it; no other detector.
 
     from utils.demo import LandmarkPredictor
     predictor = LandmarkPredictor("weights/face2ear-lite.keras")
@@ -44,8 +44,9 @@ class LandmarkPredictor:
     - `timer` measures how long the steps "crop" and "network" take; points are decoded in the network's.
     - `engine`: what runs the network: "keras", "onnx", "litert", "openvino" or "auto", the fastest that is installed;
       the attribute is its name for people, such as "TensorFlow".
-    - `searcher`: weights of a smaller network that searches images. True (default): those that the file notes, if they
-      lie beside it; an exported file needs no second runtime. False: none. The attribute is their predictor, or this.
+    - `searcher`: weights of a smaller network that searches images, and reads the ears of still ones too. True
+      (default): those that the file notes, if they lie beside it; an exported file needs no second runtime. False:
+      none. The attribute is their predictor, or this.
 
     Weights without a face head find ears, those without an ear head faces, and those of another scheme what it is of,
     in the place of the face: `first` is the scheme that is found first, None for ears. What a network of faces knows
@@ -87,7 +88,10 @@ class LandmarkPredictor:
         self.searcher = self._open_searcher(searcher, engine) if searcher else self
 
     def __call__(self, image: np.ndarray) -> Prediction:
-        """Landmarks of an image (height, width, 3) uint8 RGB. Raises ValueError for an array of another kind."""
+        """Landmarks of an image (height, width, 3) uint8 RGB: `search`, then `average_ears`.
+
+        Raises ValueError for an array of another kind.
+        """
         check_rgb(image)
         return average_ears(self, image, search(self, image))
 
@@ -115,7 +119,7 @@ class LandmarkPredictor:
     def computed(self) -> str:
         """Who computes in which precision, who searches, and what those took that the engine "auto" measured."""
         times = ", ".join(f"{title} {took:.1f}" for title, took in self._engine.took.items())
-        return f"{self.engine} in {self.precision}{self.searched_by}{times and '; ms for three crops: '}{times}"
+        return f"{self.engine} in {self.precision}{self.searched_by}" + (times and f"; ms for three crops: {times}")
 
     def beside(self, shared: Callable[[Engine], Engine]) -> LandmarkPredictor:
         """The same for another thread: `shared` gives what threads share of an engine."""

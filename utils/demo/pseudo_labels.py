@@ -2,8 +2,8 @@
 
 A pass is a crop that is shifted, scaled, turned or mirrored a little. Where a network guesses, each pass guesses
 another place. The mean of passes that agree is a better label than one pass (Radosavovic et al., "Data Distillation",
-CVPR 2018). Several networks may read the passes, as each errs in its own way. Faces are found by the first of them,
-ears lie in boxes that are given.
+CVPR 2018). Several networks may read the passes. Faces are found by the first of them, ears lie in boxes that are
+given.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from utils.demo.journal import Answers, Journal
 from utils.demo.prediction import Landmarks
 from utils.demo.predictor import LandmarkPredictor
 from utils.demo.proposals import write_annotated
-from utils.demo.search import next_square
+from utils.demo.search import next_square, search
 from utils.evaluation.metrics import normaliser_length
 
 # How far a pass goes from the first, which is the square itself.
@@ -51,8 +51,8 @@ REASONS = ("the score is low", "the passes disagree", "the points leave the box"
 class Limits:
     """What a label must reach.
 
-    - `score`: mean confidence of all passes, at least.
-    - `agreement`: mean distance of a pass's points from the mean of the passes, at most; per cent of the distance of
+    - `score`: mean confidence of all readings, at least: passes, of each network.
+    - `agreement`: mean distance of a reading's points from the mean of all, at most; per cent of the distance of
       the outer eye corners (face), or of the diagonal of the given box (ear).
     - `overlap`: intersection over union of the points' box and the given one, at least (ears alone).
     """
@@ -202,7 +202,7 @@ def find_faces(predictor: LandmarkPredictor, images: Sequence[np.ndarray]) -> It
         squares = [next_square(face) for face in faces]
     for image, face in zip(images, faces, strict=True):
         sure = face.score >= predictor.thresholds.sure_face and is_face(face)
-        yield face if sure else predictor(image).face
+        yield face if sure else search(predictor, image).face
 
 
 # --- ears in boxes ----------------------------------------------------------------------------------------------------

@@ -2,8 +2,7 @@
 
 The whole image is read at growing sizes, upright first, then turned by quarters. Each face or ear that its heatmaps
 show is a candidate. It is read again in square crops, round the face and round each ear, until the crops stand still.
-A predictor may have a smaller one as its `searcher`: that reads whole images, candidates of the search before it, and
-in the end the ears once more.
+A predictor may have a smaller one as its `searcher`: that reads whole images, and candidates of the search before it.
 """
 
 from __future__ import annotations
@@ -318,19 +317,21 @@ def with_second_ear(predictor: LandmarkPredictor, image: np.ndarray, prediction:
 
 
 def average_ears(predictor: LandmarkPredictor, image: np.ndarray, prediction: Prediction) -> Prediction:
-    """The prediction, its ears' points the mean of the predictor's and its searcher's, who reads them where they lie.
+    """The prediction, with ears whose points are the mean of the predictor's and its searcher's.
 
-    Networks that differ err in different places. Where the searcher is unsure or sees another ear, an ear stays as it
-    is. So does a face: its points are nearer without the searcher (measured: weights/history.md).
+    Networks that differ err in different places. An ear stays as it is where the searcher is unsure, by the lower of
+    both thresholds, or sees another ear. A face stays: there the mean is no nearer (weights/history.md).
     """
     searcher = predictor.searcher
-    if searcher is predictor or not prediction.ears:
+    same = searcher.config.heads.get(EAR.task) == predictor.config.heads.get(EAR.task)
+    if searcher is predictor or not prediction.ears or not same:
         return prediction
+    least = min(searcher.thresholds.ear, predictor.thresholds.ear)
     ears = dict(prediction.ears)
     for side, seen in searcher.read_crops(image, {side: next_square(ear) for side, ear in ears.items()}).items():
         ear = ears[side]
-        apart = np.linalg.norm(seen.points - ear.points, axis=1).mean() if seen.indices == ear.indices else math.inf
-        if seen.score >= searcher.thresholds.ear and apart <= ONE_EAR * extent(ear.points):
+        apart = np.linalg.norm(seen.points - ear.points, axis=1).mean()
+        if seen.score >= least and apart <= ONE_EAR * extent(ear.points):
             ears[side] = replace(ear, points=(ear.points + seen.points) / 2)
     return replace(prediction, ears=ears)
 

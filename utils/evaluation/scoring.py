@@ -50,7 +50,7 @@ class Scores:
 
     - `predicted`: (images, landmarks, 2) float32, pixels of the original images; `confidence`: (images, landmarks).
     - `errors`: NME of each image, a fraction of the scheme's normaliser; `distances`: (images, landmarks) pixels.
-    - `summary`: JSON figures, in per cent.
+    - `summary`: JSON figures, in per cent, and how they came about.
     """
 
     samples: list[Sample]
@@ -211,10 +211,11 @@ def score_points(
     predicted: np.ndarray,
     confidence: np.ndarray,
     protocol: str = "crop",
+    searcher: str = "",
 ) -> Scores:
     """Score points (images, landmarks, 2), pixels of the original images, of a scheme's `landmarks`.
 
-    Those that are missing in an image's truth do not count.
+    Those that are missing in an image's truth do not count. The summary names the `searcher`, if there is one.
     """
     whole = np.stack([sample.points for sample in samples])
     truth = whole[:, list(landmarks)]
@@ -251,6 +252,7 @@ def score_points(
     summary = {
         "task": scheme.task,
         "protocol": protocol,
+        **({"searcher": searcher} if searcher else {}),
         "landmarks": len(landmarks),
         "failure_at": 100 * scheme.failure_at,
         **figures(range(len(samples))),

@@ -328,6 +328,16 @@ class TestSearch:
             kept = average_ears(searched, image, alone).ears
             assert all((kept[side].points == own.points).all() for side, own in alone.ears.items())
 
+    def test_a_searcher_that_knows_other_ear_points_is_not_asked_about_ears(self, searched, predictor, monkeypatch):
+        image, _ = draw_chart(360, 640, place((400.0, 180.0), 150))
+        found = search(searched, image)
+        assert found.ears and average_ears(predictor, image, found) is found  # without a searcher
+        monkeypatch.setattr(searched.searcher, "read_crops", lambda *given: pytest.fail("it was asked"))
+        assert average_ears(searched, image, Prediction(found.face)).face is found.face  # no ears
+        heads = searched.searcher.config.heads | {"ear": tuple(range(20))}
+        monkeypatch.setattr(searched.searcher, "config", replace(searched.searcher.config, heads=heads))
+        assert average_ears(searched, image, found) is found
+
     def test_an_empty_image_shows_nothing(self, predictor):
         for shape in ((1, 1), (7, 300), (240, 320)):
             assert not search(predictor, np.zeros((*shape, 3), np.uint8))
