@@ -392,6 +392,7 @@ def test_a_program_that_is_told_to_end_finishes_its_video(tmp_path, name):
 import os, signal, sys
 from tests.utils.demo.test_writers import *
 from utils.demo.writers import end_as_on_ctrl_c
+signal.signal(getattr(signal, sys.argv[2]), signal.SIG_DFL)  # under nohup the tests ignore SIGHUP
 end_as_on_ctrl_c()
 with open_target(Path(sys.argv[1]), CLIP, 10) as file:
     for k in range(5):
