@@ -69,21 +69,23 @@ def annotate(args: argparse.Namespace, journal: Journal) -> int:
     images = judged_images(args.image, verdicts) if verdicts else find_images(args.image)
     images = take_shard(spread(images, args.limit) if args.limit else images, args.shard)
 
-    predictor, *others = (
+    predictors = [
         # The first one searches, but not in boxes.
-        LandmarkPredictor(each, precision=args.precision, engine=args.engine, searcher=first and not args.boxes)
-        for each, first in ((args.weights, True), *((other, False) for other in args.ensemble))
-    )
-    for each in (predictor, *others):
+        LandmarkPredictor(
+            each, precision=args.precision, engine=args.engine, searcher=each == args.weights and not args.boxes
+        )
+        for each in (args.weights, *args.ensemble)
+    ]
+    for each in predictors:
         if each.config.heads.get(scheme.task) != tuple(range(scheme.count)):
             whose = "face weights" if args.faces else "a student's"
             raise InputError(f"{each.weights}: has no head with all {scheme.count} {scheme.task} points; take {whose}")
     skipped: list[str] = []
     if args.boxes:
-        return make_ears((predictor, *others), images, boxes, args.passes, args.limits, out, journal)
+        return make_ears(predictors, images, boxes, args.passes, args.limits, out, journal)
     if args.passes > 1:
-        return make_faces((predictor, *others), images, args.passes, args.limits, out, journal)
-    proposals = list(propose(predictor, images, skipped, journal, scheme, args.batch))
+        return make_faces(predictors, images, args.passes, args.limits, out, journal)
+    proposals = list(propose(predictors[0], images, skipped, journal, scheme, args.batch))
     for problem in skipped:
         print(f"skipped: {problem}", file=sys.stderr)
     if not proposals:

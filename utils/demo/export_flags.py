@@ -63,7 +63,7 @@ def parse_flags(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--searcher",
         metavar="NAME",
-        help="note in a .keras the name of a smaller weights file, beside --out, that searches images for it",
+        help="note in a .keras the name of a smaller weights file, beside --out, that searches images with it",
     )
     parser.add_argument(
         "--runtime",

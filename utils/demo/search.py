@@ -136,14 +136,18 @@ def refine_candidate(
 def is_promising(predictor: LandmarkPredictor, image: np.ndarray, squares: dict[str, Warp]) -> bool:
     """Whether a searcher of its own would read what it sees in squares again, so that the predictor need look at all.
 
-    Its own thresholds decide, or those of the predictor where they are lower. Without a searcher everything is.
+    Without a searcher everything is.
     """
-    searcher, wanted = predictor.searcher, predictor.thresholds
+    searcher = predictor.searcher
     if searcher is predictor:
         return True
-    own = searcher.thresholds
-    lower = replace(own, face=min(own.face, wanted.face), ear=min(own.ear, wanted.ear))
-    return bool(filter_detections(searcher.read_crops(image, squares), patient(lower)))
+    return bool(filter_detections(searcher.read_crops(image, squares), patient(lower_thresholds(predictor))))
+
+
+def lower_thresholds(predictor: LandmarkPredictor) -> Thresholds:
+    """The searcher's thresholds, with those of faces and ears that the predictor has where they are lower."""
+    own, wanted = predictor.searcher.thresholds, predictor.thresholds
+    return replace(own, face=min(own.face, wanted.face), ear=min(own.ear, wanted.ear))
 
 
 def first_squares(predictor: LandmarkPredictor, candidate: Prediction) -> list[dict[str, Warp]]:
@@ -319,14 +323,14 @@ def with_second_ear(predictor: LandmarkPredictor, image: np.ndarray, prediction:
 def average_ears(predictor: LandmarkPredictor, image: np.ndarray, prediction: Prediction) -> Prediction:
     """The prediction, with ears whose points are the mean of the predictor's and its searcher's.
 
-    Networks that differ err in different places. An ear stays as it is where the searcher is unsure, by the lower of
-    both thresholds, or sees another ear. A face stays: there the mean is no nearer (weights/history.md).
+    Networks that differ err in different places. An ear stays as it is where the searcher is unsure, by the
+    `lower_thresholds`, or sees another ear. A face stays: there the mean is no nearer (weights/history.md).
     """
     searcher = predictor.searcher
     same = searcher.config.heads.get(EAR.task) == predictor.config.heads.get(EAR.task)
     if searcher is predictor or not prediction.ears or not same:
         return prediction
-    least = min(searcher.thresholds.ear, predictor.thresholds.ear)
+    least = lower_thresholds(predictor).ear
     ears = dict(prediction.ears)
     for side, seen in searcher.read_crops(image, {side: next_square(ear) for side, ear in ears.items()}).items():
         ear = ears[side]
