@@ -38,6 +38,7 @@ KINDS = {
     "separate_tasks": list_of(one_of(*SCHEMES)),
     "adapter_tasks": list_of(one_of(*SCHEMES)),
     "schemes": mapping_of(OBJECT),
+    "first_block": whole(0, 256),
 }
 
 
@@ -59,6 +60,7 @@ class ModelConfig:
       convolutions, layers named `ear_adapter_trunk1_conv1`, ... (the parallel adapters of Rebuffi et al., CVPR 2018,
       arXiv 1803.10082). Other tasks do not see them.
     - `schemes`: task -> `Scheme.to_json` of each head that is neither face nor ear, so that the file needs no other.
+    - `first_block`: channels of the trunk's first block, whatever the width; 0: as the width has it.
     """
 
     preset: str
@@ -75,12 +77,12 @@ class ModelConfig:
     separate_tasks: tuple[str, ...] = ()
     adapter_tasks: tuple[str, ...] = ()
     schemes: dict[str, dict] = field(default_factory=dict)
+    first_block: int = 0
 
     def to_json(self) -> dict:
         """The config as plain JSON values; without what files did not have before, where it is empty."""
-        return {
-            name: value for name, value in asdict(self).items() if value or name not in ("schemes", "adapter_tasks")
-        }
+        later = ("schemes", "adapter_tasks", "first_block")
+        return {name: value for name, value in asdict(self).items() if value or name not in later}
 
     def check(self) -> None:
         """Raise a ValueError, in one line, for values that no network has (`KINDS`)."""
@@ -117,7 +119,8 @@ class ModelConfig:
 PRESETS = {
     "full": ModelConfig(preset="full", width=1.0, stages=6, input_size=368),
     "lite": ModelConfig(preset="lite", width=0.5, stages=3, input_size=256),
-    "nano": ModelConfig(preset="nano", width=0.1875, stages=3, input_size=128),
+    "small": ModelConfig(preset="small", width=0.1875, stages=3, input_size=128),
+    "nano": ModelConfig(preset="nano", width=0.1875, stages=1, input_size=112, first_block=8),
     "tiny": ModelConfig(preset="tiny", width=0.125, stages=2, input_size=96),
 }
 

@@ -141,8 +141,9 @@ def build_network(config: ModelConfig, with_features: bool = False) -> keras.Mod
         for block, (count, repeats) in enumerate(TRUNK, start=1):
             if block > 1:
                 x = layers.MaxPooling2D(name=f"{prefix}trunk{block}_pool")(x)
+            filters = config.first_block if block == 1 and config.first_block else channels(count)
             for k in range(1, repeats + 1):
-                x = convolution(x, channels(count), 3, f"trunk{block}_conv{k}", prefix)
+                x = convolution(x, filters, 3, f"trunk{block}_conv{k}", prefix)
         before = convolution(x, channels(128), 3, "feature_map", prefix, activate=False)
         outputs[f"{prefix}feature_map_before_relu"] = before
         feature_map = outputs[f"{prefix}feature_map"] = layers.ReLU(name=f"{prefix}feature_map_relu")(before)

@@ -262,8 +262,7 @@ def start_from(network: keras.Model, config: ModelConfig, path: str | os.PathLik
     trunk = {name: shape for name, shape in ours.items() if name.startswith(("trunk", "feature_map"))}
     if any(theirs.get(name) != shape for name, shape in trunk.items()):
         raise InputError(
-            f"--init {path}: its trunk does not fit (preset {source.config.preset}, width {source.config.width:g}, "
-            f"norm {source.config.norm}; wanted {config.preset}, {config.width:g}, {config.norm})"
+            f"--init {path}: its trunk does not fit ({_trunk_words(source.config)}; wanted {_trunk_words(config)})"
         )
     if config.norm == "weight" and not holds_standardised(source):
         raise InputError(
@@ -282,6 +281,11 @@ def start_from(network: keras.Model, config: ModelConfig, path: str | os.PathLik
     whole = built_alike and held and undisturbed and fits
     copy_layers(source.network, network, list(ours if whole else trunk))
     return "all weights" if whole else "the trunk's weights (heads or stages differ)"
+
+
+def _trunk_words(config: ModelConfig) -> str:
+    first = f", first block {config.first_block}" if config.first_block else ""
+    return f"preset {config.preset}, width {config.width:g}{first}, norm {config.norm}"
 
 
 def continue_from(network: keras.Model, source: LoadedModel, bodies: Iterable[str] = ()) -> str:
@@ -418,7 +422,9 @@ def _bare_config(path: Path, file: h5py.File) -> ModelConfig:
     first = [shape[3] for shape in kernels if shape[:3] == (3, 3, 3)]
     if not first:
         raise InputError(f"{path}: not one of ours: no weights of our networks in it (or a checkpoint: use best.keras)")
-    width = first[0] / 64
+    wider = [shape[3] for shape in kernels if shape[:3] == (3, 3, first[0]) and shape[3] != first[0]]
+    width = wider[0] / TRUNK[1][0] if wider else first[0] / TRUNK[0][0]
+    first_block = 0 if first[0] == max(1, round(TRUNK[0][0] * width)) else first[0]
     stages = 1 + sum(shape[0] == 7 for shape in kernels) // 5
     outputs = [shape[3] for shape in kernels if shape[0] == 1]
     features = {round(512 * width), round(128 * width)}
@@ -431,8 +437,9 @@ def _bare_config(path: Path, file: h5py.File) -> ModelConfig:
         raise InputError(f"{path}: no heads of {' or '.join(str(s.count) for s in SCHEMES.values())} landmarks in it")
     norm = next((kind for kind in NORMS if any(f"{kind}_normalization" in name for name in names)), "none")
     norm = "weight" if any(name.startswith("standardised_conv2d") for name in names) else norm
-    alike = [row for row in PRESETS.values() if (row.width, row.stages) == (width, stages)]
-    base = alike[0] if alike else replace(PRESETS["lite"], preset="custom", width=width, stages=stages)
+    size = {"width": width, "stages": stages, "first_block": first_block}
+    alike = [row for row in PRESETS.values() if replace(row, **size) == row]
+    base = alike[0] if alike else replace(PRESETS["lite"], preset="custom", **size)
     config = replace(base, heads=heads, norm=norm)
     config.check()
     return config

@@ -12,13 +12,15 @@ import numpy as np
 import pytest
 
 from data.synthetic.scene import draw_image
+from models.config import PRESETS as ROWS
+from models.config import ModelConfig
 from utils.common.images import decode_image
 from utils.demo import LandmarkPredictor
 from utils.demo.view import in_view
 from utils.evaluation.metrics import box_size
 
 ROOT = Path(__file__).parent.parent
-PRESETS = ("lite", "nano")
+PRESETS = ("lite", "small", "nano")
 SHIPPED = sorted(path for preset in PRESETS for path in (ROOT / "weights").glob(f"*-{preset}.keras"))
 STUDENTS = [f"face2ear-{preset}.keras" for preset in PRESETS]
 
@@ -45,6 +47,8 @@ def test_plain_keras_reads_them_and_their_record_names_no_machine(path):
     with zipfile.ZipFile(path) as archive:
         content = json.loads(archive.read("landmarks.json"))
     assert content["record"]["training_images"] and content["model"]["preset"] == path.stem.split("-")[-1]
+    model, row = ModelConfig.from_json(content["model"]), ROWS[content["model"]["preset"]]
+    assert (model.width, model.stages, model.first_block) == (row.width, row.stages, row.first_block)
     made = list(content["record"].get("averaged", {}).values()) or [content["record"]]
     texts = [text for record in made for value in record["train_config"].values() for text in np.ravel(value).tolist()]
     assert not [text for text in texts if isinstance(text, str) and text.startswith(("/", ".."))]
@@ -76,7 +80,7 @@ def student():
 
 
 def test_the_small_file_searches_images_for_the_default_one(student):
-    assert student.searcher.weights == ROOT / "weights/face2ear-nano.keras"
+    assert student.searcher.weights == ROOT / "weights/face2ear-small.keras"
 
 
 def draw_head(seed, size):

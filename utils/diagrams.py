@@ -50,12 +50,12 @@ class Diagram:
         self.axes.text(x, y, text, va="center", fontsize=8, ha=ha, color=color)
 
 
-def draw_network(path: str | os.PathLike, preset: str = "full") -> None:
-    """Trunk, feature map and stages of a preset with both heads, as a PNG; the numbers are read from its layers."""
+def draw_network(path: str | os.PathLike) -> None:
+    """Trunk, feature map and stages of the preset `full` with both heads, as a PNG."""
     start_keras()
     from models.cpm import TRUNK
 
-    config = preset_config(preset, {task: tuple(range(scheme.count)) for task, scheme in SCHEMES.items()})
+    config = preset_config("full", {task: tuple(range(scheme.count)) for task, scheme in SCHEMES.items()})
 
     def channels(count: int) -> int:
         return round(count * config.width)

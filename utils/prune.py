@@ -60,9 +60,8 @@ def main(argv: list[str] | None = None) -> None:
     loaded = load_network(source)
     network, given = fold_adapters(loaded.network, loaded.config)
     row = PRESETS[args.preset]
-    config = replace(
-        given, preset=row.preset, width=row.width, stages=row.stages, input_size=row.input_size, norm="weight"
-    )
+    size = {name: getattr(row, name) for name in ("preset", "width", "stages", "input_size", "first_block")}
+    config = replace(given, norm="weight", **size)
     crops, shown = draw_crops(args.data or ["data"], config, args.images)
     small, explained = narrowed(LoadedModel(source, given, loaded.record, network), config, crops)
     seen = {name: images for name, images in loaded.record.items() if name.endswith("training_images")}

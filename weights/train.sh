@@ -181,7 +181,7 @@ python -m utils.average "$OUT/student19.keras" "$OUT/student20.keras" "$OUT/late
 python -m utils.average "$OUT/start19.keras" "$OUT/late20.keras" "$OUT/ships.keras" --alpha 0.85
 
 # A small student, from a start that the large one gives. It goes on with more hand-labelled faces, then as the large one
-[ -e "$OUT/nano0.keras" ] || python -m utils.prune "$OUT/start19.keras" "$OUT/nano0.keras" --preset nano \
+[ -e "$OUT/nano0.keras" ] || python -m utils.prune "$OUT/start19.keras" "$OUT/nano0.keras" --preset small \
     --data "$W300" --data "$FACES" --data "$OUT/e6" --data "$OUT/boxed18"
 L=$OUT/start19.keras
 close nano nano0 masked18 boxed18 40 --replay "$FACES" --data "$OUT/boxed18" --data "$OUT/boxed18" --teacher "$L"
@@ -198,6 +198,29 @@ set -- --negatives "$OUT/hard20/ear" --negatives "$OUT/hard21/ear" --negatives "
     --face-negatives "$OUT/hard20/face" --replay "$OUT/heads-e"
 close nano4 nano3 masked18 boxed19 40 --replay "$W300" --replay "$W300" --replay "$W300" \
     --data "$OUT/e7" --data "$OUT/boxed19" --data "$OUT/boxed19" --teacher "$OUT/ships.keras" "$@"
+
+# Of one stage and 112 px, from a start that this one gives, with labels anew. A point between all three ships
+label ships boxed21 "$EARS" --boxes "$EARS/boxes.csv" --ensemble "$OUT/nano4.keras"
+label ships masked21 "$MASKED" --faces --passes 6 --score 0.5 --agreement 5
+B=$OUT/boxed21
+mine ships hard22
+mine nano4 hard23
+mine nano4 hard24 "$B/NoEar"
+[ -e "$OUT/nano5start.keras" ] || python -m utils.prune "$OUT/nano4.keras" "$OUT/nano5start.keras" --preset nano \
+    --data "$W300" --data "$FACES" --data "$OUT/e6" --data "$B"
+H=$OUT/hard23
+set -- --data "$OUT/e7" --replay "$W300" --replay "$W300" --replay "$W300" --negatives "$OUT/hard22/ear" \
+    --negatives "$OUT/hard24/ear" --negatives "$OUT/hard24/ear" --face-negatives "$OUT/hard22/ear" \
+    --face-negatives "$OUT/hard22/face"
+close nano5 nano5start masked21 boxed21 40 --data "$B" --data "$B" "$@"
+mine nano5 hard25
+mine nano5 hard26 "$OUT/boxed21/NoEar"
+set -- "$@" --negatives "$OUT/hard25/ear" --negatives "$OUT/hard26/ear" --face-negatives "$OUT/hard25/ear" \
+    --face-negatives "$OUT/hard25/face" --face-negatives "$OUT/hard25/face" --face-negatives "$OUT/hard26/face"
+close nano6 nano5 masked21 boxed21 40 --data "$OUT/boxed21" --data "$OUT/boxed21" "$@"
+python -m utils.average "$OUT/nano5.keras" "$OUT/nano6.keras" "$OUT/nano7start.keras" --alpha 0.5
+close nano7 nano7start masked21 boxed21 60 "$@"
+python -m utils.average "$OUT/nano7start.keras" "$OUT/nano7.keras" "$OUT/nanoships.keras" --alpha 0.5
 
 # The face network of 256 px again, with hand-labelled faces and masks. A point between both ships
 train train_face.py face5 --data "$W300" --data "$W300" --data "$FACES" --data "$OUT/heads-d" --data "$OUT/masked18" \
@@ -221,9 +244,11 @@ train train_ear.py ear1 --data "$OUT/e3" --data "$OUT/e2"
 
 # What ships: the same arrays as float16
 python -m utils.export "$OUT/faceships.keras" --out weights/face-lite.keras --threshold face=0.7 --threshold turned_face=0.8
-python -m utils.export "$OUT/nano4.keras" --out weights/face2ear-nano.keras \
+python -m utils.export "$OUT/nano4.keras" --out weights/face2ear-small.keras \
     --threshold face=0.71 --threshold turned_face=0.78 --threshold lone_ear=0.80
-python -m utils.export "$OUT/ships.keras" --out weights/face2ear-lite.keras --searcher face2ear-nano.keras \
+python -m utils.export "$OUT/nanoships.keras" --out weights/face2ear-nano.keras \
+    --threshold face=0.68 --threshold turned_face=0.76 --threshold ear=0.7 --threshold lone_ear=0.79
+python -m utils.export "$OUT/ships.keras" --out weights/face2ear-lite.keras --searcher face2ear-small.keras \
     --threshold face=0.76 --threshold turned_face=0.78 --threshold lone_ear=0.80
 python -m utils.export "$OUT/free.keras" --out weights/face2ear-free-lite.keras \
     --threshold face=0.7 --threshold turned_face=0.76 --threshold lone_ear=0.84

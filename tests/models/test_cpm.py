@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from models.config import NORMS, PRESETS, preset_config
+from models.config import NORMS, PRESETS, ModelConfig, preset_config
 from models.cpm import StandardisedConv2D, build_network, copy_layers, count_flop, fold_adapters, fold_network
 from utils.common.cli import InputError
 
@@ -41,6 +41,14 @@ def test_flop_of_a_convolution_counted_by_hand():
     trunk += 12**2 * 9 * (32 * 64 + 5 * 64 * 64 + 64 * 16)
     stage = 12**2 * (16 * 64 + 64 * 68)
     assert count_flop(config) == 2 * (trunk + stage)
+
+
+def test_a_first_block_of_its_own_size_changes_no_other_block():
+    config, plain = tiny(stages=1, first_block=4), tiny(stages=1)
+    # As above, with 4 channels for 8: what the first block costs, and what it hands to the second.
+    less = 96**2 * 9 * (3 * 4 + 8 * 8 - 4 * 4) + 48**2 * 9 * (8 * 16 - 4 * 16)
+    assert count_flop(plain) - count_flop(config) == 2 * less
+    assert "first_block" not in plain.to_json() and ModelConfig.from_json(config.to_json()) == config
 
 
 def test_outputs_are_named_by_stage_and_role_at_an_eighth_of_the_input():
@@ -208,7 +216,15 @@ def test_black_borders_and_bright_images_reach_the_network_as_they_are():
 
 
 @pytest.mark.parametrize(
-    "changes", [{"norm": "layer"}, {"stage_input": "both"}, {"input_size": 100}, {"input_size": 16}, {"stages": 0}]
+    "changes",
+    [
+        {"norm": "layer"},
+        {"stage_input": "both"},
+        {"input_size": 100},
+        {"input_size": 16},
+        {"stages": 0},
+        {"first_block": -1},
+    ],
 )
 def test_settings_that_name_no_network_are_refused(changes):
     with pytest.raises(InputError):

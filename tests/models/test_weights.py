@@ -204,7 +204,8 @@ def test_the_machine_that_loads_chooses_the_precision(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("preset", "heads"), [("tiny", FACE_HEAD), ("lite", EAR_HEAD), ("tiny", {**FACE_HEAD, **EAR_HEAD})]
+    ("preset", "heads"),
+    [("tiny", FACE_HEAD), ("lite", EAR_HEAD), ("nano", FACE_HEAD), ("tiny", {**FACE_HEAD, **EAR_HEAD})],
 )
 def test_a_bare_weights_file_tells_its_network_by_its_shapes(tmp_path, preset, heads):
     network, _ = fresh(heads, preset)
@@ -421,12 +422,19 @@ def test_init_takes_no_ear_heads_from_a_student_whose_ears_have_a_trunk_of_their
     assert start_from(*fresh(norm="none"), tmp_path / "student.keras") == "all weights"
 
 
-def test_init_from_another_width_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"preset": "lite"}, r"\(preset tiny, width 0.125, norm none; wanted preset lite, width 0.5, norm none\)"),
+        ({"first_block": 4}, r"norm none; wanted preset tiny, width 0.125, first block 4, norm none\)"),
+    ],
+)
+def test_init_from_another_trunk_is_refused(tmp_path, changes, words):
     network, config = fresh()
     save_network(tmp_path / "face.keras", network, config, {})
-    wide, wide_settings = fresh(preset="lite")
-    with pytest.raises(InputError, match="its trunk does not fit") as problem:
-        start_from(wide, wide_settings, tmp_path / "face.keras")
+    other, wanted = fresh(**changes)
+    with pytest.raises(InputError, match="its trunk does not fit .*" + words) as problem:
+        start_from(other, wanted, tmp_path / "face.keras")
     assert one_line(problem)
 
 

@@ -31,6 +31,7 @@ class PresetDefaults:
 DEFAULTS = {
     "full": PresetDefaults("none", 1e-4),
     "lite": PresetDefaults("weight", 1e-3),
+    "small": PresetDefaults("weight", 1e-3),
     "nano": PresetDefaults("weight", 1e-3),
     "tiny": PresetDefaults("weight", 1e-3),
 }

@@ -118,7 +118,7 @@ class TestConfigFile:
             ({"freeze": True}, "0, 1, 2, 3, 4"),
             ({"freeze": 5}, "0, 1, 2, 3, 4"),
             ({"skip_bad": 1}, "true or false"),
-            ({"preset": "huge"}, "full, lite, nano, tiny"),
+            ({"preset": "huge"}, "full, lite, small, nano, tiny"),
             ({"input_size": 100}, "a multiple of 8"),
             ({"flip_probability": 2}, "from 0 to 1"),
             ({"data": "folder"}, "a list"),
