@@ -128,7 +128,7 @@ def build_network(config: ModelConfig, with_features: bool = False) -> keras.Mod
             synchronised = {"synchronized": replica_count() > 1}
             y = shared(layers.BatchNormalization, f"{own}{name}_norm", **synchronised)(y)
         elif config.norm == "group":
-            y = shared(layers.GroupNormalization, f"{own}{name}_norm", groups=min(8, count))(y)
+            y = shared(layers.GroupNormalization, f"{own}{name}_norm", groups=_groups(count))(y)
         return layers.ReLU(name=f"{path}{name}_relu")(y) if activate else y
 
     outputs = {}
@@ -201,6 +201,11 @@ def _centre_pixels(layer: layers.Conv2D) -> None:
     layer.kernel.assign(kernel / PIXEL_SPREAD)
     if layer.bias is not None:
         layer.bias.assign(-kernel.sum(axis=(0, 1, 2)) * PIXEL_MEAN / PIXEL_SPREAD)
+
+
+def _groups(channels: int) -> int:
+    """How many groups of channels are normalised together: at most 8, all of one size."""
+    return next(count for count in range(min(8, channels), 0, -1) if channels % count == 0)
 
 
 def body_tasks(config: ModelConfig) -> list[tuple[str, ...]]:

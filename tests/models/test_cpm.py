@@ -51,6 +51,12 @@ def test_a_first_block_of_its_own_size_changes_no_other_block():
     assert "first_block" not in plain.to_json() and ModelConfig.from_json(config.to_json()) == config
 
 
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_can_be_normalised_in_groups(preset):
+    network = build_network(preset_config(preset, FACE_HEAD, norm="group"))
+    assert any(isinstance(layer, keras.layers.GroupNormalization) for layer in network.layers)
+
+
 def test_outputs_are_named_by_stage_and_role_at_an_eighth_of_the_input():
     network = build_network(preset_config("tiny", BOTH_HEADS), with_features=True)
     outputs = network(np.zeros((1, 64, 96, 3), np.uint8))

@@ -136,7 +136,8 @@ def train_parser(scheme: Scheme, description: str) -> argparse.ArgumentParser:
         )
     _add_network(
         add,
-        preset="network size: the published one (full), one for laptops (lite), for tests (tiny) (default: {default})",
+        preset="network size: the published one (full), one for laptops (lite), smaller ones (small, nano), "
+        "one for tests (tiny) (default: {default})",
         norm=f"normalisation of the kernels (weight: folded away when saved), of features (batch, group) or none "
         f"(default: {_by_preset('norm')})",
         input_size="network input in pixels, a multiple of 8 (default: the preset's); smaller is faster and coarser",

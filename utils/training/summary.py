@@ -33,7 +33,7 @@ def print_summary(
     print(f"images:   {counts} (from {printable(', '.join(config.data))})")
     print(
         f"network:  {model_config.preset}, {network.count_params():,} parameters, {model_config.input_size} px, "
-        f"{model_config.stages} stages, {landmarks}, {config.precision}"
+        f"{model_config.stages} stage{'s' if model_config.stages > 1 else ''}, {landmarks}, {config.precision}"
     )
     print(
         f"training: {config.epochs} epochs of {pipeline.steps} steps of {pipeline.batch_size}, "
