@@ -396,7 +396,7 @@ def _load_arrays(network: keras.Model, file: h5py.File) -> None:
 
 
 def _load_bare(path: Path, with_features: bool, arrays: bytes | None = None) -> LoadedModel:
-    """A `.weights.h5`: width, stages, heads and normalisation follow from the arrays' shapes.
+    """A `.weights.h5`: width, first block, stages, heads and normalisation follow from the arrays' shapes.
 
     `arrays` are those of a `.keras`, which is such a file inside.
     """
