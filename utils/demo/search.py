@@ -17,7 +17,16 @@ import numpy as np
 
 from data.schemes import EAR, FACE
 from utils.demo.detections import best_ear, better_ears, detection_score, filter_detections, select_detections
-from utils.demo.geometry import EAR_LENGTH_OF_FACE, agreeing_points, ear_square, extent, side_of, square_around, tilt
+from utils.demo.geometry import (
+    EAR_LENGTH_OF_FACE,
+    agreeing_points,
+    ear_square,
+    extent,
+    far_side,
+    side_of,
+    square_around,
+    tilt,
+)
 from utils.demo.prediction import SIDES, Landmarks, Prediction
 
 if TYPE_CHECKING:
@@ -36,7 +45,9 @@ LEAST_CANDIDATE = 0.12  # score in the whole image: crops of less are hardly eve
 REFINEMENTS = 4  # readings of a candidate in crops: of it alone, then with what lies round it
 PATIENCE = 0.1  # of a score: what lacks no more than this of its threshold is read again
 # What moves by less is not read again: of the square's side, and degrees.
-STANDS_STILL, STANDS_STRAIGHT = 0.03, 3.0
+STANDS_STILL, STANDS_STRAIGHT = 0.04, 3.0
+# What lies so near to what was read leads there again, once more of the square's side, and degrees.
+SAME_SQUARE, SAME_WAY_UP = 0.3, 45.0
 LONG_ENOUGH = 96  # network pixels: of a face that is as long in a whole image, a finer one shows no more
 FEWEST_AGREEING = 3  # points of a candidate that must lie together; of many points a third
 
@@ -71,12 +82,16 @@ def search(
     """
     sizes = sizes or search_sizes(image)
     with_face = ear_alone = Prediction()
+    read: list[Prediction] = []
     for quarter in quarters:
         for size in sizes_turned(sizes, quarter):
             if with_face.face and extent(with_face.face.points) * size / max(image.shape[:2]) > LONG_ENOUGH:
                 break
             for candidate in find_candidates(predictor, image, size, quarter):
+                if was_read(candidate, read):
+                    continue
                 refined = refine_candidate(predictor, image, candidate)
+                read.append(refined)
                 if quarter and refined.face and refined.face.score < predictor.thresholds.turned_face:
                     refined = replace(refined, face=None)
                 if refined.face is None:
@@ -118,6 +133,16 @@ def find_candidates(predictor: LandmarkPredictor, image: np.ndarray, size: int, 
             yield Prediction(None, {side_of(landmarks.whole): landmarks})
         else:
             yield Prediction(landmarks)
+
+
+def was_read(candidate: Prediction, read: list[Prediction]) -> bool:
+    """Whether a candidate of the whole image is a face that an earlier one has led to, or an ear beside such a face."""
+    ((name, square),) = own_squares(candidate).items()
+    same: list[Landmarks] = []
+    for each in read:
+        if each.face is not None:
+            same += [each.face] if name == "face" else each.ears.values()
+    return any(not has_moved(landmarks, square, SAME_SQUARE, SAME_WAY_UP) for landmarks in same)
 
 
 def refine_candidate(
@@ -213,23 +238,27 @@ def squares_around(predictor: LandmarkPredictor, before: Prediction, sides: tupl
 
     Other landmarks that it lacks are looked for in the face's square.
 
-    `sides`: on which an ear that the prediction lacks is looked for beside its face.
+    `sides`: on which an ear that the prediction lacks is looked for beside its face, unless that is turned away.
     """
     squares = own_squares(before)
     if before.face is not None:
         if EAR.task in predictor.tasks:
-            squares |= {side: ear_square(before.face.whole, side) for side in sides if side not in before.ears}
+            away = {far_side(before.face.whole), *before.ears}
+            squares |= {side: ear_square(before.face.whole, side) for side in sides if side not in away}
         for task in predictor.others:
             squares[task] = next_square(before.others.get(task, before.face))
     return squares
 
 
-def has_moved(read: Landmarks, square: Warp) -> bool:
-    """Whether a square lies clearly elsewhere than that in which landmarks were read, or is of another size."""
+def has_moved(read: Landmarks, square: Warp, still: float = STANDS_STILL, straight: float = STANDS_STRAIGHT) -> bool:
+    """Whether a square lies clearly elsewhere than that in which landmarks were read, or is of another size.
+
+    Clearly: by more than `still` of the side, or turned by more than `straight` degrees.
+    """
     before = read.crop
     moved = max(math.dist(before.centre, square.centre), abs(square.side - before.side)) / before.side
     turned = abs((square.angle - before.angle + 180) % 360 - 180)
-    return moved > STANDS_STILL or turned > STANDS_STRAIGHT
+    return moved > still or turned > straight
 
 
 def next_square(landmarks: Landmarks) -> Warp:

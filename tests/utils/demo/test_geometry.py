@@ -11,6 +11,7 @@ from utils.demo.geometry import (
     ear_offset,
     ear_square,
     extent,
+    far_side,
     shape_misfit,
     side_of,
     square_around,
@@ -55,6 +56,24 @@ def test_without_the_end_of_the_jaw_ears_are_looked_for_beside_the_faces_box():
     left, right = (ear_square(face, side).centre for side in ("left", "right"))
     assert left[0] > high[0] - 1 and right[0] < low[0] + 1
     assert abs(left[1] - low[1]) < 0.1 * extent(face)
+
+
+@pytest.mark.parametrize(
+    ("place", "side"), [(-0.2, "right"), (0.24, "right"), (0.26, None), (0.5, None), (0.74, None), (0.76, "left")]
+)
+@given(st.floats(-180, 180), st.floats(0.3, 5))
+def test_the_ear_is_hidden_to_which_the_nose_is_nearer_than_a_quarter_of_the_way(place, side, degrees, scale):
+    face = FRONT.copy()
+    right, left = face[0:3].mean(axis=0), face[14:17].mean(axis=0)
+    face[30] = right + place * (left - right) + (0, 20)
+    assert far_side(turned(face * scale, degrees)) == side
+
+
+def test_of_unknown_points_no_ear_is_taken_for_hidden():
+    for unknown in (slice(0, 17), slice(30, 31)):
+        face = FRONT.copy()
+        face[unknown] = np.nan
+        assert far_side(face) is None
 
 
 @given(st.floats(-180, 180), st.floats(0.5, 3))

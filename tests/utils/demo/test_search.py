@@ -22,6 +22,8 @@ from utils.demo.search import (
     refine_candidate,
     search,
     search_sizes,
+    squares_around,
+    was_read,
     whole_image,
 )
 
@@ -202,16 +204,59 @@ def test_a_searcher_that_sees_nothing_in_a_candidates_squares_ends_it(own, wante
     ("square", "moved"),
     [
         (Warp((0.0, 0.0), 100.0, 179.0), False),
-        (Warp((2.9, 0.0), 100.0, 179.0), False),
-        (Warp((2.0, 2.5), 100.0, 179.0), True),
-        (Warp((0.0, 0.0), 97.1, 179.0), False),
-        (Warp((0.0, 0.0), 103.1, 179.0), True),
+        (Warp((3.9, 0.0), 100.0, 179.0), False),
+        (Warp((3.0, 3.0), 100.0, 179.0), True),
+        (Warp((0.0, 0.0), 96.1, 179.0), False),
+        (Warp((0.0, 0.0), 104.1, 179.0), True),
         (Warp((0.0, 0.0), 100.0, -179.0), False),  # two degrees further
         (Warp((0.0, 0.0), 100.0, -177.0), True),
     ],
 )
-def test_a_square_has_moved_by_three_hundredths_or_three_degrees(square, moved):
+def test_a_square_has_moved_by_four_hundredths_or_three_degrees(square, moved):
     assert has_moved(replace(face(), crop=Warp((0.0, 0.0), 100.0, 179.0)), square) == moved
+
+
+def turned_to_its_right():
+    """A face that is turned so far that its right ear is hidden: the nose is near that end of the jaw."""
+    points = FRONT.copy()
+    points[30] = points[0:3].mean(axis=0) + 0.1 * (points[14:17].mean(axis=0) - points[0:3].mean(axis=0))
+    return face(points)
+
+
+def test_an_ear_that_a_turned_face_hides_is_not_looked_for():
+    predictor = KnowsOneFace(face())
+    assert set(squares_around(predictor, Prediction(face()))) == {"face", *SIDES}
+    assert set(squares_around(predictor, Prediction(turned_to_its_right()))) == {"face", "left"}
+    seen = Prediction(turned_to_its_right(), {"right": ear((0, 0), side="right")})
+    assert set(squares_around(predictor, seen)) == {"face", *SIDES}  # it is seen all the same
+
+
+def as_read(landmarks):
+    """Landmarks in the square that is read round them."""
+    return replace(landmarks, crop=next_square(landmarks))
+
+
+@pytest.mark.parametrize(
+    ("candidate", "known"),
+    [
+        (Prediction(face(FRONT + 20)), True),
+        (Prediction(face(FRONT + 80)), False),  # half a face further
+        (Prediction(face(FRONT * 1.5 - (100, 75))), False),  # of another size
+        (Prediction(face(turned(FRONT, 90))), False),  # seen in a turned image
+        (alone(ear((290, 120))), True),
+        (alone(ear((290, 230))), False),
+    ],
+)
+def test_a_face_and_the_ears_beside_it_are_known_once_they_were_read(candidate, known):
+    head = Prediction(as_read(face()), {"left": as_read(ear((285, 115)))})
+    assert was_read(candidate, [Prediction(), head]) == known
+    assert not was_read(candidate, [])
+
+
+def test_an_ear_without_a_face_is_read_again():
+    """At a finer size it may be read better, and it alone is what there is."""
+    seen = alone(ear((290, 120)))
+    assert not was_read(seen, [alone(as_read(ear((290, 120))))])
 
 
 class TestSearch:
@@ -231,6 +276,17 @@ class TestSearch:
         assert face_error(found, points["face"]) < 4
         apart = found.face.crop.angle - tilt(points["face"])
         assert (apart + 180) % 360 - 180 == pytest.approx(0, abs=4)
+
+    def test_a_doubtful_face_is_read_once_though_every_size_shows_it(self, predictor, monkeypatch):
+        monkeypatch.setattr(predictor, "thresholds", replace(predictor.thresholds, sure_face=2.0))
+        image, points = draw_chart(360, 640, place((400.0, 180.0), 40))
+        sizes, read, read_crops = [], [], predictor.read_crops
+        monkeypatch.setattr(predictor, "read_crops", lambda *given: read.append(given[1]) or read_crops(*given))
+        read_image = predictor.read_image
+        monkeypatch.setattr(predictor, "read_image", lambda *given: sizes.append(given[1]) or read_image(*given))
+        assert face_error(search(predictor, image), points["face"]) < 4
+        assert len(sizes) > 1
+        assert sum(set(squares) == {"face"} for squares in read) == 1  # a candidate's first reading is of it alone
 
     def test_a_face_in_a_turned_image_has_to_score_more(self, predictor, monkeypatch):
         monkeypatch.setattr(predictor, "thresholds", replace(predictor.thresholds, turned_face=2.0))

@@ -71,6 +71,16 @@ export class Geometry {
     return { centre: turn([x, y], -angle), side: wide, angle };
   }
 
+  // The side on which a face that is turned hides its ear: undefined if it hides none.
+  farSide(face) {
+    const [right, left] = ["right", "left"].map((side) => meanPoint(pick(face, this.numbers.jaw_end[side])));
+    const nose = face[this.numbers.nose_tip], across = [left[0] - right[0], left[1] - right[1]];
+    const along = (nose[0] - right[0]) * across[0] + (nose[1] - right[1]) * across[1];
+    const place = along / Math.max(across[0] ** 2 + across[1] ** 2, this.numbers.smallest_square);
+    if (place > 1 - this.numbers.turned_away) return "left";
+    return place < this.numbers.turned_away ? "right" : undefined;
+  }
+
   // Which points lie together, near their common centre; both medians are weighted by the confidences' squares.
   agreeing(points, confidence) {
     const weight = confidence.map((c) => Math.max(c, 0) ** 2 + 1e-9);
@@ -116,12 +126,12 @@ export class Geometry {
     return length > shortest * extent(face.points) && length < longest * extent(face.points);
   }
 
-  // Whether a square lies clearly elsewhere than that in which landmarks were read.
-  hasMoved({ square: before }, square) {
+  // Whether a square lies clearly elsewhere than that in which landmarks were read: of its side, and degrees.
+  hasMoved({ square: before }, square, still = this.numbers.stands_still, straight = this.numbers.stands_straight) {
     const apart = Math.hypot(before.centre[0] - square.centre[0], before.centre[1] - square.centre[1]);
     const moved = Math.max(apart, Math.abs(square.side - before.side)) / before.side;
     const turned = Math.abs(((((square.angle - before.angle + 180) % 360) + 360) % 360) - 180);
-    return moved > this.numbers.stands_still || turned > this.numbers.stands_straight;
+    return moved > still || turned > straight;
   }
 
   // What is credible of landmarks by name ("face", "left", "right"): {face, ears}. A score may lack `patience`.

@@ -24,12 +24,15 @@ export class Finder {
   async search(frame, sizes = this.sizes(frame), quarters = this.numbers.quarters) {
     const thresholds = this.settings.thresholds;
     let withFace = NOTHING, earAlone = NOTHING;
+    const read = [];
     for (const quarter of quarters) {
       for (const size of this.sizesTurned(sizes, quarter)) {
         const longest = Math.max(frame.width, frame.height);
         if (withFace.face && (extent(withFace.face.points) * size) / longest > this.numbers.long_enough) break;
         for (const candidate of await this.candidates(frame, size, quarter)) {
+          if (this.wasRead(candidate, read)) continue;
           let found = await this.refineCandidate(frame, candidate);
+          read.push(found);
           if (quarter && found.face && found.face.score < thresholds.turned_face) found = { ...found, face: undefined };
           if (!found.face) earAlone = this.geometry.betterEars(earAlone, found);
           else if (found.face.score >= thresholds.sure_face) return this.withLargerHead(frame, found, size, quarter);
@@ -99,6 +102,14 @@ export class Finder {
     return ear?.score >= lone_ear && extent(ear.points) >= least ? refined : undefined;
   }
 
+  // Whether a candidate of the whole picture is a face that an earlier one has led to, or an ear beside such a face.
+  wasRead({ name, squares: [first] }, read) {
+    const { same_square, same_way_up } = this.settings.geometry;
+    const heads = read.filter(({ face }) => face);
+    const same = heads.flatMap(({ face, ears }) => (name === "face" ? [face] : Object.values(ears)));
+    return same.some((landmarks) => !this.geometry.hasMoved(landmarks, first[name], same_square, same_way_up));
+  }
+
   async refineCandidate(frame, { squares }) {
     let refined = NOTHING;
     for (const first of squares) if (isEmpty(refined)) refined = await this.refine(frame, first);
@@ -120,9 +131,10 @@ export class Finder {
 
   squaresAround({ face, ears }, sides = SIDES) {
     const squares = face ? { face: this.geometry.nextSquare(face) } : {};
+    const away = face && this.geometry.farSide(face.points);
     for (const side of SIDES) {
       if (ears[side]) squares[side] = this.geometry.nextSquare(ears[side]);
-      else if (face && this.hasEars && sides.includes(side)) squares[side] = this.geometry.earSquare(face.points, side);
+      else if (face && this.hasEars && sides.includes(side) && side !== away) squares[side] = this.geometry.earSquare(face.points, side);
     }
     return squares;
   }
