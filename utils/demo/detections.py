@@ -103,8 +103,10 @@ def is_ear(ear: Landmarks, face: Landmarks | None) -> bool:
 
 
 def lies_amid(ear: Landmarks, face: Landmarks) -> bool:
-    """Whether an ear's middle lies where the eyes, nose and mouth are."""
+    """Whether an ear's middle lies where the eyes, nose and mouth are; not where none of them is known."""
     inner = inner_face(face.whole)
+    if not np.isfinite(inner).any():
+        return False
     low, high = np.nanmin(inner, axis=0), np.nanmax(inner, axis=0)
     middle = ear.points.mean(axis=0)
     return bool((middle > low).all() and (middle < high).all())

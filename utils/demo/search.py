@@ -16,7 +16,14 @@ import cv2
 import numpy as np
 
 from data.schemes import EAR, FACE
-from utils.demo.detections import best_ear, better_ears, detection_score, filter_detections, select_detections
+from utils.demo.detections import (
+    best_ear,
+    better_ears,
+    detection_score,
+    filter_detections,
+    lies_amid,
+    select_detections,
+)
 from utils.demo.geometry import (
     EAR_LENGTH_OF_FACE,
     agreeing_points,
@@ -46,7 +53,7 @@ REFINEMENTS = 4  # readings of a candidate in crops: of it alone, then with what
 PATIENCE = 0.1  # of a score: what lacks no more than this of its threshold is read again
 # What moves by less is not read again: of the square's side, and degrees.
 STANDS_STILL, STANDS_STRAIGHT = 0.04, 3.0
-# What lies so near to what was read leads there again, once more of the square's side, and degrees.
+# A candidate is what was found before if its square moved by no more than this: of that square's side, and degrees.
 SAME_SQUARE, SAME_WAY_UP = 0.3, 45.0
 LONG_ENOUGH = 96  # network pixels: of a face that is as long in a whole image, a finer one shows no more
 FEWEST_AGREEING = 3  # points of a candidate that must lie together; of many points a third
@@ -78,20 +85,18 @@ def search(
 
     The whole image is read at `sizes` (default: `search_sizes`) and turned by `quarters`. A sure face ends the search,
     after a look for a larger one. Otherwise the best of a quarter is the answer; the next is tried only if it has none,
-    and no size at which a face that was found is long.
+    and no size at which a face that was found is long. What was found is not read again as a candidate.
     """
     sizes = sizes or search_sizes(image)
     with_face = ear_alone = Prediction()
-    read: list[Prediction] = []
     for quarter in quarters:
         for size in sizes_turned(sizes, quarter):
             if with_face.face and extent(with_face.face.points) * size / max(image.shape[:2]) > LONG_ENOUGH:
                 break
             for candidate in find_candidates(predictor, image, size, quarter):
-                if was_read(candidate, read):
+                if was_read(candidate, with_face):
                     continue
                 refined = refine_candidate(predictor, image, candidate)
-                read.append(refined)
                 if quarter and refined.face and refined.face.score < predictor.thresholds.turned_face:
                     refined = replace(refined, face=None)
                 if refined.face is None:
@@ -135,13 +140,15 @@ def find_candidates(predictor: LandmarkPredictor, image: np.ndarray, size: int, 
             yield Prediction(landmarks)
 
 
-def was_read(candidate: Prediction, read: list[Prediction]) -> bool:
-    """Whether a candidate of the whole image is a face that an earlier one has led to, or an ear beside such a face."""
+def was_read(candidate: Prediction, found: Prediction) -> bool:
+    """Whether a candidate of the whole image is the face that was found, or an ear beside it.
+
+    An ear amid that face is not: it tells that the face may be none.
+    """
+    if found.face is None:
+        return False
     ((name, square),) = own_squares(candidate).items()
-    same: list[Landmarks] = []
-    for each in read:
-        if each.face is not None:
-            same += [each.face] if name == "face" else each.ears.values()
+    same = [found.face] if name == "face" else [ear for ear in found.ears.values() if not lies_amid(ear, found.face)]
     return any(not has_moved(landmarks, square, SAME_SQUARE, SAME_WAY_UP) for landmarks in same)
 
 
@@ -238,13 +245,14 @@ def squares_around(predictor: LandmarkPredictor, before: Prediction, sides: tupl
 
     Other landmarks that it lacks are looked for in the face's square.
 
-    `sides`: on which an ear that the prediction lacks is looked for beside its face, unless that is turned away.
+    `sides`: on which an ear that the prediction lacks is looked for beside its face, but for the one that a turned face
+    hides.
     """
     squares = own_squares(before)
     if before.face is not None:
         if EAR.task in predictor.tasks:
-            away = {far_side(before.face.whole), *before.ears}
-            squares |= {side: ear_square(before.face.whole, side) for side in sides if side not in away}
+            left_out = {far_side(before.face.whole), *before.ears}
+            squares |= {side: ear_square(before.face.whole, side) for side in sides if side not in left_out}
         for task in predictor.others:
             squares[task] = next_square(before.others.get(task, before.face))
     return squares

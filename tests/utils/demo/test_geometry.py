@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.augment import apply_matrix
+from data.head_pose import head_points, rotation
 from data.schemes import EAR, FACE
 from tests.utils.demo.heads import EAR_SHAPE, FRONT, turned
 from utils.demo.geometry import (
@@ -69,11 +70,21 @@ def test_the_ear_is_hidden_to_which_the_nose_is_nearer_than_a_quarter_of_the_way
     assert far_side(turned(face * scale, degrees)) == side
 
 
+@pytest.mark.parametrize(
+    ("yaw", "side"), [(-95, "right"), (-40, "right"), (-10, None), (10, None), (40, "left"), (95, "left")]
+)
+@given(st.floats(-180, 180))
+def test_a_head_that_looks_to_one_side_hides_the_ear_of_that_side(yaw, side, degrees):
+    face = (head_points() @ rotation(yaw).T)[:, :2] * (60, -60)
+    assert far_side(turned(face, degrees)) == side
+
+
 def test_of_unknown_points_no_ear_is_taken_for_hidden():
     for unknown in (slice(0, 17), slice(30, 31)):
         face = FRONT.copy()
         face[unknown] = np.nan
         assert far_side(face) is None
+    assert far_side(np.zeros((68, 2))) is None  # all in one place
 
 
 @given(st.floats(-180, 180), st.floats(0.5, 3))

@@ -231,32 +231,40 @@ def test_an_ear_that_a_turned_face_hides_is_not_looked_for():
     assert set(squares_around(predictor, seen)) == {"face", *SIDES}  # it is seen all the same
 
 
-def as_read(landmarks):
-    """Landmarks in the square that is read round them."""
-    return replace(landmarks, crop=next_square(landmarks))
+HEAD = Prediction(
+    replace(face(), crop=Warp((200.0, 150.0), 100.0)), {"left": replace(ear((0, 0)), crop=Warp((300.0, 150.0), 100.0))}
+)
 
 
 @pytest.mark.parametrize(
-    ("candidate", "known"),
+    ("square", "known"),
     [
-        (Prediction(face(FRONT + 20)), True),
-        (Prediction(face(FRONT + 80)), False),  # half a face further
-        (Prediction(face(FRONT * 1.5 - (100, 75))), False),  # of another size
-        (Prediction(face(turned(FRONT, 90))), False),  # seen in a turned image
-        (alone(ear((290, 120))), True),
-        (alone(ear((290, 230))), False),
+        (Warp((229.0, 150.0), 100.0), True),  # of the square's side it has moved by 0.29
+        (Warp((231.0, 150.0), 100.0), False),
+        (Warp((200.0, 150.0), 129.0), True),
+        (Warp((200.0, 150.0), 131.0), False),
+        (Warp((200.0, 150.0), 100.0, 44.0), True),
+        (Warp((200.0, 150.0), 100.0, 46.0), False),
+        (Warp((200.0, 150.0), 100.0, -90.0), False),  # the image is turned by a quarter
     ],
 )
-def test_a_face_and_the_ears_beside_it_are_known_once_they_were_read(candidate, known):
-    head = Prediction(as_read(face()), {"left": as_read(ear((285, 115)))})
-    assert was_read(candidate, [Prediction(), head]) == known
-    assert not was_read(candidate, [])
+@pytest.mark.parametrize("name", ["face", "left"])
+def test_the_face_that_was_found_and_the_ears_beside_it_are_known(monkeypatch, name, square, known):
+    if name == "left":
+        square = replace(square, centre=(square.centre[0] + 100, square.centre[1]))
+    candidate = Prediction(face()) if name == "face" else alone(ear((0, 0)))
+    monkeypatch.setattr("utils.demo.search.own_squares", lambda prediction: {name: square})
+    assert was_read(candidate, HEAD) == known
+    assert not was_read(candidate, Prediction())
+    assert not was_read(candidate, Prediction(None, HEAD.ears))  # at a finer size it may be read better
 
 
-def test_an_ear_without_a_face_is_read_again():
-    """At a finer size it may be read better, and it alone is what there is."""
-    seen = alone(ear((290, 120)))
-    assert not was_read(seen, [alone(as_read(ear((290, 120))))])
+def test_an_ear_amid_the_face_is_read_by_itself():
+    """It may be what there is, and the face nothing."""
+    for corner, known in (((310, 160), True), (tuple(FRONT[30] - 15), False)):
+        there = ear(corner)
+        found = Prediction(face(), {"left": replace(there, crop=next_square(there))})
+        assert was_read(alone(there), found) == known
 
 
 class TestSearch:

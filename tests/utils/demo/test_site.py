@@ -9,21 +9,26 @@ import shutil
 import subprocess
 import threading
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from data.schemes import EAR
 from data.synthetic.film import frames
 from models.heatmaps import STRIDE
 from tests.charts import save_chart_network
 from tests.conftest import ROOT, input_error, run_script
+from tests.utils.demo.heads import FRONT, alone, ear, face, landmarks, turned
 from utils import export
 from utils.common.images import decode_image, save_image
 from utils.demo import LandmarkPredictor, Tracker
-from utils.demo.geometry import EAR_FROM_JAW_END
-from utils.demo.site import RUNTIME, check_runtime
+from utils.demo.geometry import EAR_FROM_JAW_END, far_side
+from utils.demo.prediction import SIDES, Prediction
+from utils.demo.search import next_square, own_squares, was_read
+from utils.demo.site import PAGES, RUNTIME, check_runtime, settings
 
 SHIPPED = ROOT / "weights" / "face2ear-nano.keras"
 MISSING = [each for each in ("onnx", "tf2onnx", "onnxruntime") if importlib.util.find_spec(each) is None]
@@ -64,14 +69,14 @@ def test_a_site_has_the_page_its_runtime_and_the_demos_own_numbers(empty_runtime
     packed = {f"{name}.gz" if name.endswith(".wasm") else name for name in RUNTIME}
     assert {path.name for path in (site / "ort").iterdir()} == packed
     assert gzip.decompress((site / "ort" / "ort-wasm-simd-threaded.wasm.gz").read_bytes()) == b"x"
-    settings = json.loads((site / "settings.json").read_text(encoding="utf-8"))
-    assert settings["geometry"]["ear_from_jaw_end"] == EAR_FROM_JAW_END.tolist()
-    assert settings["thresholds"]["face"] == 0.4 and settings["terms"] == "mine" and settings["size"] == 128
-    assert [len(settings["schemes"][task]["reference"]) for task in ("face", "ear")] == [68, 55]
-    assert (site / settings["network"]).stat().st_size > 1000
+    numbers = json.loads((site / "settings.json").read_text(encoding="utf-8"))
+    assert numbers["geometry"]["ear_from_jaw_end"] == EAR_FROM_JAW_END.tolist()
+    assert numbers["thresholds"]["face"] == 0.4 and numbers["terms"] == "mine" and numbers["size"] == 128
+    assert [len(numbers["schemes"][task]["reference"]) for task in ("face", "ear")] == [68, 55]
+    assert (site / numbers["network"]).stat().st_size > 1000
     used = "".join(path.read_text(encoding="utf-8") for path in site.glob("*.js"))
     for group in ("geometry", "search", "tracker"):
-        for name in settings[group]:
+        for name in numbers[group]:
             assert name in used, f"{name} is not what the page goes by"
     words = json.loads((site / "words.json").read_text(encoding="utf-8"))
     assert words["en"].keys() == words["ko"].keys()
@@ -88,6 +93,79 @@ def test_what_the_page_cannot_show_is_one_line_and_nothing_is_left(empty_runtime
     with input_error("--outputs heatmaps"):
         export.main([str(ears), *out, "--runtime", str(empty_runtime), "--outputs", "heatmaps"])
     assert not (tmp_path / "site").exists() and not list(tmp_path.glob(".part-*"))
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
+def test_the_page_leaves_out_the_readings_that_the_demo_leaves_out(tmp_path):
+    """Its modules run without a browser: the same faces, squares and candidates, asked of both."""
+    rng, cases = np.random.default_rng(0), []
+    for _ in range(100):
+        points = FRONT * rng.uniform(0.5, 2)
+        points[30] += rng.uniform(-0.7, 0.7) * (points[14:17].mean(axis=0) - points[0:3].mean(axis=0))
+        points = turned(points, rng.uniform(-180, 180))
+        found = Prediction(as_read(face(points)), {"left": as_read(ear_at(points[rng.choice([1, 15, 29])]))})
+        again = Prediction(face(points + rng.normal(0, 20, 2)))
+        other = alone(ear_at(found.ears["left"].points.mean(axis=0) + rng.normal(0, 15, 2)))
+        cases.append(
+            {
+                "face": as_json(found.face),
+                "ear": as_json(found.ears["left"]),
+                "far": far_side(points),
+                "candidates": [
+                    {name: as_square(square) for name, square in own_squares(each).items()} for each in (again, other)
+                ],
+                "read": [was_read(each, found) for each in (again, other)],
+            }
+        )
+    assert {each["far"] for each in cases} == {None, *SIDES}
+    assert all({each["read"][k] for each in cases} == {True, False} for k in (0, 1))
+    model = {"heads": {"face": [], "ear": []}, "input_size": 128}
+    numbers = settings({"model": model, "export": {"terms": ""}, "record": {}})
+    (tmp_path / "cases.json").write_text(json.dumps({"settings": numbers, "cases": cases}), encoding="utf-8")
+    for module in PAGES.glob("*.js"):
+        shutil.copy(module, tmp_path)
+    (tmp_path / "package.json").write_text('{"type": "module"}', encoding="utf-8")
+    (tmp_path / "main.js").write_text(
+        """
+        import { readFileSync } from "fs";
+        import { Geometry } from "./geometry.js";
+        import { Finder } from "./search.js";
+        const { settings, cases } = JSON.parse(readFileSync("cases.json"));
+        const geometry = new Geometry(settings), finder = new Finder(settings, geometry, undefined);
+        const answers = cases.map(({ face, ear, candidates }) => ({
+          far: geometry.farSide(face.points) ?? null,
+          looked_for: Object.keys(finder.squaresAround({ face, ears: {} })),
+          read: candidates.map((square) =>
+            finder.wasRead({ name: Object.keys(square)[0], squares: [square] }, { face, ears: { left: ear } })),
+          alone: finder.wasRead({ name: "left", squares: [candidates[1]] }, { ears: { left: ear } }),
+        }));
+        console.log(JSON.stringify(answers));
+        """,
+        encoding="utf-8",
+    )
+    done = subprocess.run(["node", "main.js"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    for asked, answer in zip(cases, json.loads(done.stdout), strict=True):
+        assert answer["far"] == asked["far"] and answer["read"] == asked["read"] and not answer["alone"]
+        assert set(answer["looked_for"]) == {"face", *SIDES} - {asked["far"]}
+
+
+def ear_at(middle):
+    points = ear((0, 0)).points
+    return landmarks(EAR, points - points.mean(axis=0) + middle)
+
+
+def as_read(landmarks):
+    """Landmarks in the square that is read round them."""
+    return replace(landmarks, crop=next_square(landmarks))
+
+
+def as_square(square):
+    return {"centre": square.centre, "side": square.side, "angle": square.angle}
+
+
+def as_json(read):
+    """What the page holds of a face or an ear."""
+    return {"task": read.scheme.task, "points": read.points.tolist(), "score": 1.0, "square": as_square(read.crop)}
 
 
 # --- in a browser -----------------------------------------------------------------------------------------------------

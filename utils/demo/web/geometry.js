@@ -73,12 +73,11 @@ export class Geometry {
 
   // The side on which a face that is turned hides its ear: undefined if it hides none.
   farSide(face) {
-    const [right, left] = ["right", "left"].map((side) => meanPoint(pick(face, this.numbers.jaw_end[side])));
-    const nose = face[this.numbers.nose_tip], across = [left[0] - right[0], left[1] - right[1]];
-    const along = (nose[0] - right[0]) * across[0] + (nose[1] - right[1]) * across[1];
-    const place = along / Math.max(across[0] ** 2 + across[1] ** 2, this.numbers.smallest_square);
-    if (place > 1 - this.numbers.turned_away) return "left";
-    return place < this.numbers.turned_away ? "right" : undefined;
+    const upright = face.map((p) => turn(p, this.tilt(face))), nose = upright[this.numbers.nose_tip][0];
+    const end = (side) => meanPoint(pick(upright, this.numbers.jaw_end[side]))[0];
+    const [left, right] = ["left", "right"].map((side) => this.numbers.outward[side] * (end(side) - nose));
+    if (Math.min(left, right) >= this.numbers.turned_away * (left + right)) return undefined;
+    return left <= right ? "left" : "right";
   }
 
   // Which points lie together, near their common centre; both medians are weighted by the confidences' squares.
@@ -126,7 +125,8 @@ export class Geometry {
     return length > shortest * extent(face.points) && length < longest * extent(face.points);
   }
 
-  // Whether a square lies clearly elsewhere than that in which landmarks were read: of its side, and degrees.
+  // Whether a square lies clearly elsewhere than that in which landmarks were read: by more than `still` of its side, or
+  // turned by more than `straight` degrees.
   hasMoved({ square: before }, square, still = this.numbers.stands_still, straight = this.numbers.stands_straight) {
     const apart = Math.hypot(before.centre[0] - square.centre[0], before.centre[1] - square.centre[1]);
     const moved = Math.max(apart, Math.abs(square.side - before.side)) / before.side;
@@ -172,13 +172,17 @@ export class Geometry {
   select(withFace, earAlone) {
     const face = withFace.face;
     if (!face || isEmpty(earAlone)) return isEmpty(withFace) ? earAlone : withFace;
-    const ear = bestEar(earAlone), inner = face.points.slice(this.numbers.inner_from);
-    const { low, high } = box(inner), [x, y] = meanPoint(ear.points);
-    const amid = x > low[0] && x < high[0] && y > low[1] && y < high[1];
-    if (amid || !this.isEar(ear, face)) return score(earAlone) > score(withFace) ? earAlone : withFace;
+    const ear = bestEar(earAlone);
+    if (this.liesAmid(ear, face) || !this.isEar(ear, face)) return score(earAlone) > score(withFace) ? earAlone : withFace;
     if (Object.keys(withFace.ears).length || ear.score < this.settings.thresholds.sure_ear) return withFace;
     if (this.liesBeside(ear, face)) return { face, ears: { [this.sideOf(ear.points)]: ear } };
     return face.score < this.settings.thresholds.doubtful_face ? earAlone : withFace;
+  }
+
+  // Whether an ear's middle lies where the eyes, nose and mouth are.
+  liesAmid(ear, face) {
+    const { low, high } = box(face.points.slice(this.numbers.inner_from)), [x, y] = meanPoint(ear.points);
+    return x > low[0] && x < high[0] && y > low[1] && y < high[1];
   }
 
   liesBeside(ear, face) {

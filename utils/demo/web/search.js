@@ -24,15 +24,13 @@ export class Finder {
   async search(frame, sizes = this.sizes(frame), quarters = this.numbers.quarters) {
     const thresholds = this.settings.thresholds;
     let withFace = NOTHING, earAlone = NOTHING;
-    const read = [];
     for (const quarter of quarters) {
       for (const size of this.sizesTurned(sizes, quarter)) {
         const longest = Math.max(frame.width, frame.height);
         if (withFace.face && (extent(withFace.face.points) * size) / longest > this.numbers.long_enough) break;
         for (const candidate of await this.candidates(frame, size, quarter)) {
-          if (this.wasRead(candidate, read)) continue;
+          if (this.wasRead(candidate, withFace)) continue;
           let found = await this.refineCandidate(frame, candidate);
-          read.push(found);
           if (quarter && found.face && found.face.score < thresholds.turned_face) found = { ...found, face: undefined };
           if (!found.face) earAlone = this.geometry.betterEars(earAlone, found);
           else if (found.face.score >= thresholds.sure_face) return this.withLargerHead(frame, found, size, quarter);
@@ -102,11 +100,11 @@ export class Finder {
     return ear?.score >= lone_ear && extent(ear.points) >= least ? refined : undefined;
   }
 
-  // Whether a candidate of the whole picture is a face that an earlier one has led to, or an ear beside such a face.
-  wasRead({ name, squares: [first] }, read) {
+  // Whether a candidate of the whole picture is the face that was found, or an ear beside it, and not amid it.
+  wasRead({ name, squares: [first] }, { face, ears }) {
+    if (!face) return false;
     const { same_square, same_way_up } = this.settings.geometry;
-    const heads = read.filter(({ face }) => face);
-    const same = heads.flatMap(({ face, ears }) => (name === "face" ? [face] : Object.values(ears)));
+    const same = name === "face" ? [face] : Object.values(ears).filter((ear) => !this.geometry.liesAmid(ear, face));
     return same.some((landmarks) => !this.geometry.hasMoved(landmarks, first[name], same_square, same_way_up));
   }
 
