@@ -73,7 +73,7 @@ export class Geometry {
 
   // The side on which a face that is turned hides its ear: undefined if it hides none.
   farSide(face) {
-    const upright = face.map((p) => turn(p, this.tilt(face))), nose = upright[this.numbers.nose_tip][0];
+    const angle = this.tilt(face), upright = face.map((p) => turn(p, angle)), nose = upright[this.numbers.nose_tip][0];
     const end = (side) => meanPoint(pick(upright, this.numbers.jaw_end[side]))[0];
     const [left, right] = ["left", "right"].map((side) => this.numbers.outward[side] * (end(side) - nose));
     if (Math.min(left, right) >= this.numbers.turned_away * (left + right)) return undefined;
