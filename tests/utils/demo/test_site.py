@@ -154,9 +154,9 @@ def ear_at(middle):
     return landmarks(EAR, points - points.mean(axis=0) + middle)
 
 
-def as_read(landmarks):
+def as_read(seen):
     """Landmarks in the square that is read round them."""
-    return replace(landmarks, crop=next_square(landmarks))
+    return replace(seen, crop=next_square(seen))
 
 
 def as_square(square):

@@ -130,9 +130,10 @@ export class Finder {
   squaresAround({ face, ears }, sides = SIDES) {
     const squares = face ? { face: this.geometry.nextSquare(face) } : {};
     const away = face && this.geometry.farSide(face.points);
+    const due = face && this.hasEars ? sides.filter((side) => side !== away) : [];
     for (const side of SIDES) {
       if (ears[side]) squares[side] = this.geometry.nextSquare(ears[side]);
-      else if (face && this.hasEars && sides.includes(side) && side !== away) squares[side] = this.geometry.earSquare(face.points, side);
+      else if (due.includes(side)) squares[side] = this.geometry.earSquare(face.points, side);
     }
     return squares;
   }
